@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Reads and rewrites the native pins: the ARGs that open docker/Dockerfile.
+
+A pin is three global ARGs, NAME_VERSION, NAME_SHA256 and NAME_URL; the URL interpolates the version where it can, so
+that a bump is two changed lines. Two pins look different: git-lfs is a prebuilt file for each architecture (one SHA256
+line of `<Go architecture>:<digest>` pairs, `{goarch}` in the URL), static-clang is a container image (NAME_IMAGE).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import errors
+
+DOCKERFILE = Path(__file__).resolve().parent.parent / "docker" / "Dockerfile"
+_ARG = re.compile(r'^ARG (?P<prefix>[A-Z][A-Z0-9_]*)_(?P<field>VERSION|SHA256|URL|IMAGE)=(?P<quote>"?)(?P<value>[^"\n]*)(?P=quote)$')
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One pinned native dependency. `url` has its version filled in; `sha256` maps Go architectures for git-lfs."""
+
+    name: str
+    version: str
+    url: str
+    sha256: str | Mapping[str, str]
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the URL, the name under which docker/sources keeps the file."""
+        return self.url.rpartition("/")[2]
+
+    def for_arch(self, goarch: str) -> Pin:
+        """The pin of one architecture, with a plain URL and digest (itself where all architectures share one file).
+
+        Raises errors.UserError when upstream has no file for `goarch`."""
+        if isinstance(self.sha256, str):
+            return self
+        if goarch not in self.sha256:
+            raise errors.UserError(f"{self.name} {self.version} has no file for {goarch}")
+        return Pin(self.name, self.version, self.url.replace("{goarch}", goarch), self.sha256[goarch])
+
+
+def env_prefix(name: str) -> str:
+    """The ARG prefix of a pin: "git-lfs" -> "GIT_LFS", "cpython-3.13" -> "CPYTHON_3_13"."""
+    return re.sub(r"[-.]", "_", name).upper()
+
+
+def pin_name(prefix: str) -> str:
+    """The pin behind an ARG prefix: "GIT_LFS" -> "git-lfs", "CPYTHON_3_13" -> "cpython-3.13"."""
+    return re.sub(r"-(\d+)-(\d+)$", r"-\1.\2", prefix.lower().replace("_", "-"))
+
+
+def read(path: Path = DOCKERFILE) -> dict[str, Pin]:
+    """Every pin of a Dockerfile by name. Raises errors.UserError for a half-written or malformed one."""
+    return parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse(text: str, where: str = "Dockerfile") -> dict[str, Pin]:
+    """Like `read`, of a text."""
+    fields = _fields(text)
+    found: dict[str, Pin] = {}
+    for prefix, values in fields.items():
+        name = pin_name(prefix)
+        version = values.get("VERSION", "")
+        url = _expand(values.get("URL") or values.get("IMAGE") or "", prefix, version)
+        digest = values.get("SHA256", "")
+        if not version or not url or ("URL" in values and not digest):
+            raise errors.UserError(f"{where}: {name} needs ARG {prefix}_VERSION, {prefix}_SHA256 and {prefix}_URL")
+        found[name] = Pin(name, version, url, _digests(digest, where, name) if "URL" in values else "")
+    return found
+
+
+def replace(text: str, name: str, *, version: str, url: str, sha256: str | Mapping[str, str]) -> str:
+    """The Dockerfile's text with one pin moved; nothing else changes, and an interpolated URL stays interpolated.
+
+    Raises errors.Failure when the result does not read back as what was asked for."""
+    prefix = env_prefix(name)
+    if name not in parse(text):
+        raise errors.Failure(f"no pin {name} in the Dockerfile: no line begins with ARG {prefix}_VERSION=")
+    fields = _fields(text)[prefix]
+    digest = sha256 if isinstance(sha256, str) else " ".join(f"{arch}:{value}" for arch, value in sha256.items())
+    wanted = {"VERSION": version, "SHA256": digest}
+    location = "URL" if "URL" in fields else "IMAGE"
+    if _expand(fields[location], prefix, version) != url:
+        wanted[location] = url.replace(version, f"${{{prefix}_VERSION}}")
+    lines = []
+    for line in text.splitlines(keepends=True):
+        match = _ARG.match(line.rstrip("\n"))
+        if match and match["prefix"] == prefix and match["field"] in wanted:
+            quote = match["quote"]
+            line = f"ARG {prefix}_{match['field']}={quote}{wanted[match['field']]}{quote}\n"
+        lines.append(line)
+    moved = "".join(lines)
+    pin = parse(moved)[name]
+    if (pin.version, pin.url, pin.sha256) != (version, url, sha256):
+        raise errors.Failure(f"{name}: the rewritten Dockerfile reads back as {pin}")
+    return moved
+
+
+def _fields(text: str) -> dict[str, dict[str, str]]:
+    """ARG prefix -> field -> raw value, of the global ARGs (those before the first FROM) that belong to pins."""
+    fields: dict[str, dict[str, str]] = {}
+    for line in re.split(r"(?m)^FROM ", text, maxsplit=1)[0].splitlines():
+        if match := _ARG.match(line):
+            fields.setdefault(match["prefix"], {})[match["field"]] = match["value"]
+    return fields
+
+
+def _expand(template: str, prefix: str, version: str) -> str:
+    return template.replace(f"${{{prefix}_VERSION}}", version)
+
+
+def _digests(value: str, where: str, name: str) -> str | dict[str, str]:
+    if _SHA256.fullmatch(value):
+        return value
+    pairs = dict(item.partition(":")[::2] for item in value.split())
+    if not pairs or not all(_SHA256.fullmatch(digest) for digest in pairs.values()):
+        raise errors.UserError(f"{where}: {name} has no valid sha256: {value!r}")
+    return pairs
+
+
+def main() -> None:
+    """Prints every pin as JSON."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("dockerfile", nargs="?", type=Path, default=DOCKERFILE)
+    found = read(parser.parse_args().dockerfile)
+    json.dump({name: asdict(pin) for name, pin in found.items()}, sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
