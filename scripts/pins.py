@@ -19,7 +19,9 @@ from pathlib import Path
 import errors
 
 DOCKERFILE = Path(__file__).resolve().parent.parent / "docker" / "Dockerfile"
-_ARG = re.compile(r'^ARG (?P<prefix>[A-Z][A-Z0-9_]*)_(?P<field>VERSION|SHA256|URL|IMAGE)=(?P<quote>"?)(?P<value>[^"\n]*)(?P=quote)$')
+_ARG = re.compile(
+    r'^ARG (?P<prefix>[A-Z][A-Z0-9_]*)_(?P<field>VERSION|SHA256|URL|IMAGE)=(?P<quote>"?)(?P<value>[^"\n]*)(?P=quote)$'
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
