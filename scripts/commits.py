@@ -1,0 +1,142 @@
+"""One commit for each bump, made so that the repository is whole at every moment.
+
+The commit is made in a linked work tree of the same repository: the user's own configuration, signing and
+hooks apply, and whatever refuses or dies there leaves the user's branch, index and files as they were. A
+finished commit reaches the branch by one `git merge --ff-only`, which runs in a session of its own and so
+finishes even if this process is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import git
+
+import errors
+
+_PREFIX = "manylinux-update-"
+
+
+@dataclass(frozen=True)
+class Change:
+    """New texts of some files, by path relative to the repository, and the message of their commit."""
+
+    subject: str
+    body: str
+    texts: Mapping[str, str]
+
+    @property
+    def message(self) -> str:
+        return f"{self.subject}\n\n{self.body.strip()}\n" if self.body.strip() else f"{self.subject}\n"
+
+
+def require_clean(directory: Path) -> git.Repo:
+    """The repository around `directory`.
+
+    Raises UserError when it has no commit yet or a tracked file differs from the last one."""
+    try:
+        repo = git.Repo(directory, search_parent_directories=True)
+        repo.commit("HEAD")
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError, git.BadName):
+        raise errors.UserError(
+            f"{directory} is not a git repository with a commit; --dry-run works without"
+        ) from None
+    if repo.is_dirty(untracked_files=False):
+        changed = sorted(
+            {line[3:] for line in repo.git.status("--porcelain", "--untracked-files=no").splitlines()}
+        )
+        raise errors.UserError(
+            f"the work tree has changes ({', '.join(changed)}): commit or stash them first, or use --dry-run"
+        )
+    return repo
+
+
+class Writer:
+    """Makes commits on the current branch of a clean repository. Use `writer(directory)`."""
+
+    def __init__(self, repo: git.Repo, tree: Path) -> None:
+        self._repo, self._tree, self._side = repo, tree, git.Repo(tree)
+
+    def read(self, path: str) -> str:
+        """A file as the last commit has it."""
+        return (self._tree / path).read_text(encoding="utf-8")
+
+    def commit(self, change: Change) -> str:
+        """Makes one commit of exactly the files of `change` and returns its id.
+
+        Raises Failure, with git's own words, when a hook, the signing or git itself refuses: then nothing
+        has changed."""
+        paths = sorted(change.texts)
+        try:
+            for path in paths:
+                replace_text(self._tree / path, change.texts[path])
+            self._side.git.add("--", *paths)
+            self._side.git.commit("-m", change.message, "--", *paths)
+            made = str(self._side.head.commit.hexsha)
+            # `execute` hands unknown arguments to Popen: a new session shields git from our signals.
+            self._repo.git.execute(["git", "merge", "--ff-only", "--quiet", made], start_new_session=True)
+        except git.GitCommandError as error:
+            self._side.git.reset("--hard", "--quiet", self._repo.head.commit.hexsha)
+            words = (error.stderr or error.stdout).strip().removeprefix("stderr: ").strip("'\n ")
+            raise errors.Failure(f'git refused "{change.subject}": {words or error}') from None
+        return made
+
+
+@contextlib.contextmanager
+def writer(directory: Path) -> Iterator[Writer]:
+    """A Writer on the clean repository around `directory`.
+
+    Its work tree, and any that a killed run left, is removed."""
+    repo = require_clean(directory)
+    common = Path(repo.common_dir)
+    for stale in common.glob(f"{_PREFIX}*"):
+        if not _alive(stale.name):
+            _remove(repo, stale)
+    tree = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=common))
+    try:
+        repo.git.worktree("add", "--detach", "--quiet", tree, "HEAD")
+        yield Writer(repo, tree)
+    finally:
+        _remove(repo, tree)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replaces a file in one step, keeping its mode.
+
+    Raises Failure when it reads back differently."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", newline="", dir=path.parent, delete=False
+    ) as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    mode = path.stat().st_mode if path.exists() else 0o644
+    os.chmod(stream.name, mode & 0o777)
+    os.replace(stream.name, path)
+    if path.read_bytes() != text.encode():
+        raise errors.Failure(f"{path} reads back differently from what was written")
+
+
+def _alive(name: str) -> bool:
+    """Whether the run that owns a work tree directory still runs: its name holds the process id."""
+    try:
+        os.kill(int(name.removeprefix(_PREFIX).partition("-")[0]), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(repo: git.Repo, tree: Path) -> None:
+    """Removes a work tree of ours; one that died half made is unknown to git or locked (hence --force twice)."""
+    with contextlib.suppress(git.GitCommandError):
+        repo.git.worktree("remove", "--force", "--force", tree)
+    shutil.rmtree(tree, ignore_errors=True)

@@ -1,0 +1,163 @@
+"""What a run of an updater found: one report object, printed as a table, Markdown or JSON.
+
+Every updater of this repository fills the same rows, so that people and workflows have one shape to read.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import shutil
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class State(StrEnum):
+    """What is to be done about one pin; each row gives the reason in words."""
+
+    CURRENT = "current"
+    UPDATE = "update"
+    PENDING = "pending"
+    HELD = "held"
+    WITHDRAWN = "withdrawn"
+    NEW_SERIES = "new series"
+    END_OF_LIFE = "end of life near"
+    UNREACHABLE = "unreachable"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Row:
+    """The outcome for one pin.
+
+    `newest` is the newest release seen in the pinned series, `acceptable` the newest that passed every check,
+    `age` its whole days since publication, `passed_over` one "version: why" for each newer release not taken.
+    `alarms` fail the run whatever the state says: a bad signature of a newer release, for example.
+    """
+
+    name: str
+    pinned: str
+    state: State
+    reason: str = ""
+    newest: str = ""
+    acceptable: str = ""
+    age: int | None = None
+    trust: str = ""
+    passed_over: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+
+    def cells(self) -> tuple[str, ...]:
+        """The short columns, in the order of HEADINGS."""
+        age = "" if self.age is None else f"{self.age} d"
+        return (self.name, self.pinned, self.newest, self.acceptable, age, self.trust, str(self.state))
+
+    def remarks(self) -> tuple[str, ...]:
+        """The long texts, each one sentence."""
+        over = (f"passed over {text}" for text in self.passed_over)
+        alarms = (f"ALARM: {text}" for text in self.alarms)
+        return tuple(text for text in (self.reason, *over, *alarms) if text)
+
+
+HEADINGS = ("name", "pinned", "newest", "acceptable", "age", "trust", "state")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows of one run. With `allow_unreachable`, hosts that did not answer are only a warning."""
+
+    title: str
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    allow_unreachable: bool = False
+    commits: Sequence[str] = field(default=())
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every pin was checked, 1 when one failed, raised an alarm or could not be checked."""
+        fatal = {State.FAILED} if self.allow_unreachable else {State.FAILED, State.UNREACHABLE}
+        return 1 if any(row.state in fatal or row.alarms for row in self.rows) else 0
+
+    def summary(self) -> str:
+        """One line: how many rows are in which state; names --allow-unreachable where it matters."""
+        counts = {state: sum(row.state is state for row in self.rows) for state in State}
+        alarms = sum(bool(row.alarms) for row in self.rows)
+        parts = [f"{count} {state}" for state, count in counts.items() if count]
+        parts += [f"{alarms} with an alarm"] if alarms else []
+        text = f"{len(self.rows)} checked: {', '.join(parts) or 'nothing'}"
+        if counts[State.UNREACHABLE] and self.allow_unreachable:
+            text += " (unreachable hosts are only a warning: --allow-unreachable)"
+        elif counts[State.UNREACHABLE]:
+            text += " (unreachable hosts fail the run; --allow-unreachable makes them a warning)"
+        return text
+
+    def table(self, width: int | None = None) -> str:
+        """Aligned columns for people; below each row its remarks, wrapped to `width` (default: the terminal's)."""
+        width = max(60, width or shutil.get_terminal_size((110, 24)).columns)
+        grid = [HEADINGS, *(row.cells() for row in self.rows)]
+        sizes = [max(len(line[column]) for line in grid) for column in range(len(HEADINGS))]
+        pattern = "  ".join(f"{{:<{size}}}" for size in sizes)
+        lines = [self.title, "", pattern.format(*HEADINGS).rstrip(), "  ".join("-" * size for size in sizes)]
+        for row in self.rows:
+            lines.append(pattern.format(*row.cells()).rstrip())
+            for remark in row.remarks():
+                lines += textwrap.wrap(remark, width, initial_indent="    ", subsequent_indent="      ")
+        return "\n".join([*lines, "", *self._closing(), ""])
+
+    def markdown(self) -> str:
+        """For $GITHUB_STEP_SUMMARY and pull requests."""
+        lines = [f"## {_escape(self.title)}", "", _markdown_row((*HEADINGS, "reason"))]
+        lines.append("|" + " --- |" * (len(HEADINGS) + 1))
+        for row in self.rows:
+            remarks = "<br>".join(_escape(remark) for remark in row.remarks())
+            lines.append(_markdown_row((*map(_escape, row.cells()), remarks)))
+        return "\n".join([*lines, "", *(f"{_escape(line)}\n" for line in self._closing())])
+
+    def as_json(self) -> str:
+        """For programs: every field of every row."""
+        rows = [
+            {
+                "name": row.name,
+                "pinned": row.pinned,
+                "newest": row.newest,
+                "acceptable": row.acceptable,
+                "age_days": row.age,
+                "trust": row.trust,
+                "state": str(row.state),
+                "reason": row.reason,
+                "passed_over": list(row.passed_over),
+                "alarms": list(row.alarms),
+            }
+            for row in self.rows
+        ]
+        facts = {
+            "title": self.title,
+            "rows": rows,
+            "notes": list(self.notes),
+            "commits": list(self.commits),
+            "allow_unreachable": self.allow_unreachable,
+            "exit_code": self.exit_code,
+        }
+        return json.dumps(facts, indent=2, ensure_ascii=False)
+
+    def publish(self, as_json: bool) -> None:
+        """Prints the table or JSON on stdout, and appends Markdown to $GITHUB_STEP_SUMMARY if it is set."""
+        print(self.as_json() if as_json else self.table())
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(summary).open("a", encoding="utf-8") as stream:
+                stream.write(self.markdown() + "\n")
+
+    def _closing(self) -> list[str]:
+        return [*self.notes, *(f"committed: {subject}" for subject in self.commits), self.summary()]
+
+
+def _escape(text: str) -> str:
+    """Text from outside as inert Markdown: no table cell, tag or mention can be smuggled in."""
+    return " ".join(html.escape(text, quote=False).replace("|", "&#124;").replace("@", "&#64;").split())
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
