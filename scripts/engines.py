@@ -1,0 +1,524 @@
+#!/usr/bin/env python3
+"""Container engines: which one really works here, with which settings, and how to ask it for things.
+
+`choose` tries docker-buildx, docker and podman (4.3 and newer), every executable of that name on PATH, by
+building a tiny image from this machine's own bash and running it: no registry is needed. A podman that fails
+is tried again with other settings, given by option or environment: nothing in /etc is edited. What worked is
+remembered in the state directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import errors
+
+NAMES = ("docker-buildx", "docker", "podman")
+PROBE_SECONDS = 60  # building or running the probe takes about one second where it works at all
+CONNECT_SECONDS = 15
+
+# For a chroot whose root is no mount point: engines can neither change the propagation of "/" there nor pivot
+# away from it. In a mount namespace of their own the root is bound onto /proc, the one mount that is surely
+# there and can be made private, and so becomes a mount point without anything being seen outside.
+OWN_MOUNTS = (
+    "unshare",
+    "--mount",
+    "--propagation=unchanged",
+    "sh",
+    "-c",
+    'mount --make-private /proc && mount --rbind / /proc && mount --make-rprivate /proc && cd "/proc$PWD"'
+    ' && exec chroot /proc "$@"',
+    "sh",
+)
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file or directory of this machine inside a container."""
+
+    source: Path
+    target: str
+    read_only: bool = True
+
+    def option(self) -> str:
+        """The value of --volume."""
+        return f"{self.source}:{self.target}" + (":ro" if self.read_only else "")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an engine needs on this machine beyond its defaults, by option or environment."""
+
+    own_mounts: bool = False  # run it in a mount namespace of its own, see OWN_MOUNTS
+    limits: bool = False  # podman's default limits are above what this process may set
+    runtime: str = ""  # podman's OCI runtime
+    storage: str = ""  # podman's storage driver
+    network: str = ""  # for containers that need the network; "": the engine's default
+
+    def __str__(self) -> str:
+        named = {
+            "a mount namespace of its own": self.own_mounts,
+            "lower limits": self.limits,
+            f"runtime {self.runtime}": self.runtime,
+            f"storage driver {self.storage}": self.storage,
+            f"network {self.network}": self.network,
+        }
+        return ", ".join(name for name, used in named.items() if used)
+
+
+@dataclass(frozen=True)
+class Build:
+    """One build, as data. `secrets`: id -> file; `cache_from`, `cache_to`: for docker-buildx."""
+
+    context: Path
+    dockerfile: Path
+    tag: str
+    platform: str
+    args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    target: str = ""
+    no_cache: bool = False
+    keep_layers: bool = True  # for the next build, also when this one fails
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A container engine; every method but `call`, `ask` and `stream` only says what to run."""
+
+    name: str
+    executable: str
+    settings: Settings = Settings()
+
+    @property
+    def is_podman(self) -> bool:
+        return self.name == "podman"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment it needs beyond the caller's."""
+        env = {"DOCKER_BUILDKIT": "1"} if self.name == "docker" else {}
+        if self.settings.limits or self.settings.runtime:
+            env["CONTAINERS_CONF"] = str(containers_conf())
+        if self.settings.storage:
+            env["STORAGE_DRIVER"] = self.settings.storage
+        return env
+
+    def command(self, *arguments: str) -> list[str]:
+        """The whole argument list of one of its commands."""
+        return [*(OWN_MOUNTS if self.settings.own_mounts else ()), self.executable, *arguments]
+
+    def shell(self, argv: Sequence[str]) -> str:
+        """A line for a shell that does what `argv` and `env` say."""
+        return " ".join([*(f"{k}={shlex.quote(v)}" for k, v in self.env.items()), shlex.join(argv)])
+
+    def build(self, build: Build) -> list[str]:
+        """Builds an image."""
+        argv = ["buildx", "build", "--load"] if self.name == "docker-buildx" else ["build"]
+        if self.name == "docker-buildx" and build.args.get("BASEIMAGE", "").startswith("localhost/"):
+            argv[1:1] = ["--builder", "default"]  # a builder in its own container does not see local images
+        if self.is_podman:
+            argv += [f"--layers={str(build.keep_layers).lower()}", "--jobs", str(os.cpu_count() or 1)]
+        argv += ["--file", str(build.dockerfile), "--tag", build.tag, "--platform", build.platform]
+        argv += ["--target", build.target] if build.target else []
+        argv += ["--network", self.settings.network] if self.settings.network else []
+        argv += ["--no-cache"] if build.no_cache else []
+        for option, values in (("--cache-from", build.cache_from), ("--cache-to", build.cache_to)):
+            for value in values:
+                argv += [option, value]
+        for name, path in build.secrets.items():
+            argv += ["--secret", f"id={name},src={path}"]
+        for name, value in build.args.items():
+            argv += ["--build-arg", f"{name}={value}"]
+        for name, value in build.labels.items():
+            argv += ["--label", f"{name}={value}"]
+        return self.command(*argv, str(build.context))
+
+    def run(
+        self,
+        reference: str,
+        argv: Sequence[str] = (),
+        *,
+        mounts: Iterable[Mount] = (),
+        network: str | None = "none",
+        env: Mapping[str, str] | None = None,
+        user: str = "",
+        read_only: bool = False,
+        tmpfs: Iterable[str] = (),
+        platform: str = "",
+        name: str = "",
+        entrypoint: str | None = None,
+        workdir: str = "",
+    ) -> list[str]:
+        """Runs a command in a container that goes with it. `network` None: whatever reaches out."""
+        options = ["run", "--rm", "--pull=never"]
+        network = self.settings.network if network is None else network
+        for option, value in (
+            ("--network", network),
+            ("--platform", platform),
+            ("--name", name),
+            ("--user", user),
+            ("--workdir", workdir),
+        ):
+            options += [option, value] if value else []
+        options += [f"--entrypoint={entrypoint}"] if entrypoint is not None else []
+        options += ["--read-only"] if read_only else []
+        for path in tmpfs:
+            options += ["--tmpfs", path]
+        for mount in mounts:
+            options += ["--volume", mount.option()]
+        for key, value in (env or {}).items():
+            options += ["--env", f"{key}={value}"]
+        return self.command(*options, reference, *argv)
+
+    def tag(self, source: str, target: str) -> list[str]:
+        return self.command("tag", source, target)
+
+    def remove(self, reference: str) -> list[str]:
+        """Removes a tag, and the image when it was the last one."""
+        return self.command("rmi", reference)
+
+    def remove_container(self, name: str) -> list[str]:
+        return self.command("rm", "--force", name)
+
+    def import_(self, archive: Path, reference: str, platform: str, labels: Mapping[str, str]) -> list[str]:
+        """Makes an image with one layer from a tar archive of a root file system."""
+        argv = ["import"]
+        if self.is_podman:
+            system, architecture, *variant = platform.split("/")
+            argv += ["--os", system, "--arch", architecture, *(("--variant", variant[0]) if variant else ())]
+        else:
+            argv += ["--platform", platform]
+        for key, value in labels.items():
+            argv += ["--change", f"LABEL {key}={json.dumps(value)}"]
+        return self.command(*argv, str(archive), reference)
+
+    def inspect(self, reference: str, template: str) -> list[str]:
+        """Prints what a Go template says of an image."""
+        return self.command("image", "inspect", "--format", template, reference)
+
+    def pull(self, reference: str, platform: str) -> list[str]:
+        return self.command("pull", "--quiet", "--platform", platform, reference)
+
+    def environment(self) -> dict[str, str]:
+        """The environment for the argument lists above."""
+        return {**os.environ, **self.env}
+
+    def call(self, argv: Sequence[str]) -> None:
+        """Runs one of the argument lists. Raises Failure with what the engine said last."""
+        done = self._run(argv)
+        if done.returncode:
+            verb = argv[list(argv).index(self.executable) + 1]
+            raise errors.Failure(f"{self.name} {verb}: {reason(done.stderr or done.stdout)}")
+
+    def ask(self, argv: Sequence[str]) -> str | None:
+        """What one of the argument lists prints, stripped; None when it fails."""
+        done = self._run(argv)
+        return None if done.returncode else done.stdout.strip()
+
+    def stream(self, argv: Sequence[str]) -> int:
+        """Runs one of the argument lists as `attended` does; returns its exit status."""
+        return attended(argv, self.environment())
+
+    def _run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, env=self.environment(), capture_output=True, text=True, errors="replace")
+
+
+def attended(argv: Sequence[str], env: Mapping[str, str] | None = None, grace: float = 20) -> int:
+    """Runs a command with its output on standard error and returns its exit status.
+
+    When we are interrupted, so is the command, and it has `grace` seconds to clean up before it is killed."""
+    child = subprocess.Popen(argv, env=env, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+    try:
+        return child.wait()
+    except BaseException:
+        for send, seconds in ((signal.SIGINT, grace), (signal.SIGTERM, 5), (signal.SIGKILL, None)):
+            child.send_signal(send)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(seconds)
+                break
+        raise
+
+
+def reason(text: str) -> str:
+    """The line of an engine's messages that says why it failed: its first error, else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    found = [line for line in lines if line.lower().startswith("error")]
+    return (found or lines[-1:] or ["it said nothing"])[0]
+
+
+# --- State --------------------------------------------------------------------------------------------------
+
+
+def state_directory() -> Path:
+    """Where what we learn about this machine is kept."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "manylinux"
+
+
+def containers_conf() -> Path:
+    """Our settings for podman, for CONTAINERS_CONF: `choose` writes it where podman's own defaults fail."""
+    return state_directory() / "containers.conf"
+
+
+def _memory() -> Path:
+    return state_directory() / "podman.json"
+
+
+def _remembered() -> Engine | None:
+    try:
+        row = json.loads(_memory().read_text(encoding="utf-8"))
+        return Engine(row["name"], row["executable"], Settings(**row["settings"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(engine: Engine) -> None:
+    _write(_memory(), json.dumps(asdict(engine), indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def podman_settings(settings: Settings) -> str:
+    """The text of containers.conf for these settings: limits that this process may set, and the runtime."""
+    lines = []
+    if settings.limits:
+        lines += ["[containers]", f"default_ulimits = {json.dumps(_limits())}"]
+    if settings.runtime:
+        lines += ["[engine]", f"runtime = {json.dumps(settings.runtime)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _limits() -> list[str]:
+    named = (("nofile", resource.RLIMIT_NOFILE, 16384), ("nproc", resource.RLIMIT_NPROC, 32768))
+    allowed = []
+    for name, which, wanted in named:
+        hard = resource.getrlimit(which)[1]
+        value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        allowed.append(f"{name}={value}:{value}")
+    return allowed
+
+
+# --- Choosing -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An engine that was tried, and why it does not do."""
+
+    engine: Engine
+    reason: str
+
+    def __str__(self) -> str:
+        settings = f" with {self.engine.settings}" if str(self.engine.settings) else ""
+        return f"{self.engine.name} ({self.engine.executable}){settings}: {self.reason}"
+
+
+def choose(name: str = "", reach: tuple[str, int] | None = None) -> Engine:
+    """The engine called `name`, or the first that works; `reach` is a host and port that builds connect to.
+
+    Raises UserError for an unknown name, Failure when none works: what was tried, why each failed, what helps."""
+    if name and name not in NAMES:
+        raise errors.UserError(f"MANYLINUX_BUILD_FRONTEND={name}: it must be one of {', '.join(NAMES)}")
+    working, attempts = find(name, reach)
+    if working:
+        return working
+    tried = "".join(f"\n  {attempt}" for attempt in attempts)
+    if name:
+        nothing = f": there is no {_executable(name)} on PATH"
+        what = f"MANYLINUX_BUILD_FRONTEND={name} does not work here" + (tried or nothing)
+    else:
+        what = "no container engine works here" + (tried or ": there is neither docker nor podman on PATH")
+    raise errors.Failure(
+        f"{what}\nInstall or start docker (with buildx) or podman; on Debian, as root, "
+        "`./build.sh --bootstrap` does that for you."
+    )
+
+
+def find(name: str = "", reach: tuple[str, int] | None = None) -> tuple[Engine | None, list[Attempt]]:
+    """The first engine that works, or None, and the attempts that failed before."""
+    attempts: list[Attempt] = []
+    with tempfile.TemporaryDirectory(prefix="manylinux-probe-") as directory:
+        probe = None
+        for engine in candidates(name):
+            probe = probe or Probe(Path(directory), reach)
+            if failure := probe.failure(engine):
+                attempts.append(Attempt(engine, failure))
+                continue
+            engine = probe.networked(engine)
+            if engine.is_podman:
+                _remember(engine)
+            return engine, attempts
+    return None, attempts
+
+
+def candidates(name: str = "") -> Iterator[Engine]:
+    """The engines to try, in order; podman first as it worked last time, then with ever more settings."""
+    remembered = _remembered()
+    for kind in (name,) if name else NAMES:
+        for executable in _on_path(_executable(kind)):
+            tried = list(_ladder()) if kind == "podman" else [Settings()]
+            if remembered and (remembered.name, remembered.executable) == (kind, executable):
+                tried.insert(0, remembered.settings)
+            for settings in dict.fromkeys(tried):
+                yield Engine(kind, executable, settings)
+
+
+def _executable(name: str) -> str:
+    return "podman" if name == "podman" else "docker"
+
+
+def _ladder() -> Iterator[Settings]:
+    """podman's settings, from none to the most unusual."""
+    own_mounts = os.geteuid() == 0 and not _root_is_mount_point()
+    runtimes = [path for runtime in ("runc", "crun") if (path := shutil.which(runtime))]
+    for storage in ("", "vfs"):
+        yield Settings(own_mounts=own_mounts, storage=storage)
+        yield Settings(own_mounts=own_mounts, limits=True, storage=storage)
+        for runtime in runtimes:
+            yield Settings(own_mounts=own_mounts, limits=True, runtime=runtime, storage=storage)
+
+
+def _root_is_mount_point() -> bool:
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    return any(line.split()[4] == "/" for line in text.splitlines())
+
+
+def _on_path(executable: str) -> list[str]:
+    """Every executable of that name on PATH, the same file once."""
+    found: dict[Path, str] = {}
+    for directory in os.get_exec_path():
+        path = Path(directory, executable)
+        if path.is_file() and os.access(path, os.X_OK):
+            found.setdefault(path.resolve(), str(path))
+    return list(found.values())
+
+
+# --- Probing ------------------------------------------------------------------------------------------------
+
+PROBE_DOCKERFILE = """\
+FROM scratch
+COPY root /
+RUN --mount=type=secret,id=probe ["/bin/bash", "-c", "read -r w < /run/secrets/probe && [[ $w == probe ]]"]
+"""
+
+
+class Probe:
+    """A tiny image, made of this machine's bash, that an engine has to build and run."""
+
+    def __init__(self, directory: Path, reach: tuple[str, int] | None = None) -> None:
+        self.directory = directory
+        self.reach = reach if reach and _connects(*reach) else None
+        _copy_with_libraries(shutil.which("bash") or "/bin/bash", "/bin/bash", directory / "root")
+        (directory / "Dockerfile").write_text(PROBE_DOCKERFILE, encoding="utf-8")
+        (directory / "secret").write_text("probe\n", encoding="utf-8")
+        self.tag = f"localhost/manylinux-probe:{uuid.uuid4().hex[:12]}"
+
+    def failure(self, engine: Engine) -> str:
+        """Why the engine does not do; empty when it builds and runs, with a bind mount."""
+        if engine.settings.limits:
+            _write(containers_conf(), podman_settings(engine.settings))
+        build = Build(
+            self.directory,
+            self.directory / "Dockerfile",
+            self.tag,
+            f"linux/{_go_architecture()}",
+            secrets={"probe": self.directory / "secret"},
+            no_cache=True,
+            keep_layers=False,
+        )
+        isolated = replace(engine, settings=replace(engine.settings, network="none"))
+        if failure := _failure(isolated, isolated.build(build)):
+            return failure
+        mount = Mount(self.directory / "secret", "/probe")
+        script = ["/bin/bash", "-c", "read -r word < /probe && [[ $word == probe ]]"]
+        failure = _failure(engine, engine.run(self.tag, script, mounts=[mount]))
+        if failure:
+            engine.ask(engine.remove(self.tag))
+        return failure
+
+    def networked(self, engine: Engine) -> Engine:
+        """The engine with a network that reaches out, its default or the host's. Removes the probe."""
+        if self.reach:
+            script = ["/bin/bash", "-c", "exec 3<>/dev/tcp/{}/{}".format(*self.reach)]
+            for network in dict.fromkeys((engine.settings.network, "", "host")):
+                tried = replace(engine, settings=replace(engine.settings, network=network))
+                name = f"manylinux-probe-{uuid.uuid4().hex[:12]}"
+                if not _failure(tried, tried.run(self.tag, script, network=None, name=name), CONNECT_SECONDS):
+                    engine = tried
+                    break
+                engine.ask(engine.remove_container(name))
+        engine.ask(engine.remove(self.tag))
+        return engine
+
+
+def _failure(engine: Engine, argv: Sequence[str], seconds: int = PROBE_SECONDS) -> str:
+    try:
+        done = subprocess.run(
+            argv, env=engine.environment(), capture_output=True, text=True, errors="replace", timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {seconds} seconds"
+    except OSError as error:
+        return str(error)
+    return reason(done.stderr or done.stdout) if done.returncode else ""
+
+
+def _connects(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _copy_with_libraries(source: str, target: str, root: Path) -> None:
+    """Copies a dynamically linked program, its libraries and those that look up names below `root`."""
+    listed = subprocess.run(["ldd", source], capture_output=True, text=True, check=False).stdout
+    libraries = [word for line in listed.splitlines() for word in line.split() if word.startswith("/")]
+    directories = {Path(library).parent for library in libraries}
+    libraries += [str(path) for directory in directories for path in directory.glob("libnss_[df]*.so.2")]
+    for path, place in ((source, target), *((library, library) for library in libraries)):
+        copy = root / place.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+
+
+def _go_architecture() -> str:
+    machine = os.uname().machine
+    known = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "loongarch64": "loong64"}
+    return known.get(machine, machine)
+
+
+def main() -> None:
+    """Shows which container engine the builds of this repository use here, and which were tried in vain."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("name", nargs="?", default="", help=f"only this one of {', '.join(NAMES)}")
+    options = parser.parse_args()
+    engine = choose(options.name)
+    print(engine.shell(engine.command()))
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
