@@ -1,0 +1,89 @@
+#!/bin/bash
+# Debian family: Debian and Ubuntu
+
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+
+# apt-get with the site's mirror and certificates, which stay out of the image: they are build secrets.
+apt() {
+    local options=(-y -q -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io)
+    if [[ -s /run/secrets/apt ]]; then
+        options+=(-o Dir::Etc::sourcelist=/run/secrets/apt -o Dir::Etc::sourceparts=-)
+    fi
+    if [[ -s /run/secrets/ca ]]; then
+        # A secret is readable for root alone, so apt must not drop its rights.
+        options+=(-o Acquire::https::CAInfo=/run/secrets/ca -o APT::Sandbox::User=root)
+    fi
+    apt-get "${options[@]}" "$@"
+}
+
+# The base has its repositories already; what its package manager leaves out from now on is decided here.
+repositories() {
+    leave_docs_out
+    install_gl_substitute
+    apt update
+}
+
+# Packages that users install later bring no manuals either; licences (copyright) stay.
+leave_docs_out() {
+    mkdir -p /etc/dpkg/dpkg.cfg.d
+    cp "${PACKAGES}/debian/dpkg-excludes" /etc/dpkg/dpkg.cfg.d/manylinux
+}
+
+# libGL.so.1 depends on a driver, and that on LLVM: 200 MB that nothing here can use. An empty package that provides the
+# drivers' names keeps apt content; who wants to draw runs `apt-get install libglx-mesa0 libegl-mesa0`.
+install_gl_substitute() {
+    local directory
+    directory="$(mktemp -d)"
+    mkdir "${directory}/DEBIAN"
+    cp "${PACKAGES}/debian/no-gl-driver.control" "${directory}/DEBIAN/control"
+    chmod 755 "${directory}"
+    dpkg-deb --build --root-owner-group "${directory}" "${directory}.deb"
+    dpkg --install "${directory}.deb"
+    rm -rf "${directory}" "${directory}.deb"
+}
+
+upgrade() {
+    apt upgrade --with-new-pkgs
+}
+
+install() {
+    # clean() dropped the indices of the layers below
+    if [[ -z "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit)" ]]; then
+        apt update
+    fi
+    apt install --no-install-recommends "$@"
+}
+
+set_locale() {
+    # Listed, so that an upgrade of the locales package keeps it
+    echo 'en_US.UTF-8 UTF-8' >/etc/locale.gen
+    localedef -i en_US -f UTF-8 en_US.UTF-8
+    update-locale LANG=en_US.UTF-8
+}
+
+set_default_shell() {
+    usermod --shell /bin/bash root
+    useradd --defaults --shell /bin/bash
+}
+
+repair_toolset() {
+    case "${TOOLSET-}" in
+        "") ;;
+        *) die "toolset '${TOOLSET}': the Debian family has only the distribution's own compilers" ;;
+    esac
+}
+
+clean() {
+    apt-get clean
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/lib/dpkg/*-old
+    rm -rf /var/log/apt/* /var/log/alternatives.log /var/log/bootstrap.log /var/log/dpkg.log
+    # What the base brought before dpkg-excludes was there. Directories stay: maintainer scripts link into man1.
+    local directory
+    for directory in doc man info gtk-doc lintian; do
+        [[ -d "/usr/share/${directory}" ]] || continue
+        find "/usr/share/${directory}" ! -type d ! -path '/usr/share/doc/*/copyright' -delete
+    done
+    find /usr/share/doc -mindepth 1 -depth -type d -empty -delete
+    find /usr -depth -name __pycache__ -exec rm -rf {} +
+    find /etc/alternatives -xtype l -delete
+}

@@ -1,0 +1,45 @@
+#!/bin/bash
+# dnf: AlmaLinux, Rocky Linux, Anolis OS
+
+dnf_() {
+    local options=(-y)
+    if [[ -s /run/secrets/ca ]]; then
+        options+=(--setopt=sslcacert=/run/secrets/ca)
+    fi
+    dnf "${options[@]}" "$@"
+}
+
+repositories() {
+    if ! grep -q '^tsflags=nodocs$' /etc/dnf/dnf.conf; then
+        sed -i '/^\[main\]/a tsflags=nodocs' /etc/dnf/dnf.conf
+    fi
+    dnf_ install dnf-plugins-core # config-manager
+    case "${DISTRIBUTION}" in
+        almalinux-8) dnf_ config-manager --set-enabled powertools ;;
+        almalinux-* | rockylinux-*) dnf_ config-manager --set-enabled crb ;;
+        anolisos-*) ;; # has its development packages enabled
+        *) die "unknown distribution '${DISTRIBUTION}': say in dnf.sh which repository has its development packages" ;;
+    esac
+    case "${DISTRIBUTION}-${PLATFORM}" in
+        *-i686 | *-riscv64) ;; # EPEL does not exist there
+        anolisos-*) dnf_ install anolis-epao-release ;;
+        *) dnf_ install epel-release ;;
+    esac
+}
+
+upgrade() {
+    dnf_ upgrade
+}
+
+install() {
+    dnf_ install --allowerasing "$@"
+}
+
+shrink_locale_archive() {
+    : # localedef has deleted from it already
+}
+
+clean() {
+    dnf clean all
+    rm -rf /var/cache/dnf /var/cache/yum /var/lib/dnf/history.sqlite* /var/log/dnf* /var/log/hawkey.log
+}

@@ -1,0 +1,16 @@
+#!/bin/bash
+# Installs the packages of the given layers: policy, runtime, base, toolchain, build
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+# shellcheck source=docker/build_scripts/system.sh
+source "${HERE}/system.sh"
+
+(($#)) || die "usage: install-packages.sh LAYER..."
+names=()
+for layer in "$@"; do
+    list="$(packages_of "${layer}")"
+    mapfile -t -O "${#names[@]}" names <<<"${list}"
+done
+install "${names[@]}"

@@ -1,0 +1,92 @@
+#!/bin/bash
+# yum on CentOS 7 (ClefOS on s390x): past its end of life, so that every repository is an archive
+
+EPEL=https://archives.fedoraproject.org/pub/archive/epel/7/x86_64/Packages/e/epel-release-7-14.noarch.rpm
+DEVTOOLSET_I686=https://copr.fedorainfracloud.org/coprs/mayeut/devtoolset-10/repo/custom-1/mayeut-devtoolset-10-custom-1.repo
+
+yum_() {
+    local options=(-y)
+    if [[ -s /run/secrets/ca ]]; then
+        options+=(--setopt=sslcacert=/run/secrets/ca)
+    fi
+    yum "${options[@]}" "$@"
+}
+
+repositories() {
+    set_option multilib_policy best # https://unix.stackexchange.com/questions/41784
+    set_option skip_missing_names_on_install False
+    sed -i '/^override_install_langs=/d' /etc/yum.conf
+    if [[ "${PLATFORM}" == i686 ]]; then
+        echo i386 >/etc/yum/vars/basearch # the kernel may be x86_64
+        fixup-mirrors
+        yum_ install util-linux-ng # linux32
+    fi
+    remove_leftovers
+    upgrade
+    yum_ install yum-utils curl
+    yum-config-manager --enable extras
+    add_compilers
+    fixup-mirrors
+}
+
+# Settings of yum itself, each once however often this runs
+set_option() {
+    sed -i "/^$1=/d" /etc/yum.conf
+    sed -i "/^\[main\]/a $1=$2" /etc/yum.conf
+}
+
+# The base image on aarch64 holds a kernel and parts of a virtual machine by mistake.
+remove_leftovers() {
+    local package
+    for package in kernel-modules kernel-core; do
+        if rpm -q "${package}"; then
+            rpm --erase --noscripts "${package}"
+        fi
+    done
+    if rpm -q bind-license; then
+        yum_ erase bind-license qemu-guest-agent
+    fi
+}
+
+# Where devtoolset-10 and yasm come from
+add_compilers() {
+    case "${PLATFORM}" in
+        i686)
+            # Software Collections never had it for 32 bits.
+            curl -fsSL --retry 5 -o /etc/yum.repos.d/mayeut-devtoolset-10.repo "${DEVTOOLSET_I686}"
+            ;;
+        x86_64)
+            yum_ install centos-release-scl-rh
+            if ! rpm -q epel-release; then
+                yum_ install "${EPEL}" # yasm
+            fi
+            ;;
+        aarch64 | ppc64le | s390x) yum_ install centos-release-scl-rh ;;
+        *) die "no devtoolset-10 is known for '${PLATFORM}'" ;;
+    esac
+}
+
+upgrade() {
+    fixup-mirrors
+    yum_ update
+    fixup-mirrors # the update brought the repository files back
+    if ! localedef --version >/dev/null; then
+        # Removed from some base images to make them smaller
+        yum_ reinstall glibc-common
+    fi
+}
+
+install() {
+    yum_ install "$@"
+}
+
+# glibc 2.17 never gives the space of deleted locales back: build the archive again from what is left of it.
+shrink_locale_archive() {
+    mv /usr/lib/locale/locale-archive /usr/lib/locale/locale-archive.tmpl
+    build-locale-archive --install-langs=en_US.utf8
+}
+
+clean() {
+    yum clean all
+    rm -rf /var/cache/yum /var/lib/yum/history /var/lib/yum/yumdb /var/log/anaconda
+}
