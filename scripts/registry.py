@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import errors
 import requests
@@ -45,7 +45,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Reads `[host/]repository[:tag][@digest]`; a first part without a dot, a colon or `localhost` is Docker Hub's."""
+        """Reads `[host/]repository[:tag][@digest]`; where the first part is no host, the host is Docker Hub."""
         name, _, digest = text.partition("@")
         head, slash, rest = name.partition("/")
         is_host = bool(slash) and (head == "localhost" or "." in head or ":" in head)
@@ -116,7 +116,7 @@ class Registry:
     def base(self) -> str:
         """The root of the API."""
         host = _DOCKER_HUB_API if self.host == _DOCKER_HUB else self.host
-        return f"{'http' if _LOOPBACK.fullmatch(host) else 'https'}://{host}/v2/"
+        return f"{'http' if is_loopback(host) else 'https'}://{host}/v2/"
 
     def digest(self, repository: str, reference: str) -> str | None:
         """The digest behind a tag, or None where there is no such tag."""
@@ -236,7 +236,7 @@ class Registry:
             raise errors.Failure(f"{self.host} asks for a login: docker login {self.host}")
         fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         realm = fields.get("realm", "")
-        if not realm.startswith("https://") and not _LOOPBACK.match(realm.partition("://")[2]):
+        if not realm.startswith("https://") and not is_loopback(urlsplit(realm).netloc):
             raise errors.Failure(f"{self.host} sends logins to {realm!r}, which is not https")
         parameters = [("service", fields.get("service", "")), *(("scope", scope) for scope in scopes)]
         answer = self._session.get(realm, params=parameters, auth=self.credentials, timeout=TIMEOUT)
@@ -244,6 +244,11 @@ class Registry:
             raise errors.Failure(f"{self.host}: no token, {realm} answers {answer.status_code}")
         document = answer.json()
         return f"Bearer {document.get('token') or document['access_token']}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a registry is on this very machine, where container engines do without TLS."""
+    return _LOOPBACK.fullmatch(host) is not None
 
 
 def stored_credentials(host: str) -> tuple[str, str] | None:

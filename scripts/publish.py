@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+"""Publishing: from candidates to dated tags, indexes and `latest`, all platforms of a policy together or not at all.
+
+An image is pushed under a candidate tag first. Only when every platform of its policy has a candidate of the same
+commit are the manifests copied, in an order that never shows a wrong dated tag: first the dated tags of all platforms,
+then the index over them, then `latest` everywhere. A dated tag is never overwritten; what is already done is skipped,
+so that a second run completes an interrupted first one. Nothing is written without `--execute`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import engines
+import errors
+import git
+import images
+from images import Catalogue, Image
+from registry import INDEX_TYPES, Manifest, NotFound, Registry, is_loopback
+
+TAG = re.compile(r"\d{4}\.\d{2}\.\d{2}-\d+")
+COMPLETE_LABEL = "org.pypa.manylinux.complete"
+REVISION_LABEL = "org.opencontainers.image.revision"
+BASE_DIGEST_LABEL = "org.opencontainers.image.base.digest"
+
+
+def candidate(tag: str) -> str:
+    """The tag under which an image waits until all platforms of its policy are there."""
+    return f"candidate-{tag}"
+
+
+def version_tag(root: Path = images.ROOT) -> str:
+    """`YYYY.MM.DD-N` of HEAD: its UTC day, and the how-manyeth first-parent commit of that day it is.
+
+    Raises Failure in a shallow clone, where N cannot be known."""
+    repository = git.Repo(root)
+    if repository.git.rev_parse("--is-shallow-repository") == "true":
+        raise errors.Failure("this clone is shallow, its commits cannot be counted: run `git fetch --unshallow` first")
+    listing = repository.git.log("--first-parent", "--format=%cd", "--date=format-local:%Y.%m.%d", env={"TZ": "UTC"})
+    days = listing.splitlines()
+    count = next((place for place, day in enumerate(days) if day != days[0]), len(days))
+    return f"{days[0]}-{count}"
+
+
+def revision(root: Path = images.ROOT) -> str:
+    """The commit of HEAD. Raises Failure where the tree holds changes that no commit has."""
+    repository = git.Repo(root)
+    if repository.is_dirty(untracked_files=True):
+        raise errors.Failure("the tree has changes that are not committed: commit them, then build and test again")
+    return str(repository.head.commit.hexsha)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where images are published: a registry and the namespace in it, `quay.io/pypa`."""
+
+    registry: Registry
+    namespace: str
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Reads `host/namespace`."""
+        host, slash, namespace = text.partition("/")
+        if not slash or not namespace:
+            raise errors.UserError(f"{text!r} is not <host>/<namespace>")
+        return cls(Registry(host), namespace)
+
+    def repository(self, name: str) -> str:
+        """The repository of an image or of an index."""
+        return f"{self.namespace}/{name}"
+
+    def __str__(self) -> str:
+        return f"{self.registry.host}/{self.namespace}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is published together: all published platforms of a policy, and the index over them."""
+
+    name: str
+    members: tuple[Image, ...]
+
+    @classmethod
+    def find(cls, catalogue: Catalogue, name: str) -> Group:
+        """The group of that name, `<policy>` or `<policy>-<variant>`. Raises UserError with the known ones."""
+        groups = cls.all(catalogue)
+        for group in groups:
+            if group.name == name:
+                return group
+        raise errors.UserError(f"nothing is published as {name!r}; known: {', '.join(g.name for g in groups)}")
+
+    @classmethod
+    def all(cls, catalogue: Catalogue) -> tuple[Group, ...]:
+        """Every group, in the table's order."""
+        members: dict[str, list[Image]] = {}
+        for image in catalogue.images(variants=True):
+            name = image.policy.name + (f"-{image.variant}" if image.variant else "")
+            members.setdefault(name, []).append(image)
+        return tuple(cls(name, tuple(found)) for name, found in members.items())
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing left to do: what it is, for people, and how."""
+
+    what: str
+    do: Callable[[], None]
+
+
+def steps(place: Place, group: Group, tag: str, commit: str) -> list[Step]:
+    """What publishing the candidates of `tag` still takes, in order; empty when it is published already.
+
+    Raises Failure, naming every reason, when a platform is missing, partial, of another commit or on an unpinned
+    base, and when the dated index already holds something else."""
+    registry = place.registry
+    manifests, refusals = {}, []
+    for image in group.members:
+        repository = place.repository(image.name)
+        try:
+            manifests[image.name] = _published_or_candidate(registry, repository, tag)
+        except NotFound:
+            refusals.append(f"{image.name}: there is no {candidate(tag)} yet")
+            continue
+        refusals += [f"{image.name}: {why}" for why in unfit(registry, repository, manifests[image.name], commit)]
+    if refusals:
+        raise errors.Failure(f"{place}/{group.name}:{tag} cannot be published:\n  " + "\n  ".join(refusals))
+    index = index_of(group, manifests, tag, commit)
+    home = place.repository(group.name)
+    found = registry.digest(home, tag)
+    if found not in (None, index.digest):
+        raise errors.Failure(
+            f"{place}/{group.name}:{tag} exists with another content; a dated tag is never overwritten"
+        )
+    plan = []
+    for image in group.members:
+        repository = place.repository(image.name)
+        plan += _point(place, repository, tag, manifests[image.name])
+    if found is None:
+        plan.append(Step(f"index {place}/{group.name}:{tag}", lambda: _put_index(place, group, manifests, index, tag)))
+    return plan + _point_latest(place, group, manifests, index)
+
+
+def rollback_steps(place: Place, group: Group, tag: str) -> list[Step]:
+    """What pointing every `latest` of the group back to a dated tag takes. Raises Failure where the tag is not whole."""
+    problems = [problem for problem in verify(place, group, tag) if not problem.startswith("latest")]
+    if problems:
+        raise errors.Failure(f"{place}/{group.name}:{tag} is not whole:\n  " + "\n  ".join(problems))
+    manifests = {i.name: place.registry.manifest(place.repository(i.name), tag) for i in group.members}
+    return _point_latest(place, group, manifests, place.registry.manifest(place.repository(group.name), tag))
+
+
+def verify(place: Place, group: Group, tag: str) -> list[str]:
+    """What is wrong with a published tag; empty when every platform has it, the index is complete and latest follows.
+
+    Problems of `latest` begin with that word."""
+    registry, problems = place.registry, []
+    latest_problems = []
+    digests = {}
+    for name in (*(image.name for image in group.members), group.name):
+        repository = place.repository(name)
+        digests[name] = registry.digest(repository, tag)
+        if digests[name] is None:
+            problems.append(f"{name} has no {tag}")
+        elif (latest := registry.digest(repository, "latest")) != digests[name]:
+            latest_problems.append(f"latest of {name} is {latest}, not {digests[name]} of {tag}")
+    if digests[group.name]:
+        listed = {
+            (row["digest"], _oci_name(row["platform"]))
+            for row in registry.manifest(place.repository(group.name), tag).document["manifests"]
+        }
+        wanted = {(digests[image.name], image.platform.oci) for image in group.members}
+        problems += [
+            f"the index of {group.name} lacks {what[1]} ({what[0]})" for what in sorted(wanted - listed, key=str)
+        ]
+        problems += [f"the index of {group.name} has {what[1]} ({what[0]})" for what in sorted(listed - wanted)]
+    return problems + latest_problems
+
+
+def unfit(registry: Registry, repository: str, manifest: Manifest, commit: str) -> list[str]:
+    """Why an image must not be published; empty when it may."""
+    configuration = json.loads(registry.blob(repository, manifest.document["config"]["digest"]))
+    return unfit_labels(configuration.get("config", {}).get("Labels") or {}, commit)
+
+
+def unfit_labels(labels: Mapping[str, str], commit: str) -> list[str]:
+    """Why an image with these labels must not be published; empty when it may."""
+    reasons = []
+    if labels.get(COMPLETE_LABEL) != "true":
+        reasons.append("it is a partial image")
+    if labels.get(REVISION_LABEL) != commit:
+        reasons.append(f"it was built from {labels.get(REVISION_LABEL) or 'an unknown commit'}, not from {commit}")
+    if not labels.get(BASE_DIGEST_LABEL):
+        reasons.append("its base image is not pinned: nox -s update_base_images, then build again")
+    return reasons
+
+
+def index_of(group: Group, manifests: dict[str, Manifest], tag: str, commit: str) -> Manifest:
+    """The index over all platforms; the same input gives the same bytes."""
+    rows = []
+    for image in group.members:
+        system, architecture, *variant = image.platform.oci.split("/")
+        rows.append(
+            {
+                "mediaType": manifests[image.name].media_type,
+                "digest": manifests[image.name].digest,
+                "size": len(manifests[image.name].content),
+                "platform": {
+                    "os": system,
+                    "architecture": architecture,
+                    **({"variant": variant[0]} if variant else {}),
+                },
+            }
+        )
+    document = {
+        "schemaVersion": 2,
+        "mediaType": INDEX_TYPES[0],
+        "manifests": rows,
+        "annotations": {"org.opencontainers.image.version": tag, REVISION_LABEL: commit},
+    }
+    return Manifest(json.dumps(document, separators=(",", ":")).encode(), INDEX_TYPES[0])
+
+
+def push(engine: engines.Engine, place: Place, image: Image, local: str, tag: str, commit: str) -> list[Step]:
+    """The steps that bring a tested local image to its candidate tag; none when the dated tag is there already.
+
+    Raises Failure when the image must not be published (see `unfit`)."""
+    repository = place.repository(image.name)
+    if place.registry.digest(repository, tag):
+        return []
+    said = engine.ask(engine.inspect(local, "{{json .Config.Labels}}"))
+    if said is None:
+        raise errors.Failure(
+            f"{engine.name} has no image {local}: build and test it first (invoke build -i {image.name})"
+        )
+    if reasons := unfit_labels(json.loads(said) or {}, commit):
+        raise errors.Failure(f"{local} cannot be published: " + "; ".join(reasons))
+    target = f"{place.registry.host}/{repository}:{candidate(tag)}"
+    return [Step(f"push {target}", lambda: _push(engine, local, target))]
+
+
+def carry_out(plan: Iterable[Step], execute: bool) -> None:
+    """Does the steps one by one, or only says them."""
+    for step in plan:
+        print(step.what if execute else f"would {step.what}", file=sys.stderr)
+        if execute:
+            step.do()
+
+
+def log_in(engine: engines.Engine, host: str, user: str) -> None:
+    """Logs the engine in; the password comes from standard input and is never on a command line."""
+    argv = engine.command("login", "--username", user, "--password-stdin", host)
+    if subprocess.run(argv, env=engine.environment(), stdin=sys.stdin, check=False).returncode:
+        raise errors.Failure(f"{engine.name} could not log in to {host} as {user}")
+
+
+def _push(engine: engines.Engine, local: str, target: str) -> None:
+    options = ["--tls-verify=false"] if engine.is_podman and is_loopback(target.partition("/")[0]) else []
+    engine.call(engine.tag(local, target))
+    try:
+        engine.call(engine.command("push", *options, target))
+    finally:
+        engine.call(engine.remove(target))
+
+
+def _published_or_candidate(registry: Registry, repository: str, tag: str) -> Manifest:
+    try:
+        return registry.manifest(repository, tag)
+    except NotFound:
+        return registry.manifest(repository, candidate(tag))
+
+
+def _point(place: Place, repository: str, tag: str, manifest: Manifest) -> list[Step]:
+    """The step that points a tag to a manifest which its repository has; none where it already does."""
+    if place.registry.digest(repository, tag) == manifest.digest:
+        return []
+    target = f"{place.registry.host}/{repository}:{tag}"
+    return [
+        Step(f"point {target} to {manifest.digest}", lambda: place.registry.put_manifest(repository, tag, manifest))
+    ]
+
+
+def _point_latest(place: Place, group: Group, manifests: dict[str, Manifest], index: Manifest) -> list[Step]:
+    plan = []
+    for image in group.members:
+        plan += _point(place, place.repository(image.name), "latest", manifests[image.name])
+    return plan + _point(place, place.repository(group.name), "latest", index)
+
+
+def _put_index(place: Place, group: Group, manifests: dict[str, Manifest], index: Manifest, tag: str) -> None:
+    """Brings every platform's manifest into the index's own repository, then stores the index."""
+    home = place.repository(group.name)
+    for image in group.members:
+        for blob in manifests[image.name].blobs:
+            place.registry.mount_blob(home, blob, place.repository(image.name))
+        place.registry.put_manifest(home, manifests[image.name].digest, manifests[image.name])
+    place.registry.put_manifest(home, tag, index)
+
+
+def _oci_name(platform: dict[str, str]) -> str:
+    parts = (platform["os"], platform["architecture"], platform.get("variant", ""))
+    return "/".join(part for part in parts if part)
+
+
+def main() -> int:
+    """Publishes images, checks what is published, and takes it back. Says what it would do unless --execute."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument(
+        "--registry", action="append", metavar="HOST/NAMESPACE", help="default: the table's; repeatable"
+    )
+    parser.add_argument("--execute", action="store_true", help="really write")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    command = verbs.add_parser("push", help="a tested local image to its candidate tag")
+    command.add_argument("image")
+    command.add_argument("--local", metavar="REFERENCE", help="default: the image's own name with `latest`")
+    command.add_argument("--login", metavar="USER", help="log the engine in first; the password is read from stdin")
+    for verb, text in (
+        ("manifest", "the candidates of all platforms to dated tags, index and latest"),
+        ("verify", "whether a published tag is whole"),
+        ("rollback", "latest of all images back to a dated tag"),
+    ):
+        command = verbs.add_parser(verb, help=text)
+        command.add_argument("group", metavar="POLICY[-VARIANT]")
+        command.add_argument("tag", nargs=None if verb == "rollback" else "?", help="default: the tag of HEAD")
+    options = parser.parse_args()
+    catalogue = images.load()
+    places = [Place.parse(text) for text in options.registry or [catalogue.registry]]
+    tag = getattr(options, "tag", None) or version_tag()
+    if not TAG.fullmatch(tag):
+        raise errors.UserError(f"{tag!r} is not a dated tag, YYYY.MM.DD-N")
+    if options.verb == "push":
+        image = catalogue.image(options.image)
+        engine = engines.choose()
+        for place in places:
+            if options.login and options.execute:
+                log_in(engine, place.registry.host, options.login)
+            local = options.local or f"{image.repository}:latest"
+            carry_out(push(engine, place, image, local, tag, revision()), options.execute)
+        return 0
+    group = Group.find(catalogue, options.group)
+    if options.verb == "verify":
+        return _report(places, group, tag)
+    plans = [
+        rollback_steps(place, group, tag) if options.verb == "rollback" else steps(place, group, tag, revision())
+        for place in places
+    ]
+    for plan in plans:
+        carry_out(plan, options.execute)
+    if not any(plans):
+        print(f"{group.name}:{tag} is published already: nothing to do", file=sys.stderr)
+    return _report(places, group, tag) if options.execute else 0
+
+
+def _report(places: list[Place], group: Group, tag: str) -> int:
+    wrong = [f"{place}: {problem}" for place in places for problem in verify(place, group, tag)]
+    print("\n".join(wrong) or f"{group.name}:{tag} is whole, and latest follows it")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

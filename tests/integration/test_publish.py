@@ -1,0 +1,202 @@
+"""Publishing against a real registry: whole policies or nothing, whatever fails on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import errors
+import git
+import images
+import publish
+import pytest
+from publish import COMPLETE_LABEL, REVISION_LABEL, Group, Place
+from registry import Manifest, Registry
+
+from tests.integration import registries
+
+pytestmark = pytest.mark.skipif(
+    not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
+)
+
+COMMIT = "c0ffee" * 6 + "c0ff"
+TAG, OLDER = "2026.11.21-1", "2026.11.14-2"
+GROUP = Group.find(images.load(), "manylinux_2_39")  # two platforms
+LABELS = {
+    COMPLETE_LABEL: "true",
+    REVISION_LABEL: COMMIT,
+    publish.BASE_DIGEST_LABEL: "sha256:" + "0" * 64,
+}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[str]:
+    with registries.running(tmp_path) as host:
+        yield host
+
+
+def place(host: str, namespace: str = "pypa") -> Place:
+    return Place(Registry(host), namespace)
+
+
+def candidates(where: Place, tag: str = TAG, labels: dict[str, str] = LABELS) -> dict[str, Manifest]:
+    """A candidate for every platform of the group."""
+    return {
+        image.name: registries.store_image(
+            where.registry.host,
+            where.repository(image.name),
+            publish.candidate(tag),
+            labels,
+            f"{image.name} {tag}".encode(),
+        )
+        for image in GROUP.members
+    }
+
+
+def execute(where: Place, tag: str = TAG) -> None:
+    publish.carry_out(publish.steps(where, GROUP, tag, COMMIT), execute=True)
+
+
+def dated(where: Place, tag: str = TAG) -> dict[str, str | None]:
+    """Name -> digest of the dated tag, the index included."""
+    names = [image.name for image in GROUP.members] + [GROUP.name]
+    return {name: where.registry.digest(where.repository(name), tag) for name in names}
+
+
+def test_whole_policy(host: str) -> None:
+    where = place(host)
+    manifests = candidates(where)
+    execute(where)
+    assert publish.verify(where, GROUP, TAG) == []
+    for name, manifest in manifests.items():
+        assert dated(where)[name] == manifest.digest
+    index = where.registry.manifest(where.repository(GROUP.name), "latest").document
+    assert [row["platform"] for row in index["manifests"]] == [
+        {"os": "linux", "architecture": "arm64"},
+        {"os": "linux", "architecture": "riscv64"},
+    ]
+    # The index can be followed to its last blob in its own repository.
+    for row in index["manifests"]:
+        for blob in where.registry.manifest(where.repository(GROUP.name), row["digest"]).blobs:
+            assert where.registry.blob(where.repository(GROUP.name), blob)
+    assert publish.steps(where, GROUP, TAG, COMMIT) == []
+
+
+def test_dry_run_writes_nothing(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    where = place(host)
+    candidates(where)
+    publish.carry_out(publish.steps(where, GROUP, TAG, COMMIT), execute=False)
+    assert set(dated(where).values()) == {None}
+    assert f"would index {host}/pypa/manylinux_2_39:{TAG}" in capsys.readouterr().err
+
+
+def test_a_missing_platform_publishes_nothing(host: str) -> None:
+    where = place(host)
+    present = GROUP.members[0]
+    registries.store_image(host, where.repository(present.name), publish.candidate(TAG), LABELS)
+    with pytest.raises(errors.Failure, match="manylinux_2_39_riscv64: there is no candidate-2026.11.21-1 yet"):
+        execute(where)
+    assert set(dated(where).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({COMPLETE_LABEL: "false"}, "partial image"),
+        ({REVISION_LABEL: "deadbeef"}, "built from deadbeef"),
+        ({publish.BASE_DIGEST_LABEL: ""}, "base image is not pinned"),
+    ],
+)
+def test_unfit_images_are_refused(host: str, labels: dict[str, str], reason: str) -> None:
+    where = place(host)
+    candidates(where, labels=LABELS | labels)
+    with pytest.raises(errors.Failure, match=reason):
+        execute(where)
+    assert set(dated(where).values()) == {None}
+
+
+def test_a_rebuild_of_the_same_commit_publishes_nothing(host: str) -> None:
+    where = place(host)
+    candidates(where)
+    execute(where)
+    before = dated(where)
+    for image in GROUP.members:
+        registries.store_image(host, where.repository(image.name), publish.candidate(TAG), LABELS, b"rebuilt")
+    assert publish.steps(where, GROUP, TAG, COMMIT) == []
+    assert dated(where) == before
+
+
+def test_a_dated_index_is_never_overwritten(host: str) -> None:
+    where = place(host)
+    candidates(where)
+    registries.store_image(host, where.repository(GROUP.name), TAG, LABELS, b"something else")
+    with pytest.raises(errors.Failure, match="never overwritten"):
+        execute(where)
+
+
+@pytest.mark.parametrize("took_effect", [False, True], ids=["refused", "answer-lost"])
+def test_any_request_may_fail(host: str, took_effect: bool) -> None:
+    """The n-th request fails, for every n: no dated tag is ever wrong, a mixed state is named, a second run completes."""
+    proxy = registries.FailingProxy(host)
+    n = 0
+    try:
+        while True:
+            n += 1
+            where = place(proxy.host, f"run{n}-{int(took_effect)}")
+            manifests = candidates(place(host, where.namespace))
+            proxy.arm(n, took_effect)
+            try:
+                execute(where)
+                break  # more than all requests of a run have succeeded
+            except errors.Failure:
+                proxy.arm(0, False)
+            for name, digest in dated(where).items():
+                assert digest in (None, manifests[name].digest if name in manifests else digest)
+            whole = None not in dated(where).values() and not publish.steps(where, GROUP, TAG, COMMIT)
+            assert bool(publish.verify(where, GROUP, TAG)) != whole
+            execute(where)
+            assert publish.verify(where, GROUP, TAG) == []
+    finally:
+        proxy.close()
+    assert n > 20
+
+
+def test_rollback(host: str) -> None:
+    where = place(host)
+    for tag in (OLDER, TAG):
+        candidates(where, tag)
+        execute(where, tag)
+    assert publish.verify(where, GROUP, TAG) == []
+    publish.carry_out(publish.rollback_steps(where, GROUP, OLDER), execute=True)
+    assert publish.verify(where, GROUP, OLDER) == []
+    assert [problem.split()[0] for problem in publish.verify(where, GROUP, TAG)] == ["latest"] * 3
+    with pytest.raises(errors.Failure, match=r"is not whole:\n  manylinux_2_39_aarch64 has no 2020\.01\.01-1"):
+        publish.rollback_steps(where, GROUP, "2020.01.01-1")
+
+
+def commit(repository: git.Repo, date: str) -> None:
+    repository.git.commit("--allow-empty", "-m", "x", env={"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date})
+
+
+def test_version_tag_counts_first_parent_commits_of_the_utc_day(tmp_path: Path) -> None:
+    repository = git.Repo.init(tmp_path / "origin", initial_branch="main")
+    with repository.config_writer() as configuration:
+        configuration.set_value("user", "name", "Somebody")
+        configuration.set_value("user", "email", "somebody@example.org")
+    commit(repository, "2026-11-20T23:30:00-0800")  # already the 21st in UTC
+    commit(repository, "2026-11-21T10:00:00Z")
+    repository.git.checkout("-b", "side")
+    commit(repository, "2026-11-21T11:00:00Z")
+    repository.git.checkout("main")
+    repository.git.merge("--no-ff", "side", env={"GIT_COMMITTER_DATE": "2026-11-21T12:00:00Z"})
+    assert publish.version_tag(tmp_path / "origin") == "2026.11.21-3"
+    shallow = git.Repo.clone_from(f"file://{tmp_path / 'origin'}", tmp_path / "clone", depth=1)
+    with pytest.raises(errors.Failure, match="git fetch --unshallow"):
+        publish.version_tag(Path(shallow.working_dir))
+
+
+def test_a_dirty_tree_has_no_revision(tmp_path: Path) -> None:
+    git.Repo.init(tmp_path)
+    (tmp_path / "new").write_text("x", encoding="utf-8")
+    with pytest.raises(errors.Failure, match="not committed"):
+        publish.revision(tmp_path)
