@@ -1,0 +1,480 @@
+#!/usr/bin/env python3
+"""Downloads files that are only usable when they are exactly what was asked for.
+
+A file gets its name after its sha256 was compared; until then it is `<name>.part`, from which a later attempt goes on.
+Every request has time, size and redirect limits. What a server sends is judged before it is trusted: an error page, a
+truncated or oversized body or a body that drips are refused with a message that says which file, which URL, what was
+wrong and what to do. The proxies and the CA bundle of the environment are used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import contextlib
+import hashlib
+import http.client
+import os
+import re
+import socket
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import errors
+from progress import Progress, Task
+from progress import size as human_size
+
+MIRRORS_TXT = Path(__file__).resolve().parent.parent / "docker" / "mirrors.txt"
+CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+USER_AGENT = "manylinux-fetch"
+MAGIC = {
+    ".gz": b"\x1f\x8b",
+    ".tgz": b"\x1f\x8b",
+    ".xz": b"\xfd7zXZ\x00",
+    ".bz2": b"BZh",
+    ".zst": b"\x28\xb5\x2f\xfd",
+    ".zip": b"PK",
+    ".whl": b"PK",
+}
+_TRY_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a download may take. Times are in seconds, sizes in bytes, speeds in bytes a second."""
+
+    connect: float = 10
+    stall: float = 30  # without a single byte
+    slowest: float = 10_000  # on average, once `stall` seconds have passed
+    total: float = 3600  # for one file, all attempts and mirrors together
+    attempts: int = 4  # for each URL
+    backoff: float = 1  # before the second attempt, doubled for each further one
+    retry_after: float = 60  # longest Retry-After that is obeyed; python.org has asked for twelve hours
+    redirects: int = 5
+    least: int = 1
+    most: int = 1 << 30
+
+
+class Unusable(errors.Failure):
+    """No URL gave the file. `missing`: every one of them answered that there is no such file."""
+
+    def __init__(self, message: str, missing: bool) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+class _Refused(Exception):
+    """This URL will not give the file, now or later: try the next one."""
+
+
+class _Missing(_Refused):
+    """The server answered that there is no such file."""
+
+
+class _Again(Exception):
+    """It may work in a moment. `wait`: seconds the server asked for; `fresh`: the part so far is of no use."""
+
+    def __init__(self, reason: str, wait: float = 0, fresh: bool = False) -> None:
+        super().__init__(reason)
+        self.wait, self.fresh = wait, fresh
+
+
+class Fetcher:
+    """Downloads with one set of limits, mirrors and certificates; may be used from many threads."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = Limits(),
+        mirrors: Path | None = MIRRORS_TXT,
+        ca_bundle: Path | None = None,
+    ) -> None:
+        """`ca_bundle` wins over the variables of CA_VARIABLES. Raises errors.UserError when it cannot be read."""
+        self.limits = limits
+        self._mirrors = read_mirrors(mirrors) if mirrors else {}
+        context = _tls_context(ca_bundle)
+        self._opener = urllib.request.build_opener(_Http(limits), _Https(limits, context), _Redirects(limits.redirects))
+
+    def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        sha256: str,
+        size: int | None = None,
+        alternatives: Iterable[str] = (),
+        task: Task | None = None,
+    ) -> Path:
+        """The file at `target`, downloaded unless it is there already and right.
+
+        `url` is tried first, then its mirrors, then `alternatives`; `size` is the exact number of bytes where known.
+        Raises Unusable, naming what was wrong with each of them."""
+        if target.is_file() and (size is None or target.stat().st_size == size) and digest(target) == sha256:
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.part")
+        if part.is_file() and digest(part) == sha256:  # stopped just before the file got its name
+            os.replace(part, target)
+            return target
+        deadline = time.monotonic() + self.limits.total
+        problems: dict[str, Exception] = {}
+        for candidate in dict.fromkeys((url, *self.mirrors_of(url), *alternatives)):
+            try:
+                self._attempts(candidate, target, part, sha256, size, deadline, task)
+                return target
+            except (_Refused, _Again) as error:
+                problems[without_password(candidate)] = error
+        raise _unusable(target.name, problems)
+
+    def read(self, url: str, *, most: int = 64 << 20) -> bytes:
+        """The body of a small page, unverified: the caller must check it. Raises Unusable."""
+        problem: Exception | None = None
+        for attempt in range(self.limits.attempts):
+            if problem:
+                self._pause(problem, attempt)
+            try:
+                with self._open(url, 0) as answer:
+                    started, body = time.monotonic(), bytearray()
+                    for chunk in self._chunks(answer, started, 0, most):
+                        body += chunk
+                    _expect_whole(answer, len(body))
+                    return bytes(body)
+            except _Refused as error:
+                problem = error
+                break
+            except _Again as error:
+                problem = error
+        assert problem is not None
+        raise _unusable(url.rpartition("/")[2], {without_password(url): problem})
+
+    def mirrors_of(self, url: str) -> list[str]:
+        """The other places of docker/mirrors.txt that should hold the same file."""
+        return [
+            alternative + url.removeprefix(prefix)
+            for prefix, alternatives in self._mirrors.items()
+            if url.startswith(prefix)
+            for alternative in alternatives
+        ]
+
+    def _attempts(
+        self, url: str, target: Path, part: Path, sha256: str, size: int | None, deadline: float, task: Task | None
+    ) -> None:
+        """Downloads from one URL. Raises _Refused, or the last _Again."""
+        problem: _Again | None = None
+        for attempt in range(self.limits.attempts):
+            if problem:
+                if task:
+                    task.note = f"attempt {attempt + 1}: {problem}"
+                self._pause(problem, attempt)
+            try:
+                resumed = self._stream(url, target.name, part, size, deadline, task)
+                found = digest(part)
+                if found == sha256:
+                    os.replace(part, target)
+                    if task:
+                        task.note = ""
+                    return
+                part.unlink()
+                if not resumed:
+                    raise _Refused(f"the content is not what was pinned: its sha256 is {found}, expected {sha256}")
+                problem = _Again("an earlier part did not fit the rest")
+            except _Again as error:
+                problem = error
+                if error.fresh:
+                    _drop(part)
+        assert problem is not None
+        raise problem
+
+    def _stream(self, url: str, name: str, part: Path, size: int | None, deadline: float, task: Task | None) -> bool:
+        """Completes the `.part` file; returns whether its beginning came from an earlier attempt."""
+        have = part.stat().st_size if part.exists() else 0
+        with self._open(url, have) as answer:
+            if have and answer.status != http.client.PARTIAL_CONTENT:
+                have = 0
+            length = answer.headers.get("Content-Length", "")
+            announced = have + int(length) if length.isdigit() else None
+            wanted = size if size is not None else announced
+            most = self.limits.most if size is None else size
+            if announced is not None and (announced > most or (size is not None and announced != size)):
+                _drop(part)
+                expected = f"not the expected {size} bytes" if size is not None else f"more than the {most} allowed"
+                hint = " (an HTML page)" if "html" in answer.headers.get("Content-Type", "") else ""
+                raise _Refused(f"it is {announced} bytes long{hint}, {expected}")
+            if task:
+                task.restart(have, wanted)
+            started, resumed = time.monotonic(), have > 0
+            with part.open("ab" if have else "wb") as stream:
+                for chunk in self._chunks(answer, started, have, most, deadline):
+                    if have == 0:
+                        try:
+                            expect_format(name, chunk)
+                        except _Refused:
+                            _drop(part)
+                            raise
+                    stream.write(chunk)
+                    have += len(chunk)
+                    if task:
+                        task.advance(len(chunk))
+            if wanted is not None and have < wanted:
+                raise _Again(f"it ended after {have} of {wanted} bytes")
+            if have < self.limits.least:
+                _drop(part)
+                raise _Refused(f"it is only {have} bytes long")
+            return resumed
+
+    def _chunks(
+        self,
+        answer: http.client.HTTPResponse,
+        started: float,
+        have: int,
+        most: int,
+        deadline: float = float("inf"),
+    ) -> Iterator[bytes]:
+        """The body as it arrives, within the limits of size, speed and time."""
+        begun_at = have
+        while True:
+            try:
+                chunk = answer.read1(_CHUNK)
+            except (OSError, http.client.HTTPException) as error:
+                raise _Again(f"it broke off after {have} bytes: {_plain(error)}") from None
+            if not chunk:
+                return
+            have += len(chunk)
+            if have > most:
+                raise _Refused(f"it is longer than {most} bytes")
+            now = time.monotonic()
+            if now > deadline:
+                raise _Refused(f"it was not complete within {self.limits.total:.0f} seconds")
+            if now - started > self.limits.stall + (have - begun_at) / self.limits.slowest:
+                raise _Again(f"it comes slower than {self.limits.slowest / 1000:g} kB a second")
+            yield chunk
+
+    @contextlib.contextmanager
+    def _open(self, url: str, offset: int) -> Iterator[http.client.HTTPResponse]:
+        """The answer to a GET from byte `offset` on, its status judged."""
+        bare, headers = _authorization(url)
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        request = urllib.request.Request(bare, headers={"User-Agent": USER_AGENT, **headers})
+        try:
+            answer = self._opener.open(request, timeout=self.limits.stall)
+        except urllib.error.HTTPError as error:
+            with error:
+                _judge(error.code, error.headers, self.limits, offset)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            _explain(error)
+        with answer:
+            if offset and answer.status == http.client.PARTIAL_CONTENT:
+                start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+                if not start or int(start[1]) != offset:
+                    raise _Refused("it answers a range request with another range")
+            yield answer
+
+    def _pause(self, problem: Exception, attempt: int) -> None:
+        time.sleep(max(getattr(problem, "wait", 0), self.limits.backoff * 2 ** (attempt - 1)))
+
+
+def read_mirrors(path: Path) -> dict[str, list[str]]:
+    """URL prefix -> alternative prefixes, of a file like docker/mirrors.txt."""
+    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    return {words[0]: words[1:] for words in lines if words}
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def expect_format(name: str, start: bytes) -> None:
+    """Raises when a file of this name cannot begin with these bytes, for instance because they are an error page."""
+    magic = MAGIC.get(Path(name).suffix)
+    if magic and not start.startswith(magic[: len(start)]):
+        what = "an HTML page" if start.lstrip()[:1] == b"<" else f"no {Path(name).suffix[1:]} data"
+        raise _Refused(f"it is {what}")
+
+
+def without_password(url: str) -> str:
+    """The URL without user name and password."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def ca_bundle_from(environment: dict[str, str] | os._Environ[str]) -> Path | None:
+    """The CA bundle that the environment names, None where it names none."""
+    return next((Path(environment[name]) for name in CA_VARIABLES if environment.get(name)), None)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self._limits = limits
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_connection(http.client.HTTPConnection, self._limits), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, limits: Limits, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._limits, self._tls = limits, context
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_connection(http.client.HTTPSConnection, self._limits), req, context=self._tls)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a few redirects, never from TLS to plain HTTP, and takes no password to another host."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if old.scheme == "https" and new.scheme != "https":
+            raise _Refused(f"it redirects to unencrypted {without_password(newurl)}")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if request and new.netloc != old.netloc:
+            request.remove_header("Authorization")
+        return request
+
+
+def _redirects(most: int) -> type[_Redirects]:
+    return type("Redirects", (_Redirects,), {"max_redirections": most, "max_repeats": most})
+
+
+def _connection(kind: Any, limits: Limits) -> Any:
+    """A connection class that gives up connecting sooner than it gives up waiting for data."""
+
+    class Connection(kind):  # type: ignore[misc]
+        def connect(self) -> None:
+            self.timeout = limits.connect
+            super().connect()
+            self.sock.settimeout(limits.stall)
+
+    return Connection
+
+
+def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
+    bundle = ca_bundle or ca_bundle_from(os.environ)
+    try:
+        return ssl.create_default_context(cafile=str(bundle) if bundle else None)
+    except OSError as error:
+        raise errors.UserError(f"the CA bundle {bundle} cannot be used: {error}") from None
+
+
+def _authorization(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without its user name and password, and the header that carries them instead."""
+    parts = urllib.parse.urlsplit(url)
+    if "@" not in parts.netloc:
+        return url, {}
+    user, password = (urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return without_password(url), {"Authorization": f"Basic {token}"}
+
+
+def _judge(status: int, headers: Message, limits: Limits, offset: int) -> NoReturn:
+    """Raises what an unsuccessful status means for the next attempt."""
+    if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
+        raise _Again("it has fewer bytes than an earlier attempt brought", fresh=True)
+    if status in (http.client.NOT_FOUND, http.client.GONE):
+        raise _Missing(f"it answers {status}: there is no such file")
+    if status in (301, 302, 303, 307, 308):
+        raise _Refused(f"it redirects more than {limits.redirects} times")
+    if status in _TRY_LATER:
+        wait = _retry_after(headers.get("Retry-After", ""))
+        if wait > limits.retry_after:
+            raise _Refused(f"it answers {status} and asks to wait {wait:.0f} seconds")
+        raise _Again(f"it answers {status}", wait)
+    if status == http.client.PROXY_AUTHENTICATION_REQUIRED:
+        raise _Refused("the proxy wants a user name and a password: put them into HTTPS_PROXY and HTTP_PROXY")
+    raise _Refused(f"it answers {status}")
+
+
+def _retry_after(value: str) -> float:
+    """Seconds to wait; 0 where the header says nothing that can be understood."""
+    if value.isdigit():
+        return float(value)
+    with contextlib.suppress(ValueError):
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    return 0.0
+
+
+def _explain(error: Exception) -> NoReturn:
+    """Raises what a failed connection means for the next attempt."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        raise _Refused(
+            f"its certificate is not trusted ({reason.verify_message}): behind a proxy that inspects TLS, set "
+            f"SSL_CERT_FILE to a bundle with its CA"
+        )
+    if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
+        raise _Refused("the host name is not known here")
+    if isinstance(reason, FileNotFoundError):
+        raise _Missing("there is no such file")
+    if isinstance(reason, TimeoutError):
+        raise _Again("it does not answer in time")
+    if isinstance(error, ValueError | http.client.InvalidURL):
+        raise _Refused(f"this is no URL to download from: {error}")
+    raise _Again(f"the connection failed: {_plain(reason)}")
+
+
+def _expect_whole(answer: http.client.HTTPResponse, have: int) -> None:
+    length = answer.headers.get("Content-Length", "")
+    if length.isdigit() and have < int(length):
+        raise _Again(f"it ended after {have} of {length} bytes")
+
+
+def _drop(part: Path) -> None:
+    part.unlink(missing_ok=True)
+
+
+def _plain(error: object) -> str:
+    if isinstance(error, TimeoutError):
+        return "no data in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def _unusable(name: str, problems: dict[str, Exception]) -> Unusable:
+    missing = all(isinstance(error, _Missing) for error in problems.values())
+    reasons = "".join(f"\n  {url}: {error}" for url, error in problems.items())
+    advice = "" if missing else "\n  Run the same command again: it goes on where it stopped."
+    return Unusable(f"{name} could not be downloaded:{reasons}{advice}", missing)
+
+
+def main() -> None:
+    """Downloads one file and compares its sha256."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("url", help="its mirrors in docker/mirrors.txt are tried too")
+    parser.add_argument("target", type=Path, help="file to write")
+    parser.add_argument("--sha256", required=True, metavar="HEX")
+    parser.add_argument("--size", type=int, metavar="BYTES", help="exact size, where known")
+    parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust, PEM (default: $SSL_CERT_FILE)")
+    options = parser.parse_args()
+    with Progress() as progress, progress.task(options.target.name) as task:
+        Fetcher(ca_bundle=options.ca_bundle).download(
+            options.url, options.target, sha256=options.sha256, size=options.size, task=task
+        )
+        task.note = human_size(options.target.stat().st_size)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
