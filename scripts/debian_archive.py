@@ -250,9 +250,9 @@ class Archive:
         sources: list[Source] = []
         with ThreadPoolExecutor(4) as pool:
             read = [(suite, pool.submit(self._sources, suite, pattern, progress)) for suite in usable]
-            for suite, result in read:
+            for suite, future in read:
                 try:
-                    sources += result.result()
+                    sources += future.result()
                 except fetch.Unusable as error:
                     if suite.name in wanted:
                         raise

@@ -104,7 +104,7 @@ class Fetcher:
         self.limits = limits
         self._mirrors = read_mirrors(mirrors) if mirrors else {}
         context = _tls_context(ca_bundle)
-        self._opener = urllib.request.build_opener(_Http(limits), _Https(limits, context), _Redirects(limits.redirects))
+        self._opener = urllib.request.build_opener(_Http(limits), _Https(limits, context), _redirects(limits.redirects))
 
     def download(
         self,
