@@ -1,11 +1,12 @@
 #!/bin/bash
 # Debian family: Debian and Ubuntu
 
-export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+export DEBIAN_FRONTEND=noninteractive
 
 # apt-get with the site's mirror and certificates, which stay out of the image: they are build secrets.
 apt() {
-    local options=(-y -q -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io)
+    local options=(-y -q -o Acquire::Retries=3 -o Acquire::Languages=none
+        -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io)
     if [[ -s /run/secrets/apt ]]; then
         options+=(-o Dir::Etc::sourcelist=/run/secrets/apt -o Dir::Etc::sourceparts=-)
     fi
@@ -33,6 +34,9 @@ leave_docs_out() {
 # drivers' names keeps apt content; who wants to draw runs `apt-get install libglx-mesa0 libegl-mesa0`.
 install_gl_substitute() {
     local directory
+    if dpkg-query --show manylinux-no-gl-driver; then
+        return 0
+    fi
     directory="$(mktemp -d)"
     mkdir "${directory}/DEBIAN"
     cp "${PACKAGES}/debian/no-gl-driver.control" "${directory}/DEBIAN/control"
@@ -64,6 +68,7 @@ set_locale() {
 set_default_shell() {
     usermod --shell /bin/bash root
     useradd --defaults --shell /bin/bash
+    rm -f /etc/default/useradd- # its backup
 }
 
 repair_toolset() {
@@ -75,7 +80,8 @@ repair_toolset() {
 
 clean() {
     apt-get clean
-    rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/lib/dpkg/*-old
+    find /var/lib/apt/lists -type f -delete
+    rm -rf /var/cache/apt/*.bin /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
     rm -rf /var/log/apt/* /var/log/alternatives.log /var/log/bootstrap.log /var/log/dpkg.log
     # What the base brought before dpkg-excludes was there. Directories stay: maintainer scripts link into man1.
     local directory

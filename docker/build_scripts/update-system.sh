@@ -6,6 +6,7 @@ HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "${HERE}/lib.sh"
 # shellcheck source=docker/build_scripts/system.sh
 source "${HERE}/system.sh"
+use_site
 
 repositories
 upgrade

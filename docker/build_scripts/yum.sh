@@ -80,6 +80,41 @@ install() {
     yum_ install "$@"
 }
 
+# prepare_component NAME: what the distribution must have, or lack, where a component is compiled or present. The headers
+# of a library that is built here would win over our own.
+prepare_component() {
+    local list
+    case "$1" in
+        openssl)
+            erase openssl-devel
+            list="$(packages_of openssl)"
+            yum_ install "${list}"
+            ;;
+        curl) erase curl-devel ;;
+        tcltk) erase tcl tk ;;
+        libxcrypt) replace_libcrypt ;;
+        *) ;; # lives beside the distribution's
+    esac
+}
+
+erase() {
+    local package
+    for package in "$@"; do
+        if rpm -q --whatprovides "${package}"; then
+            yum_ erase "${package}"
+        fi
+    done
+}
+
+# As soon as ours is there; updates bring glibc's back.
+replace_libcrypt() {
+    rm -f /usr/include/crypt.h
+    if [[ -e /usr/local/lib/libcrypt.so.1 ]]; then
+        find /usr/lib /usr/lib64 \( -name 'libcrypt.so*' -o -name 'libcrypt-*.so' -o -name libcrypt.a \) -delete
+        ldconfig
+    fi
+}
+
 # glibc 2.17 never gives the space of deleted locales back: build the archive again from what is left of it.
 shrink_locale_archive() {
     mv /usr/lib/locale/locale-archive /usr/lib/locale/locale-archive.tmpl
