@@ -148,7 +148,7 @@ def steps(place: Place, group: Group, tag: str, commit: str) -> list[Step]:
 
 
 def rollback_steps(place: Place, group: Group, tag: str) -> list[Step]:
-    """What pointing every `latest` of the group back to a dated tag takes. Raises Failure where the tag is not whole."""
+    """What pointing every `latest` of the group back to a dated tag takes. Raises Failure where that is not whole."""
     problems = [problem for problem in verify(place, group, tag) if not problem.startswith("latest")]
     if problems:
         raise errors.Failure(f"{place}/{group.name}:{tag} is not whole:\n  " + "\n  ".join(problems))

@@ -178,6 +178,18 @@ class Registry:
             path = urljoin(self.base + path, following) if following else None
         return found
 
+    def get_json(self, url: str) -> Any:
+        """A JSON document of the registry's other, public interfaces. Raises NotFound or Failure."""
+        try:
+            answer = self._session.get(url, timeout=TIMEOUT)
+        except requests.RequestException as error:
+            raise errors.Failure(f"{url}: {error}") from None
+        if answer.status_code == 404:
+            raise NotFound(f"{url} does not exist")
+        if not answer.ok:
+            raise errors.Failure(f"{url} answers {answer.status_code}")
+        return answer.json()
+
     def delete(self, repository: str, digest: str) -> None:
         """Deletes a manifest, and with it every tag that points to it."""
         self._call("DELETE", f"{repository}/manifests/{digest}", repository, "pull,push,delete")
