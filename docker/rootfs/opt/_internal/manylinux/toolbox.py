@@ -1,0 +1,97 @@
+"""What the commands of an image share: its facts, the table of downloads, verified downloads, unpacking."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import tarfile
+import tomllib
+import urllib.parse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import errors
+import fetch
+from progress import Progress
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]  # "/" in an image
+INTERNAL = ROOT / "opt" / "_internal"
+CERTIFICATES = INTERNAL / "certs.pem"
+MANIFEST = INTERNAL / "manifest.json"
+
+# Ten attempts with pauses of 0.2, 0.4, ... 51 seconds: release hosts have been away for a minute before.
+LIMITS = fetch.Limits(attempts=10, backoff=0.2)
+
+ENVIRONMENT_HELP = """
+environment:
+  MANYLINUX_DOWNLOAD_MIRROR  servers to try first, separated by blanks; each holds a file of
+                             https://HOST/PATH as <server>/HOST/PATH (what `wget -x` makes)
+  MANYLINUX_SOURCES          directory with files that are downloaded already
+  SSL_CERT_FILE              certificates to trust, for instance those of a proxy that inspects TLS
+  HTTPS_PROXY, NO_PROXY      proxy to use
+Every file has to have the sha256 that the image knows, wherever it comes from.
+"""
+
+
+@functools.cache
+def downloads() -> dict[str, Any]:
+    """The table of everything that can be installed on demand (docker/downloads.toml of the project)."""
+    return tomllib.loads((HERE / "downloads.toml").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def image() -> Mapping[str, str]:
+    """What this image is: policy, platform, libc, triple, march, toolset_root. Raises Failure without a manifest."""
+    try:
+        facts: dict[str, str] = json.loads(MANIFEST.read_text(encoding="utf-8"))["image"]
+    except FileNotFoundError:
+        raise errors.Failure(f"{MANIFEST} is missing: this is no manylinux image") from None
+    return facts
+
+
+def obtain(url: str, sha256: str, directory: Path) -> Path:
+    """The file of `url` in `directory`, verified: from $MANYLINUX_SOURCES, the mirrors or the URL itself.
+
+    Shows its progress on stderr. Raises errors.Failure, naming every place that was tried."""
+    name = url.rpartition("/")[2]
+    sources = os.environ.get("MANYLINUX_SOURCES", "")
+    local = Path(sources) / name
+    if sources and local.is_file():
+        if fetch.digest(local) == sha256:
+            return local
+        print(f"warning: {local} is not what is pinned (sha256 {sha256}); downloading instead", file=sys.stderr)
+    bundle = CERTIFICATES if fetch.ca_bundle_from(os.environ) is None and CERTIFICATES.exists() else None
+    fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None, ca_bundle=bundle)
+    first, *others = [*mirrored(url, os.environ.get("MANYLINUX_DOWNLOAD_MIRROR", "")), url]
+    with Progress() as progress, progress.task(name) as task:
+        return fetcher.download(first, directory / name, sha256=sha256, alternatives=others, task=task)
+
+
+def mirrored(url: str, mirrors: str) -> list[str]:
+    """Where the mirrors, separated by blanks, should hold the file: below its host and path."""
+    parts = urllib.parse.urlsplit(url)
+    return [f"{mirror.rstrip('/')}/{parts.netloc}{parts.path}" for mirror in mirrors.split()]
+
+
+def unpack(archive: Path, directory: Path) -> Path:
+    """Unpacks a verified archive as files of the current user; returns its only top directory."""
+    with tarfile.open(archive) as tar:
+        members = tar.getmembers()
+        for member in members:
+            member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+        if hasattr(tarfile, "data_filter"):  # not yet in the first releases of Python 3.11
+            tar.extractall(directory, members, filter="data")
+        else:
+            tar.extractall(directory, members)
+    (top,) = directory.iterdir()
+    return top
+
+
+def clean_up_when_terminated() -> None:
+    """Makes SIGTERM run the clean-up that Ctrl-C runs."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
