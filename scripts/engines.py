@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,7 +31,6 @@ import errors
 
 NAMES = ("docker-buildx", "docker", "podman")
 PROBE_SECONDS = 60  # building or running the probe takes about one second where it works at all
-CONNECT_SECONDS = 15
 
 # For a chroot whose root is no mount point: engines can neither change the propagation of "/" there nor pivot
 # away from it. In a mount namespace of their own the root is bound onto /proc, the one mount that is surely
@@ -88,8 +88,11 @@ class Build:
     context: Path
     dockerfile: Path
     tag: str
-    platform: str
+    platform: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
+    inherited: tuple[
+        str, ...
+    ] = ()  # arguments whose values come from the environment (podman passes proxies anyway)
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
     target: str = ""
@@ -101,7 +104,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Engine:
-    """A container engine; every method but `call`, `ask` and `stream` only says what to run."""
+    """A container engine; the methods but `call`, `ask` and `stream` only say what to run."""
 
     name: str
     executable: str
@@ -136,7 +139,8 @@ class Engine:
             argv[1:1] = ["--builder", "default"]  # a builder in its own container does not see local images
         if self.is_podman:
             argv += [f"--layers={str(build.keep_layers).lower()}", "--jobs", str(os.cpu_count() or 1)]
-        argv += ["--file", str(build.dockerfile), "--tag", build.tag, "--platform", build.platform]
+        argv += ["--file", str(build.dockerfile), "--tag", build.tag]
+        argv += ["--platform", build.platform] if build.platform else []
         argv += ["--target", build.target] if build.target else []
         argv += ["--network", self.settings.network] if self.settings.network else []
         argv += ["--no-cache"] if build.no_cache else []
@@ -147,6 +151,8 @@ class Engine:
             argv += ["--secret", f"id={name},src={path}"]
         for name, value in build.args.items():
             argv += ["--build-arg", f"{name}={value}"]
+        for name in () if self.is_podman else build.inherited:
+            argv += ["--build-arg", name]
         for name, value in build.labels.items():
             argv += ["--label", f"{name}={value}"]
         return self.command(*argv, str(build.context))
@@ -191,6 +197,10 @@ class Engine:
     def tag(self, source: str, target: str) -> list[str]:
         return self.command("tag", source, target)
 
+    def untag(self, reference: str) -> list[str]:
+        """Removes a tag; what was built stays in the cache (podman's `rmi` would remove that, too)."""
+        return self.command(*(("untag", reference, reference) if self.is_podman else ("rmi", reference)))
+
     def remove(self, reference: str) -> list[str]:
         """Removes a tag, and the image when it was the last one."""
         return self.command("rmi", reference)
@@ -233,28 +243,76 @@ class Engine:
         done = self._run(argv)
         return None if done.returncode else done.stdout.strip()
 
-    def stream(self, argv: Sequence[str]) -> int:
-        """Runs one of the argument lists as `attended` does; returns its exit status."""
-        return attended(argv, self.environment())
+    def stream(self, argv: Sequence[str], grace: float = 30) -> int:
+        """Runs one of the argument lists with its output on standard error; returns its exit status.
+
+        When we are interrupted, it has `grace` seconds to clean up before it is killed."""
+        # A session of its own: Ctrl+C on a terminal reaches us alone, and we decide how the engine is told.
+        child = subprocess.Popen(
+            argv, env=self.environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+        )
+        try:
+            return child.wait()
+        except BaseException:
+            with _undisturbed():
+                self._stop(child, grace)
+            raise
+
+    def _stop(self, child: subprocess.Popen[bytes], grace: float) -> None:
+        """Ends a command so that it leaves nothing behind.
+
+        Docker cancels a build when its client is interrupted. podman would just end and leave its containers
+        running; when what runs in them is killed instead, the build fails and it cleans up."""
+        if not self.is_podman:
+            child.send_signal(signal.SIGINT)
+        deadline = time.monotonic() + grace
+        while child.poll() is None and time.monotonic() < deadline:
+            for pid in contained(child.pid) if self.is_podman else ():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(0.2)
+        left = contained(child.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        child.wait()
 
     def _run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(argv, env=self.environment(), capture_output=True, text=True, errors="replace")
 
 
-def attended(argv: Sequence[str], env: Mapping[str, str] | None = None, grace: float = 20) -> int:
-    """Runs a command with its output on standard error and returns its exit status.
-
-    When we are interrupted, so is the command, and it has `grace` seconds to clean up before it is killed."""
-    child = subprocess.Popen(argv, env=env, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return child.wait()
-    except BaseException:
-        for send, seconds in ((signal.SIGINT, grace), (signal.SIGTERM, 5), (signal.SIGKILL, None)):
-            child.send_signal(send)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(seconds)
-                break
-        raise
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def contained(pid: int) -> list[int]:
+    """The descendants of a process that live in containers: in another PID namespace than it does."""
+    children: dict[int, list[int]] = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = (directory / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(directory.name))
+    found, todo = [], [pid]
+    while todo:
+        todo += (below := children.get(todo.pop(), []))
+        found += below
+    return [each for each in found if _pid_namespace(each) not in ("", _pid_namespace(pid))]
+
+
+def _pid_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
 
 
 def reason(text: str) -> str:
@@ -336,9 +394,9 @@ class Attempt:
 
 
 def choose(name: str = "", reach: tuple[str, int] | None = None) -> Engine:
-    """The engine called `name`, or the first that works; `reach` is a host and port that builds connect to.
+    """The engine called `name`, or the first that works; `reach` is a host and port that builds need.
 
-    Raises UserError for an unknown name, Failure when none works: what was tried, why each failed, what helps."""
+    Raises UserError for an unknown name, Failure when none works: what was tried, why it failed, what to do."""
     if name and name not in NAMES:
         raise errors.UserError(f"MANYLINUX_BUILD_FRONTEND={name}: it must be one of {', '.join(NAMES)}")
     working, attempts = find(name, reach)
@@ -346,7 +404,7 @@ def choose(name: str = "", reach: tuple[str, int] | None = None) -> Engine:
         return working
     tried = "".join(f"\n  {attempt}" for attempt in attempts)
     if name:
-        nothing = f": there is no {_executable(name)} on PATH"
+        nothing = f": there is no {executable_of(name)} on PATH"
         what = f"MANYLINUX_BUILD_FRONTEND={name} does not work here" + (tried or nothing)
     else:
         what = "no container engine works here" + (tried or ": there is neither docker nor podman on PATH")
@@ -377,7 +435,7 @@ def candidates(name: str = "") -> Iterator[Engine]:
     """The engines to try, in order; podman first as it worked last time, then with ever more settings."""
     remembered = _remembered()
     for kind in (name,) if name else NAMES:
-        for executable in _on_path(_executable(kind)):
+        for executable in _on_path(executable_of(kind)):
             tried = list(_ladder()) if kind == "podman" else [Settings()]
             if remembered and (remembered.name, remembered.executable) == (kind, executable):
                 tried.insert(0, remembered.settings)
@@ -385,7 +443,8 @@ def candidates(name: str = "") -> Iterator[Engine]:
                 yield Engine(kind, executable, settings)
 
 
-def _executable(name: str) -> str:
+def executable_of(name: str) -> str:
+    """The command of an engine."""
     return "podman" if name == "podman" else "docker"
 
 
@@ -420,7 +479,12 @@ def _on_path(executable: str) -> list[str]:
 PROBE_DOCKERFILE = """\
 FROM scratch
 COPY root /
-RUN --mount=type=secret,id=probe ["/bin/bash", "-c", "read -r w < /run/secrets/probe && [[ $w == probe ]]"]
+ARG REACH=
+RUN --mount=type=secret,id=probe ["/bin/bash", "/probe.sh"]
+"""
+PROBE_SCRIPT = """\
+read -r word < /run/secrets/probe && [[ $word == probe ]] || exit 1
+[[ -z $REACH ]] || exec /bin/timeout 8 /bin/bash -c "exec 3<>/dev/tcp/$REACH"
 """
 
 
@@ -429,57 +493,59 @@ class Probe:
 
     def __init__(self, directory: Path, reach: tuple[str, int] | None = None) -> None:
         self.directory = directory
-        self.reach = reach if reach and _connects(*reach) else None
-        _copy_with_libraries(shutil.which("bash") or "/bin/bash", "/bin/bash", directory / "root")
+        self.reach = "{}/{}".format(*reach) if reach and _connects(*reach) else ""
+        for program in ("bash", "timeout"):
+            _copy_with_libraries(program, directory / "root")
+        (directory / "root" / "probe.sh").write_text(PROBE_SCRIPT, encoding="utf-8")
         (directory / "Dockerfile").write_text(PROBE_DOCKERFILE, encoding="utf-8")
         (directory / "secret").write_text("probe\n", encoding="utf-8")
         self.tag = f"localhost/manylinux-probe:{uuid.uuid4().hex[:12]}"
 
     def failure(self, engine: Engine) -> str:
-        """Why the engine does not do; empty when it builds and runs, with a bind mount."""
+        """Why the engine does not do; empty when it builds and runs, with a secret and a bind mount."""
         if engine.settings.limits:
             _write(containers_conf(), podman_settings(engine.settings))
+        if failure := self._build(engine, "none"):
+            return failure
+        mount = Mount(self.directory / "secret", "/run/secrets/probe")
+        failure = _failure(engine, engine.run(self.tag, ["/bin/bash", "/probe.sh"], mounts=[mount]))
+        engine.ask(engine.remove(self.tag))
+        return failure
+
+    def networked(self, engine: Engine) -> Engine:
+        """The engine with a network from which builds reach out: its default or the host's."""
+        for network in dict.fromkeys((engine.settings.network, "", "host")):
+            if not self._build(engine, network, self.reach):
+                engine.ask(engine.remove(self.tag))
+                return replace(engine, settings=replace(engine.settings, network=network))
+        return engine
+
+    def _build(self, engine: Engine, network: str, reach: str = "") -> str:
+        tried = replace(engine, settings=replace(engine.settings, network=network))
         build = Build(
             self.directory,
             self.directory / "Dockerfile",
             self.tag,
-            f"linux/{_go_architecture()}",
+            args={"REACH": reach},
             secrets={"probe": self.directory / "secret"},
             no_cache=True,
             keep_layers=False,
         )
-        isolated = replace(engine, settings=replace(engine.settings, network="none"))
-        if failure := _failure(isolated, isolated.build(build)):
-            return failure
-        mount = Mount(self.directory / "secret", "/probe")
-        script = ["/bin/bash", "-c", "read -r word < /probe && [[ $word == probe ]]"]
-        failure = _failure(engine, engine.run(self.tag, script, mounts=[mount]))
-        if failure:
-            engine.ask(engine.remove(self.tag))
-        return failure
-
-    def networked(self, engine: Engine) -> Engine:
-        """The engine with a network that reaches out, its default or the host's. Removes the probe."""
-        if self.reach:
-            script = ["/bin/bash", "-c", "exec 3<>/dev/tcp/{}/{}".format(*self.reach)]
-            for network in dict.fromkeys((engine.settings.network, "", "host")):
-                tried = replace(engine, settings=replace(engine.settings, network=network))
-                name = f"manylinux-probe-{uuid.uuid4().hex[:12]}"
-                if not _failure(tried, tried.run(self.tag, script, network=None, name=name), CONNECT_SECONDS):
-                    engine = tried
-                    break
-                engine.ask(engine.remove_container(name))
-        engine.ask(engine.remove(self.tag))
-        return engine
+        return _failure(tried, tried.build(build))
 
 
-def _failure(engine: Engine, argv: Sequence[str], seconds: int = PROBE_SECONDS) -> str:
+def _failure(engine: Engine, argv: Sequence[str]) -> str:
     try:
         done = subprocess.run(
-            argv, env=engine.environment(), capture_output=True, text=True, errors="replace", timeout=seconds
+            argv,
+            env=engine.environment(),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PROBE_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        return f"no answer within {seconds} seconds"
+        return f"no answer within {PROBE_SECONDS} seconds"
     except OSError as error:
         return str(error)
     return reason(done.stderr or done.stdout) if done.returncode else ""
@@ -493,21 +559,25 @@ def _connects(host: str, port: int) -> bool:
         return False
 
 
-def _copy_with_libraries(source: str, target: str, root: Path) -> None:
-    """Copies a dynamically linked program, its libraries and those that look up names below `root`."""
-    listed = subprocess.run(["ldd", source], capture_output=True, text=True, check=False).stdout
+def _copy_with_libraries(program: str, root: Path) -> None:
+    """Copies a dynamically linked program to /bin below `root`, with its libraries and those that look up names."""
+    source = shutil.which(program)
+    if source is None:
+        raise errors.Failure(f"there is no {program} on PATH to test container engines with")
+    listed = subprocess.run(["ldd", source], capture_output=True, text=True).stdout
     libraries = [word for line in listed.splitlines() for word in line.split() if word.startswith("/")]
     directories = {Path(library).parent for library in libraries}
     libraries += [str(path) for directory in directories for path in directory.glob("libnss_[df]*.so.2")]
-    for path, place in ((source, target), *((library, library) for library in libraries)):
+    for path, place in ((source, f"/bin/{program}"), *((library, library) for library in libraries)):
         copy = root / place.lstrip("/")
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
 
 
-def _go_architecture() -> str:
+def go_architecture() -> str:
+    """This machine's architecture in Go's spelling."""
     machine = os.uname().machine
-    known = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "loongarch64": "loong64"}
+    known = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "loongarch64": "loong64"}
     return known.get(machine, machine)
 
 

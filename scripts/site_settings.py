@@ -1,0 +1,406 @@
+#!/usr/bin/env python3
+"""What this machine's site needs inside containers: its CAs, Python indexes and Debian mirror.
+
+All of it enters builds and containers as files that never become part of a layer: `Site.written` makes them,
+readable for their owner only, since index and mirror URLs may hold passwords, and removes them again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import contextlib
+import importlib.util
+import netrc
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import errors
+
+CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
+SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # RHEL family
+    "/etc/ssl/ca-bundle.pem",  # SUSE
+)
+DISTRIBUTION_CAS = "/usr/share/ca-certificates"  # what Debian's ca-certificates package itself brings
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+
+PIP_LISTS = ("extra-index-url", "find-links", "trusted-host")
+PIP_VALUES = ("index-url", "proxy", "timeout", "retries")
+PLACES = ("index-url", "extra-index-url", "find-links")
+
+DEBIAN_SUITES = {"12": "bookworm", "13": "trixie"}
+DEBIAN_RELEASES = {"oldoldstable", "oldstable", "stable", "testing", "unstable", "sid", "bullseye", "forky"}
+DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+# --- Certificate authorities --------------------------------------------------------------------------------
+
+
+def ca_bundle(option: Path | None = None, env: Mapping[str, str] = os.environ) -> Path | None:
+    """The PEM file with the CAs that containers must trust; None where their own are enough.
+
+    `option`, else the first of CA_VARIABLES that is set, else the system's bundle if it holds CAs that certifi
+    lacks. Where there is no certifi to compare with, a bundle counts when it holds more than the distribution's
+    own package of CAs brings, or when that cannot be told. Raises UserError for a file that is missing or holds no
+    certificate."""
+    named = (
+        [(str(option), "--ca-bundle")]
+        if option
+        else [(env[key], key) for key in CA_VARIABLES if env.get(key)]
+    )
+    if named:
+        path, source = named[0]
+        if not certificates(_readable(path, source)):
+            raise errors.UserError(f"{source}={path}: no PEM certificate in that file")
+        return Path(path).resolve()
+    system = next((Path(path) for path in SYSTEM_BUNDLES if Path(path).is_file()), None)
+    if system is None:
+        return None
+    known = _certifi(system) or _distribution_cas()
+    return system if certificates(_read(system)) - known else None
+
+
+def certificates(text: str) -> frozenset[str]:
+    """The certificates of a PEM text, each as its base64 without white space."""
+    found = re.findall(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", text, re.DOTALL)
+    return frozenset("".join(body.split()) for body in found)
+
+
+def _certifi(system: Path) -> frozenset[str]:
+    """certifi's certificates, pip's copy of it failing that; empty without either.
+
+    Debian's packages of both only point to the system's bundle, which says nothing about what is added there."""
+    for name in ("certifi", "pip._vendor.certifi"):
+        with contextlib.suppress(ImportError):
+            spec = importlib.util.find_spec(name)
+            if spec and spec.origin and (bundle := Path(spec.origin).with_name("cacert.pem")).is_file():
+                if bundle.resolve() != system.resolve():
+                    return certificates(_read(bundle))
+    return frozenset()
+
+
+def _distribution_cas() -> frozenset[str]:
+    return frozenset().union(*(certificates(_read(path)) for path in Path(DISTRIBUTION_CAS).rglob("*.crt")))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _readable(path: str, source: str) -> str:
+    try:
+        return _read(Path(path))
+    except OSError as error:
+        raise errors.UserError(f"{source}={path}: {error.strerror}; name a PEM file") from None
+
+
+# --- Python indexes -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Index:
+    """pip's settings as they make sense in a container, and the places that exist on this machine only."""
+
+    settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+    def pip_conf(self) -> str:
+        """As a pip.conf; empty when there is nothing to say."""
+        lines = [f"{key} = " + "\n    ".join(values) for key, values in self.settings.items()]
+        return "\n".join(["[global]", *lines, ""]) if lines else ""
+
+
+def index_settings(env: Mapping[str, str] = os.environ, home: Path | None = None) -> Index:
+    """Index settings of this machine: pip's files and variables, then uv's for what pip's do not say.
+
+    Later files override earlier ones as they do for pip. Passwords of a .netrc are written into the URLs."""
+    home = home or Path(env.get("HOME") or "/root")
+    pip, uv = _pip(env, home), _uv(env, home)
+    merged = {key: pip.get(key) or uv.get(key) or () for key in (*PIP_VALUES, *PIP_LISTS)}
+    left_out = tuple(dict.fromkeys(v for key in PLACES for v in merged[key] if not _elsewhere(v)))
+    passwords = _netrc([Path(env.get("NETRC") or home / ".netrc")])
+    kept: dict[str, tuple[str, ...]] = {}
+    for key, values in merged.items():
+        if key in PLACES:
+            values = tuple(with_password(v, passwords) for v in values if _elsewhere(v))
+        if values:
+            kept[key] = values
+    return Index(kept, left_out)
+
+
+def _pip(env: Mapping[str, str], home: Path) -> dict[str, tuple[str, ...]]:
+    config = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
+    shared = [Path(d) for d in (env.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if d]
+    files = [*(directory / "pip" / "pip.conf" for directory in shared), Path("/etc/pip.conf")]
+    chosen = env.get("PIP_CONFIG_FILE", "")
+    if not Path(chosen).is_file():
+        files += [home / ".pip" / "pip.conf", config / "pip" / "pip.conf"]
+    files += [Path(env["VIRTUAL_ENV"], "pip.conf")] if env.get("VIRTUAL_ENV") else []
+    files = [] if chosen == os.devnull else [*files, Path(chosen or os.devnull)]
+    found: dict[str, tuple[str, ...]] = {}
+    for path in files:
+        parser = configparser.RawConfigParser()
+        with contextlib.suppress(configparser.Error, UnicodeDecodeError):
+            parser.read(path, encoding="utf-8")
+        for section in ("global", "install"):
+            if parser.has_section(section):
+                found |= _pip_values(parser.items(section))
+    variables = [(key[4:], value) for key, value in env.items() if key.startswith("PIP_") and value]
+    return found | _pip_values(variables)
+
+
+def _pip_values(items: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for key, value in items:
+        name = key.lower().replace("_", "-").removeprefix("default-")
+        if name in PIP_VALUES:
+            found[name] = (value.strip(),)
+        elif name in PIP_LISTS:
+            found[name] = tuple(value.split())
+    return found
+
+
+def _uv(env: Mapping[str, str], home: Path) -> dict[str, tuple[str, ...]]:
+    config = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
+    files = [Path("/etc/uv/uv.toml"), config / "uv" / "uv.toml"]
+    if env.get("UV_CONFIG_FILE"):
+        files = [Path(env["UV_CONFIG_FILE"])]
+    if env.get("UV_NO_CONFIG"):
+        files = []
+    found: dict[str, tuple[str, ...]] = {}
+    for path in files:
+        with contextlib.suppress(OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+            found |= _uv_values(tomllib.loads(path.read_text(encoding="utf-8")), env)
+    default = env.get("UV_DEFAULT_INDEX") or env.get("UV_INDEX_URL")
+    more = (env.get("UV_INDEX", "") + " " + env.get("UV_EXTRA_INDEX_URL", "")).split()
+    links = env.get("UV_FIND_LINKS", "").replace(",", " ").split()
+    hosts = env.get("UV_INSECURE_HOST", "").split()
+    named = {"extra-index-url": more, "find-links": links, "trusted-host": hosts}
+    found |= {"index-url": (_uv_index(default, env),)} if default else {}
+    found |= {key: tuple(_uv_index(v, env) for v in values) for key, values in named.items() if values}
+    return found
+
+
+def _uv_values(table: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for scope in (table, table.get("pip", {})):
+        if isinstance(scope.get("index-url"), str):
+            found["index-url"] = [scope["index-url"]]
+        for key, theirs in (
+            ("extra-index-url",) * 2,
+            ("find-links",) * 2,
+            ("trusted-host", "allow-insecure-host"),
+        ):
+            if scope.get(theirs):
+                found[key] = [str(value) for value in scope[theirs]]
+    for row in table.get("index", []):
+        name, url = str(row.get("name", "")), str(row.get("url", ""))
+        url = _uv_index(f"{name}={url}" if name else url, env)
+        if row.get("default"):
+            found["index-url"] = [url]
+        elif not row.get("explicit"):
+            found.setdefault("extra-index-url", []).append(url)
+    return {key: tuple(values) for key, values in found.items()}
+
+
+def _uv_index(text: str, env: Mapping[str, str]) -> str:
+    """The URL of `name=url` or `url`, with what UV_INDEX_<NAME>_USERNAME and _PASSWORD say."""
+    match = re.match(r"(?P<name>[A-Za-z0-9._-]+)=(?P<url>.+)", text)
+    if not match:
+        return text
+    prefix = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", match["name"].upper())
+    user, password = env.get(f"{prefix}_USERNAME", ""), env.get(f"{prefix}_PASSWORD", "")
+    return _with_login(match["url"], user, password) if user or password else match["url"]
+
+
+def _elsewhere(place: str) -> bool:
+    """Whether an index or a directory of files can also be reached from a container."""
+    return urlsplit(place).scheme in ("http", "https")
+
+
+def _netrc(files: Iterable[Path]) -> dict[str, tuple[str, str]]:
+    """Host -> user and password, of netrc files; apt's may name a host with a scheme and a path."""
+    found = {}
+    for path in files:
+        with contextlib.suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
+            for machine, (login, _, password) in netrc.netrc(str(path)).hosts.items():
+                if machine != "default":
+                    found[machine.rpartition("://")[2].partition("/")[0]] = (login, password or "")
+    return found
+
+
+def with_password(url: str, passwords: Mapping[str, tuple[str, str]]) -> str:
+    """The URL with the user and password of its host, unless it brings its own or there is none."""
+    parts = urlsplit(url)
+    if "@" in parts.netloc or (parts.hostname or "") not in passwords:
+        return url
+    return _with_login(url, *passwords[parts.hostname or ""])
+
+
+def _with_login(url: str, user: str, password: str) -> str:
+    parts = urlsplit(url)
+    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}"))
+
+
+# --- Debian's mirror ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Where this machine gets Debian from; `options` go into every line, as in "check-valid-until=no"."""
+
+    main: str
+    updates: str
+    security: str
+    options: tuple[str, ...] = ()
+
+    def lines(self, suite: str, architecture: str = "") -> tuple[str, ...]:
+        """The sources of a suite, one a line: the suite itself, its updates and its security updates."""
+        options = [*self.options, f"signed-by={DEBIAN_KEYRING}"]
+        options += [f"arch={architecture}"] if architecture else []
+        places = (
+            (self.main, suite),
+            (self.updates, f"{suite}-updates"),
+            (self.security, f"{suite}-security"),
+        )
+        return tuple(f"deb [{' '.join(options)}] {url} {release} main" for url, release in places if url)
+
+
+def debian_suite(distribution: str) -> str:
+    """The code name of a distribution of the table ("debian-12"); empty for anything but Debian."""
+    name, _, release = distribution.partition("-")
+    return DEBIAN_SUITES[release] if name == "debian" and release in DEBIAN_SUITES else ""
+
+
+def mirror() -> Mirror | None:
+    """The Debian mirror of this machine's apt; None on another distribution or without one over the network."""
+    if _os_release().get("ID") != "debian":
+        return None
+    try:
+        listed = _output("apt-get", "update", "--print-uris")
+        config = _output("apt-config", "dump")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    passwords = _netrc([Path("/etc/apt/auth.conf"), *sorted(Path("/etc/apt/auth.conf.d").glob("*.conf"))])
+    return mirror_of(listed, config, passwords)
+
+
+def mirror_of(
+    listed: str, config: str = "", passwords: Mapping[str, tuple[str, str]] | None = None
+) -> Mirror | None:
+    """The mirror in what `apt-get update --print-uris` and `apt-config dump` print; None if there is none."""
+    known = DEBIAN_RELEASES | set(DEBIAN_SUITES.values())
+    found: dict[str, str] = {}
+    for match in re.finditer(r"(?m)^'(https?://[^']+)/dists/([^'/]+)(/updates)?/InRelease'", listed):
+        suite, _, kind = match[2].partition("-")
+        kind = "security" if match[3] else kind
+        if suite in known and kind in ("", "updates", "security"):
+            found.setdefault(kind, with_password(match[1], passwords or {}))
+    if "" not in found:
+        return None
+    options = tuple(
+        f"{option}=no"
+        for option in ("check-valid-until", "check-date")
+        if re.search(rf'(?im)^Acquire::{option} "(?:false|no|0|off)";', config)
+    )
+    return Mirror(found[""], found.get("updates", found[""]), found.get("security", ""), options)
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def _os_release() -> dict[str, str]:
+    with contextlib.suppress(OSError):
+        text = Path("/etc/os-release").read_text(encoding="utf-8")
+        return {k: v.strip('"') for k, _, v in (line.partition("=") for line in text.splitlines())}
+    return {}
+
+
+# --- All of it ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Site:
+    """What containers need from this machine; any of it may be missing."""
+
+    ca: Path | None = None
+    index: Index = Index()
+    mirror: Mirror | None = None
+    proxies: tuple[str, ...] = ()  # names of variables, since their values may hold passwords
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know about it, one a line."""
+        notes = [f"trusting the CAs of {self.ca}"] if self.ca else []
+        if self.index.left_out:
+            places = ", ".join(self.index.left_out)
+            notes.append(
+                f"index settings that name places on this machine are left out in containers: {places}"
+            )
+        return tuple(notes)
+
+    def reach(self) -> tuple[str, int] | None:
+        """A host and port that builds will connect to, to find a network that works; None if nobody says."""
+        urls = [os.environ[name] for name in self.proxies if name.lower() in ("https_proxy", "http_proxy")]
+        urls += [self.mirror.main] if self.mirror else []
+        urls += self.index.settings.get("index-url", ())
+        for url in urls:
+            parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
+            if parts.hostname:
+                return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+        return None
+
+    @contextlib.contextmanager
+    def written(self, suite: str = "") -> Iterator[dict[str, Path]]:
+        """Build secrets: id -> file, in a directory of ours that goes afterwards. `suite`: a Debian image's."""
+        with tempfile.TemporaryDirectory(prefix="manylinux-site-") as directory:
+            yield {name: _secret(Path(directory, name), text) for name, text in self.secrets(suite).items()}
+
+    def secrets(self, suite: str = "") -> dict[str, str]:
+        """Build secrets: id -> text; only those there are."""
+        texts = {
+            "ca": _read(self.ca) if self.ca else "",
+            "pip": self.index.pip_conf(),
+            "apt": "\n".join((*self.mirror.lines(suite), "")) if self.mirror and suite else "",
+        }
+        return {name: text for name, text in texts.items() if text}
+
+
+def _secret(path: Path, text: str) -> Path:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def load(ca_option: Path | None = None) -> Site:
+    """The settings of this machine. Raises UserError for a CA file that is missing or holds no certificate."""
+    spelled = [name for variable in PROXY_VARIABLES for name in (variable, variable.upper())]
+    proxies = tuple(name for name in spelled if os.environ.get(name))
+    return Site(ca_bundle(ca_option), index_settings(), mirror(), proxies)
+
+
+def main() -> None:
+    """Shows what builds take over from this machine: CA bundle, Python indexes (passwords hidden), Debian mirror."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    site = load()
+    print(f"CA bundle: {site.ca or 'none'}")
+    print("pip.conf:\n" + re.sub(r"//[^/@\s]+@", "//...@", site.index.pip_conf() or "none\n"), end="")
+    print("Debian mirror: " + (re.sub(r"//[^/@\s]+@", "//...@", str(site.mirror)) if site.mirror else "none"))
+    for note in site.notes():
+        print(note, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
