@@ -26,7 +26,7 @@ _CLEAR = "\x1b[2K"
 
 
 class Task:
-    """One thing being done. Leaving its `with` block reports it; an exception reports it as failed."""
+    """One thing being done. Leaving its `with` block reports it, but whoever handles an exception reports that."""
 
     def __init__(self, progress: Progress, name: str, total: int | None, unit: str) -> None:
         self._progress, self.name, self.unit = progress, name, unit
@@ -58,8 +58,8 @@ class Task:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         seconds = time.monotonic() - self.started
-        result = "failed" if kind else self.note or (size(self.done, self.unit) if self.done else "done")
-        self._progress._remove(self, f"{self.name}: {result} ({seconds:.1f} s)")
+        result = self.note or (size(self.done, self.unit) if self.done else "done")
+        self._progress._remove(self, None if kind else f"{self.name}: {result} ({seconds:.1f} s)")
 
 
 class Progress:
@@ -106,10 +106,11 @@ class Progress:
         with self._lock:
             self._tasks.append(task)
 
-    def _remove(self, task: Task, line: str) -> None:
+    def _remove(self, task: Task, line: str | None) -> None:
         with self._lock:
             self._tasks.remove(task)
-        self.say(line)
+        if line:
+            self.say(line)
 
     def _refresh(self) -> None:
         while not self._stop.wait(REFRESH_SECONDS if self._live else HEARTBEAT_SECONDS):
