@@ -1,6 +1,6 @@
 """How each pin is tracked: docker/dependencies.toml as typed, frozen rows, and the laws they obey.
 
-The head of that file explains the keys. Loading needs the standard library only; judging versions needs packaging.
+The head of that file explains the keys. Loading it needs the standard library only.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ class Checksum:
 
 @dataclass(frozen=True)
 class Debian:
-    """The Debian source package, as a regular expression; empty where the archive is of no use.
+    """The Debian source package, a regular expression; empty where the archive has nothing of use.
 
-    `unmodified`: a person compared its tarball, and it is upstream's, byte for byte."""
+    `verbatim`: a person compared its tarball and found upstream's file, byte for byte."""
 
     source: str
-    unmodified: bool
+    verbatim: bool
 
 
 @dataclass(frozen=True)
@@ -217,8 +217,8 @@ def _row(name: str, fields: Fields) -> Dependency:
         "sigstore": row.sigstore is not None,
         "openpgp": row.openpgp is not None,
         "checksum": row.checksum is not None,
-        "two-places": bool(row.second) or row.debian.unmodified,
-        "debian-index": row.debian.unmodified,
+        "two-places": bool(row.second) or row.debian.verbatim,
+        "debian-index": row.debian.verbatim,
     }
     for level in row.trust:
         if level not in LEVELS:
@@ -262,10 +262,8 @@ def _checksum(fields: Fields) -> Checksum:
 
 
 def _debian(fields: Fields) -> Debian:
-    if fields.text("none", ""):
-        return Debian("", False)
     fields.mapping("refuse")  # for prefetching: what to build from is another question than what is genuine
-    return Debian(fields.text("source"), fields.flag("unmodified"))
+    return Debian(fields.text("source"), fields.flag("verbatim"))
 
 
 def _optional(fields: Fields, key: str, read: Callable[[Fields], T]) -> T | None:

@@ -30,8 +30,7 @@ class BadSignature(Exception):
 def certificate(armored: bytes, fingerprint: str) -> bytes:
     """The certificate with this primary fingerprint (upper case) out of a keyring, armored.
 
-    Raises BadSignature when the keyring does not hold it: a key is known by its fingerprint alone, wherever it
-    was fetched from."""
+    Raises BadSignature when the keyring lacks it. Wherever it comes from, the fingerprint identifies it."""
     import pysequoia
 
     try:
