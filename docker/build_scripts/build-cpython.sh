@@ -1,0 +1,43 @@
+#!/bin/bash
+# Builds one CPython and finishes it: pip, launchers, static library; all images
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+# shellcheck source=docker/build_scripts/cpython.sh
+source "${HERE}/cpython.sh"
+: "${TAG:?}" "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${BUILD_TRIPLE?}"
+
+use_site
+MINOR="$(cut -d . -f 1,2 <<<"${VERSION}")"
+ABI="${MINOR}"
+PREFIX="/opt/_internal/cpython-${VERSION}"
+if [[ "${TAG}" == *t ]]; then
+    ABI+=t
+    PREFIX+=-nogil
+fi
+
+fetch_source "${URL}" "${SHA256}" /build/source
+cd /build/source
+unset _PYTHON_HOST_PLATFORM # the entry point sets it for armv7l; it would end up in sysconfig
+leave_out_test_modules
+use_own_sqlite
+configure
+skip_byte_compilation
+make -j "$(jobs)"
+make install
+install_test_support
+ln -sf "python${ABI}" "${PREFIX}/bin/python"
+install_pip
+
+keep_static_library
+strip_tree "${PREFIX}"
+find "${PREFIX}" -name __pycache__ -exec rm -rf {} +
+link_duplicates "${PREFIX}"
+mkdir -p "${ROOTFS}/opt/_internal" "${ROOTFS}/opt/python" "${ROOTFS}/usr/local/bin"
+ln -sfn "${PREFIX}" "${ROOTFS}/opt/python/${TAG}"
+write_launchers
+record interpreter "${TAG}" "${VERSION}" "${URL}" "${SHA256}"
+check
+mv "${PREFIX}" "${ROOTFS}/opt/_internal/"
+clamp_times "${ROOTFS}" /static

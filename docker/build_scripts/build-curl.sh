@@ -1,0 +1,33 @@
+#!/bin/bash
+# Builds libcurl privately for git, for the images whose distribution's is too old (CentOS 7); only the shared library is kept
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+: "${VERSION:?}" "${URL:?}" "${SHA256:?}"
+PREFIX=/opt/_internal/curl-4
+
+ldflags="${HARDEN_LDFLAGS} -Wl,-rpath,${PREFIX}/lib -Wl,--enable-new-dtags"
+openssl=(/opt/_internal/openssl-*)
+if [[ -d "${openssl[0]}" ]]; then
+    with_openssl="--with-openssl=${openssl[0]}"
+    ldflags+=" -Wl,-rpath,${openssl[0]}/lib"
+else
+    with_openssl="--with-openssl"
+fi
+
+fetch_source "${URL}" "${SHA256}" /build/source
+cd /build/source
+./configure --prefix="${PREFIX}" --disable-static --without-libpsl --disable-docs "${with_openssl}" \
+    CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${ldflags}"
+make -j "$(jobs)"
+make install DESTDIR="${DEVROOT}"
+rm -rf "${DEVROOT}${PREFIX}/share"
+
+mkdir -p "${ROOTFS}${PREFIX}/lib"
+cp -a "${DEVROOT}${PREFIX}"/lib/libcurl.so.4* "${ROOTFS}${PREFIX}/lib/" || die "libcurl has another soname than libcurl.so.4"
+record component curl "${VERSION}" "${URL}" "${SHA256}"
+finish
+
+cp -a "${DEVROOT}/." /
+"${PREFIX}/bin/curl" --version | grep -q "^curl ${VERSION} .*libcurl/${VERSION} OpenSSL/" || die "curl does not run as ${VERSION} with OpenSSL"

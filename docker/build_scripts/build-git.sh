@@ -1,0 +1,38 @@
+#!/bin/bash
+# Builds git for /usr/local, against our OpenSSL and curl where the image has them; all images
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+: "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${LIBC:?}"
+
+options=(prefix=/usr/local NO_GETTEXT=1 NO_TCLTK=1 INSTALL_SYMLINKS=1 "INSTALL_STRIP=-s" CSPRNG_METHOD=getrandom
+    NO_RUST=1)    # wanted from 2.55 on; no image has a Rust compiler
+if [[ "${LIBC}" == musl ]]; then options+=(NO_REGEX=NeedsStartEnd); fi
+ldflags="${HARDEN_LDFLAGS}"
+for own in /opt/_internal/openssl-* /opt/_internal/curl-*; do
+    [[ -d "${own}" ]] || continue
+    ldflags+=" -L${own}/lib -Wl,-rpath,${own}/lib -Wl,--enable-new-dtags"
+    case "${own}" in
+        *openssl*) options+=("OPENSSLDIR=${own}") ;;
+        *) options+=("CURLDIR=${own}" "CURL_CONFIG=${own}/bin/curl-config") ;;
+    esac
+done
+if [[ "$(getconf GNU_LIBC_VERSION 2>/dev/null)" == "glibc 2.17" ]]; then
+    options+=(CSPRNG_METHOD=urandom NO_UNCOMPRESS2=1) # no getrandom, no zlib 1.2.9
+    : >/usr/include/ctype.h                           # of this stage only: with OpenSSL's headers it clashes with git's own
+fi
+# The programs of its test suite are a quarter of the work, and nobody runs them here.
+options+=(TEST_PROGRAMS= test_bindir_programs= UNIT_TEST_PROGS= UNIT_TESTS_PROG= CLAR_TEST_PROG=)
+
+fetch_source "${URL}" "${SHA256}" /build/source
+cd /build/source
+flags=(CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${ldflags}")
+make -j "$(jobs)" "${options[@]}" "${flags[@]}" all
+make "${options[@]}" "${flags[@]}" install DESTDIR="${ROOTFS}"
+record component git "${VERSION}" "${URL}" "${SHA256}"
+finish
+
+cp -a "${ROOTFS}/." /
+[[ "$(git --version)" == "git version ${VERSION}" ]] || die "git does not run as ${VERSION}"
+ldd "$(git --exec-path)/git-remote-https" | grep -q libcurl || die "git cannot speak https"

@@ -1,0 +1,45 @@
+#!/bin/bash
+# Builds libcrypt.so.2 and, for what is already linked, libcrypt.so.1, for /usr/local (CentOS 7: glibc's own lacks modern hashes)
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+: "${VERSION:?}" "${URL:?}" "${SHA256:?}"
+
+# build NAME OPTION...: in its own directory, since the second build edits the version map of its source
+build() {
+    local name="$1"
+    shift
+    cd "/build/${name}"
+    ./configure --prefix=/usr/local --libdir=/usr/local/lib --disable-static --enable-hashes=all --disable-werror "$@" \
+        CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
+    make -j "$(jobs)"
+    make install DESTDIR="/build/${name}-root"
+}
+
+fetch_source "${URL}" "${SHA256}" /build/new
+cp -a /build/new /build/compatible
+build new --disable-obsolete-api
+# Only glibc's own symbol versions: what is linked to glibc's libcrypt.so.1 knows no other, and new programs get libcrypt.so.2.
+sed -i '/^XCRYPT_/d; /^OW_CRYPT_1\.0/s/[[:space:]]GLIBC_[0-9.]*$//' /build/compatible/lib/libcrypt.map.in
+build compatible --enable-obsolete-api=glibc --disable-xcrypt-compat-files
+
+mkdir -p "${ROOTFS}/usr/local/lib"
+cp -a /build/new-root/. "${ROOTFS}/"
+cp -a /build/compatible-root/usr/local/lib/libcrypt.so.1* "${ROOTFS}/usr/local/lib/"
+rm -rf "${ROOTFS}/usr/local/share"
+record component libxcrypt "${VERSION}" "${URL}" "${SHA256}"
+finish
+mkdir -p "${DEVROOT}"
+
+for soname in libcrypt.so.1 libcrypt.so.2; do
+    readelf -d "${ROOTFS}/usr/local/lib/${soname}" | grep -q "SONAME.*\[${soname}\]" || die "${soname} is missing or misnamed"
+done
+if readelf -V "${ROOTFS}/usr/local/lib/libcrypt.so.1" | grep -q XCRYPT_; then die "libcrypt.so.1 still offers XCRYPT_ symbols"; fi
+cat >/build/check.c <<'C'
+#include <crypt.h>
+#include <string.h>
+int main(void) { char *hash = crypt("secret", "$y$j9T$abcdefgh$"); return hash == NULL || strncmp(hash, "$y$", 3) != 0; }
+C
+gcc -o /build/check /build/check.c -I"${ROOTFS}/usr/local/include" -L"${ROOTFS}/usr/local/lib" -lcrypt
+LD_LIBRARY_PATH="${ROOTFS}/usr/local/lib" /build/check || die "libcrypt.so.2 lacks yescrypt"

@@ -1,0 +1,24 @@
+#!/bin/bash
+# Builds libmpdec for CPython's _decimal (3.13 and later), shared only, in a private prefix; all images
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+: "${VERSION:?}" "${URL:?}" "${SHA256:?}"
+PREFIX=/opt/_internal/mpdecimal
+
+fetch_source "${URL}" "${SHA256}" /build/source
+cd /build/source
+./configure --prefix="${PREFIX}" --disable-cxx --disable-static --disable-doc \
+    CFLAGS="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
+make -j "$(jobs)"
+make install DESTDIR="${DEVROOT}"
+rm -rf "${DEVROOT}${PREFIX}/share"
+sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/libmpdec.pc"
+
+mkdir -p "${ROOTFS}${PREFIX}/lib"
+cp -a "${DEVROOT}${PREFIX}"/lib/libmpdec.so* "${ROOTFS}${PREFIX}/lib/"
+record component mpdecimal "${VERSION}" "${URL}" "${SHA256}"
+finish
+ls "${ROOTFS}${PREFIX}/lib/libmpdec.so.${VERSION%%.*}" >/dev/null || die "libmpdec has another soname than expected"
+if ls "${DEVROOT}${PREFIX}"/lib/*.a "${DEVROOT}${PREFIX}"/lib/libmpdec++* 2>/dev/null; then die "libmpdec: more was built than the shared C library"; fi

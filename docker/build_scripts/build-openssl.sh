@@ -1,0 +1,31 @@
+#!/bin/bash
+# Builds OpenSSL privately, for the images whose distribution has none from 1.1.1 on (CentOS 7)
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+: "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${PLATFORM:?}"
+PREFIX="/opt/_internal/openssl-${VERSION%.*}"
+
+# $(LIBRPATH) is a variable of OpenSSL's makefile
+# shellcheck disable=SC2016
+options=(--prefix="${PREFIX}" --openssldir="${PREFIX}" --libdir=lib shared no-afalgeng no-tests no-docs '-Wl,-rpath,$(LIBRPATH)' -Wl,--enable-new-dtags)
+if [[ "${PLATFORM}" == i686 ]]; then options+=(-latomic); fi # 64-bit atomics
+
+fetch_source "${URL}" "${SHA256}" /build/source
+cd /build/source
+CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}" ./config "${options[@]}"
+make -j "$(jobs)"
+make install_sw DESTDIR="${DEVROOT}"
+rm -f "${DEVROOT}${PREFIX}"/lib/*.a
+
+# Programs find the image's certificates without SSL_CERT_FILE too.
+mkdir -p "${ROOTFS}${PREFIX}/lib"
+cp -a "${DEVROOT}${PREFIX}"/lib/*.so* "${DEVROOT}${PREFIX}/lib/ossl-modules" "${ROOTFS}${PREFIX}/lib/"
+ln -s /opt/_internal/certs.pem "${ROOTFS}${PREFIX}/cert.pem"
+record component openssl "${VERSION}" "${URL}" "${SHA256}"
+finish
+
+cp -a "${DEVROOT}/." /
+[[ "$("${PREFIX}/bin/openssl" version)" == "OpenSSL ${VERSION} "* ]] || die "openssl does not run as ${VERSION}"
+readelf -d "${ROOTFS}${PREFIX}/lib/libssl.so" | grep -Eq "R(UN)?PATH.*${PREFIX}/lib" || die "libssl does not find its libcrypto"

@@ -1,0 +1,27 @@
+#!/bin/bash
+# Builds libzstd for CPython's compression.zstd (3.14 and later), shared and multi-threaded, in a private prefix; all images
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+: "${VERSION:?}" "${URL:?}" "${SHA256:?}"
+PREFIX=/opt/_internal/zstd
+
+fetch_source "${URL}" "${SHA256}" /build/source
+cd /build/source/lib
+make -j "$(jobs)" PREFIX="${PREFIX}" DESTDIR="${DEVROOT}" CPPFLAGS="${HARDEN_CPPFLAGS} -DZSTD_MULTITHREAD" \
+    CFLAGS="${HARDEN_CFLAGS} -fvisibility=hidden -pthread" LDFLAGS="${HARDEN_LDFLAGS} -pthread" \
+    install-shared install-pc install-includes
+sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/libzstd.pc"
+
+mkdir -p "${ROOTFS}${PREFIX}/lib"
+cp -a "${DEVROOT}${PREFIX}"/lib/libzstd.so* "${ROOTFS}${PREFIX}/lib/"
+record component zstd "${VERSION}" "${URL}" "${SHA256}"
+finish
+# The single-threaded library refuses to set a number of workers; ours must accept it.
+cat >/build/check.c <<'C'
+#include <zstd.h>
+int main(void) { return ZSTD_isError(ZSTD_CCtx_setParameter(ZSTD_createCCtx(), ZSTD_c_nbWorkers, 2)) != 0; }
+C
+gcc -o /build/check /build/check.c -I"${DEVROOT}${PREFIX}/include" -L"${DEVROOT}${PREFIX}/lib" -lzstd
+LD_LIBRARY_PATH="${DEVROOT}${PREFIX}/lib" /build/check || die "libzstd is not multi-threaded"

@@ -1,0 +1,94 @@
+#!/bin/bash
+# The steps of build-cpython.sh; they run in the source directory and share its TAG, VERSION, MINOR, ABI and PREFIX
+
+at_least() {
+    [[ "$(printf '%s\n' "$1" "${MINOR}" | sort -V | head -n 1)" == "$1" ]]
+}
+
+# Before 3.10 there is no --disable-test-modules.
+leave_out_test_modules() {
+    at_least 3.10 && return 0
+    printf '%s\n' '*disabled*' _testcapi _testinternalcapi _testbuffer _testimportmultiple _testmultiphase _ctypes_test \
+        _xxtestfuzz xxlimited >>Modules/Setup.local
+}
+
+# Up to 3.10 setup.py looks for SQLite in a list of its own and knows nothing of pkg-config.
+use_own_sqlite() {
+    at_least 3.11 && return 0
+    local sqlite=/opt/_internal/sqlite3
+    sed -i -e "s|sqlite_inc_paths = \[ *'/usr/include'|sqlite_inc_paths = ['${sqlite}/include', '/usr/include'|" \
+        -e "s|sqlite_extra_link_args = ()|sqlite_extra_link_args = ('-Wl,-rpath,${sqlite}/lib', '-Wl,--enable-new-dtags')|" \
+        -e 's|self.inc_dirs + sqlite_inc_paths|sqlite_inc_paths + self.inc_dirs|' setup.py
+}
+
+# What hardens the interpreter goes into *_NODIST: extensions that users build must not inherit it.
+configure() {
+    local options=(--prefix="${PREFIX}" --disable-shared --with-ensurepip=no)
+    local own=(/opt/_internal/openssl-*) name
+    if at_least 3.10; then options+=(--disable-test-modules); fi
+    if [[ "${TAG}" == *t ]]; then options+=(--disable-gil); fi
+    if [[ -n "${BUILD_TRIPLE}" ]]; then options+=(--build="${BUILD_TRIPLE}"); fi
+    if [[ -d "${own[0]}" ]]; then
+        options+=(--with-openssl="${own[0]}")
+        if at_least 3.10; then
+            options+=(--with-openssl-rpath=auto)
+        else
+            options+=(LDFLAGS="-Wl,-rpath,${own[0]}/lib")
+        fi
+    fi
+    if at_least 3.11 && [[ -f /usr/local/lib/libtk8.6.so ]]; then options+=(TCLTK_LIBS="-L/usr/local/lib -ltk8.6 -ltcl8.6"); fi
+    for name in sqlite3 mpdecimal zstd; do
+        PKG_CONFIG_PATH="/opt/_internal/${name}/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
+    done
+    export PKG_CONFIG_PATH
+    CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${HARDEN_LDFLAGS}" ./configure "${options[@]}"
+}
+
+# `make install` would compile the whole library three times, only for the .pyc to be deleted: its recipes that call
+# compileall go, each joined to one line first.
+skip_byte_compilation() {
+    sed -i -e ':join' -e '/\\$/{N; s/\\\n[[:space:]]*/ /; b join' -e '}' -e '/^\t-.*compileall\.py/d' Makefile
+    if grep -q 'DESTDIR.*compileall\.py' Makefile; then die "make install of CPython ${VERSION} byte-compiles in a way that is not known here"; fi
+}
+
+# Half of an installed CPython is its own test suite; `import test` and test.support are what others use of it.
+install_test_support() {
+    local library="${PREFIX}/lib/python${ABI}"
+    find "${library}" -depth -type d \( -name test -o -name tests -o -name idle_test \) -exec rm -rf {} +
+    mkdir "${library}/test"
+    cp -R Lib/test/__init__.py Lib/test/support "${library}/test/"
+}
+
+# pip runs from the wheel that ensurepip carries, so that neither it nor its setuptools have to be removed again.
+install_pip() {
+    local bundled=("${PREFIX}/lib/python${ABI}"/ensurepip/_bundled/pip-*.whl)
+    "${PREFIX}/bin/python" "${bundled[0]}/pip" install --no-cache-dir --no-compile --no-warn-script-location --require-hashes \
+        --only-binary :all: -r "/manylinux/requirements/interpreter/${MINOR}.txt"
+    ln -sf pip3 "${PREFIX}/bin/pip"
+}
+
+# The static library leaves the image: each interpreter gives a part of static-libs-for-embedding-only.tar.xz, a tar without
+# the two blocks of zeros at its end; one xz stream after another is a valid .xz.
+keep_static_library() {
+    local library="lib/libpython${ABI}.a" part="/static/${TAG}.tar"
+    mkdir -p /static
+    strip --strip-debug --enable-deterministic-archives "${PREFIX}/${library}"
+    tar --create --file "${part}" --blocking-factor=1 --format=gnu --owner=0 --group=0 --numeric-owner \
+        --mtime="@${SOURCE_DATE_EPOCH}" -C /opt/_internal "${PREFIX##*/}/${library}"
+    truncate -s $(($(stat -c %s "${part}") - 1024)) "${part}"
+    xz -9e "${part}"
+    find "${PREFIX}" -name '*.a' -delete
+}
+
+# Scripts, not links to the interpreter: through those venv would find the wrong prefix (https://github.com/python/cpython/issues/106045).
+write_launchers() {
+    local launcher="${ROOTFS}/usr/local/bin/cpython${ABI}"
+    printf '#!/bin/sh\nexec /opt/python/%s/bin/python%s "$@"\n' "${TAG}" "${ABI}" >"${launcher}"
+    chmod 755 "${launcher}"
+    ln -sf "cpython${ABI}" "${ROOTFS}/usr/local/bin/python${ABI}"
+}
+
+# configure leaves out, or takes from elsewhere, what it does not find, without failing.
+check() {
+    "${PREFIX}/bin/python" "${HERE}/check-cpython.py" "${TAG}" "${VERSION}"
+}

@@ -1,0 +1,25 @@
+#!/bin/bash
+# Installs the release binary of git-lfs for this architecture; all images
+set -Eeuo pipefail
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=docker/build_scripts/lib.sh
+source "${HERE}/lib.sh"
+: "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${GOARCH:?}"
+
+url="${URL/\{goarch\}/${GOARCH}}"
+sha256="$(tr ' ' '\n' <<<"${SHA256}" | sed -n "s/^${GOARCH}://p")"
+[[ -n "${sha256}" ]] || die "git-lfs ${VERSION} has no file for ${GOARCH}"
+fetch_source "${url}" "${sha256}" /build/source
+install -D -m 755 /build/source/git-lfs "${ROOTFS}/usr/local/bin/git-lfs"
+# What `git lfs install` would write, for every user and without needing git here
+mkdir -p "${ROOTFS}/usr/local/etc"
+cat >"${ROOTFS}/usr/local/etc/gitconfig" <<'G'
+[filter "lfs"]
+	clean = git-lfs clean -- %f
+	smudge = git-lfs smudge -- %f
+	process = git-lfs filter-process
+	required = true
+G
+record component git-lfs "${VERSION}" "${url}" "${sha256}"
+finish
+"${ROOTFS}/usr/local/bin/git-lfs" version | grep -q "^git-lfs/${VERSION} " || die "git-lfs does not run as ${VERSION}"

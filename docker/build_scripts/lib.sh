@@ -1,0 +1,148 @@
+#!/bin/bash
+# What every build script shares: errors, the site's settings, verified sources, hardening flags, finishing of a stage's result
+
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+umask 022
+
+# For everything compiled here. -g0: debug information would only be stripped again, and leaving it out makes builds a fifth faster.
+HARDEN_CPPFLAGS="-Wdate-time -D_FORTIFY_SOURCE=2"
+HARDEN_CFLAGS="-O2 -g0 -pipe -Wall -fstack-protector-strong -Wformat -Werror=format-security -fdebug-prefix-map=/=."
+HARDEN_LDFLAGS="-Wl,-Bsymbolic-functions -Wl,-z,relro -Wl,-z,now"
+export HARDEN_CPPFLAGS HARDEN_CFLAGS HARDEN_LDFLAGS
+
+# Where a stage puts what the image gets, and what later stages need on top to compile against it.
+ROOTFS=/rootfs
+DEVROOT=/devroot
+MAX_SOURCE_KIB=204800 # no source archive is larger; what grows beyond it is not what was asked for
+export ROOTFS DEVROOT
+
+die() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# Exports the site's certificates and Python index for this step only: they are build secrets and never enter a layer.
+use_site() {
+    if [[ -s /run/secrets/ca ]]; then
+        export PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca
+        export CURL_CA_BUNDLE=/run/secrets/ca GIT_SSL_CAINFO=/run/secrets/ca
+    fi
+    if [[ -s /run/secrets/pip ]]; then
+        export PIP_CONFIG_FILE=/run/secrets/pip
+    fi
+}
+
+jobs() {
+    nproc
+}
+
+has_sha256() {
+    echo "$2  $1" | sha256sum -c - >/dev/null 2>&1
+}
+
+# Prints a URL and what docker/mirrors.txt offers in its place, in the order in which they are tried.
+with_mirrors() {
+    local url="$1" prefix alternatives alternative
+    echo "${url}"
+    while read -r prefix alternatives; do
+        [[ -n "${prefix}" && "${prefix}" != "#"* && "${url}" == "${prefix}"* ]] || continue
+        for alternative in ${alternatives}; do
+            echo "${alternative}${url#"${prefix}"}"
+        done
+    done <"$(dirname "${BASH_SOURCE[0]}")/mirrors.txt"
+}
+
+# download URL SHA256 FILE: from /sources (prefetched), the URL or its mirrors; FILE exists only if its hash is right.
+download() {
+    local url="$1" sha256="$2" file="$3" attempt candidate part="$3.part"
+    local local_copy="/sources/${url##*/}"
+    if [[ -f "${local_copy}" ]]; then
+        cp "${local_copy}" "${part}"
+        if has_sha256 "${part}" "${sha256}"; then
+            mv "${part}" "${file}"
+            return 0
+        fi
+        echo "warning: ${local_copy} is not what its pin says (sha256 ${sha256}); downloading instead" >&2
+    fi
+    for attempt in 1 2 3; do
+        while read -r candidate; do
+            echo "download ${candidate}" >&2
+            rm -f "${part}"
+            if ! (
+                ulimit -f "${MAX_SOURCE_KIB}"
+                curl --fail --silent --show-error --location --connect-timeout 20 --speed-limit 1000 --speed-time 60 \
+                    --max-time 1200 --output "${part}" "${candidate}"
+            ); then
+                continue
+            fi
+            if has_sha256 "${part}" "${sha256}"; then
+                mv "${part}" "${file}"
+                return 0
+            fi
+            echo "warning: ${candidate} gave $(wc -c <"${part}") bytes that are not sha256 ${sha256}" >&2
+        done < <(with_mirrors "${url}")
+        sleep $((attempt * 2))
+    done
+    die "cannot get ${url}: put the file into the matching directory of docker/sources, or see 'invoke prefetch'"
+}
+
+# fetch_source URL SHA256 DIRECTORY: unpacks the verified archive without its top directory. All that the stage makes of it
+# is dated like the newest file in it.
+fetch_source() {
+    local url="$1" sha256="$2" directory="$3" archive
+    archive="$(mktemp -d)/${url##*/}"
+    download "${url}" "${sha256}" "${archive}"
+    mkdir -p "${directory}"
+    tar -xf "${archive}" -C "${directory}" --strip-components=1 --no-same-owner
+    rm -rf "$(dirname "${archive}")"
+    SOURCE_DATE_EPOCH="$(find "${directory}" -type f -exec stat -c %Y {} + | sort -n | tail -n 1)"
+    export SOURCE_DATE_EPOCH
+}
+
+# record KIND NAME VERSION [URL SHA256]: the entry of this stage's result in the image's manifest
+record() {
+    local kind="$1" name="$2" version="$3" url="${4:-}" sha256="${5:-}"
+    mkdir -p "${ROOTFS}/opt/_internal/manifest.d"
+    printf '{"kind": "%s", "name": "%s", "version": "%s", "url": "%s", "sha256": "%s"}\n' \
+        "${kind}" "${name}" "${version}" "${url}" "${sha256}" >"${ROOTFS}/opt/_internal/manifest.d/${name}.json"
+}
+
+# Strips every ELF file below a directory, static libraries of debug information only.
+strip_tree() {
+    local file magic
+    while read -r -d '' file; do
+        if ! LC_ALL=C read -r -N 4 magic <"${file}" 2>/dev/null || [[ "${magic}" != $'\x7fELF' ]]; then
+            continue
+        fi
+        strip --strip-unneeded "${file}"
+    done < <(find "$1" -type f ! -name '*.o' \( -perm -u+x -o -name '*.so*' \) -print0)
+    find "$1" -type f -name '*.a' -exec strip --strip-debug --enable-deterministic-archives {} +
+}
+
+# Makes identical files below a directory hard links of the first one.
+link_duplicates() {
+    local sum file last="" kept=""
+    while read -r sum file; do
+        if [[ "${sum}" != "${last}" ]]; then
+            last="${sum}" kept="${file}"
+        elif [[ "$(stat -c %a "${kept}")" == "$(stat -c %a "${file}")" ]]; then
+            ln -f "${kept}" "${file}"
+        fi
+    done < <(find "$1" -type f -size +0 -exec sha256sum {} + | sort)
+}
+
+# Dates everything that leaves this stage like its source, so that a rebuild gives the same layer.
+clamp_times() {
+    local directory
+    for directory in "$@"; do
+        find "${directory}" -exec touch -h -d "@${SOURCE_DATE_EPOCH:?}" {} +
+    done
+}
+
+# What every component stage ends with.
+finish() {
+    mkdir -p "${ROOTFS}" "${DEVROOT}"
+    find "${ROOTFS}" "${DEVROOT}" -name '*.la' -delete
+    strip_tree "${ROOTFS}"
+    clamp_times "${ROOTFS}" "${DEVROOT}"
+}

@@ -1,0 +1,44 @@
+#!/bin/bash
+# What the stages of Python tools share: they name the interpreter by its tag alone, so that its next micro version leaves
+# their layers as they are
+
+: "${TOOLS_PYTHON:?}" # tag of the interpreter that runs the tools
+PYTHON="/opt/python/${TOOLS_PYTHON}/bin/python"
+MINOR="$("${PYTHON}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+TOOLS=/opt/_internal/tools
+WHEELS=/build/wheels
+export PIPX_HOME=/opt/_internal/pipx PIPX_BIN_DIR=/usr/local/bin PIPX_MAN_DIR=/usr/local/share/man
+export PIPX_DEFAULT_PYTHON="${PYTHON}" PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE=1
+
+# download_wheels LOCK [OPTION...]: all of a lock, verified; dates the result of the stage like the newest file in them
+download_wheels() {
+    local lock="$1"
+    shift
+    use_site
+    "${PYTHON}" -m pip download --no-cache-dir --quiet --require-hashes --dest "${WHEELS}" --requirement "${lock}" "$@"
+    SOURCE_DATE_EPOCH="$("${PYTHON}" "${HERE}/newest_in_wheels.py" "${WHEELS}"/*)"
+    export SOURCE_DATE_EPOCH
+}
+
+# install_offline VENV REQUIREMENT...: from what was downloaded
+install_offline() {
+    local venv="$1"
+    shift
+    "${PYTHON}" -m pip --python "${venv}/bin/python" install --quiet --no-index --find-links "${WHEELS}" --no-compile "$@"
+}
+
+make_venv() {
+    "${PYTHON}" -m venv --without-pip "$1"
+    name_python_by_tag "$1"
+}
+
+# What venv and pipx note of the interpreter: its path by tag and its minor, no micro version, no path of this build
+name_python_by_tag() {
+    local venv="$1"
+    ln -sfn "${PYTHON}" "${venv}/bin/python"
+    ln -sfn python "${venv}/bin/python3"
+    ln -sfn python "${venv}/bin/python${MINOR}"
+    printf '%s\n' "home = ${PYTHON%/*}" "include-system-site-packages = false" "version = ${MINOR}" "executable = ${PYTHON}" >"${venv}/pyvenv.cfg"
+    # Activation scripts name the micro version's directory nowhere; caches do.
+    find "${venv}" -name __pycache__ -exec rm -rf {} +
+}
