@@ -90,9 +90,7 @@ class Build:
     tag: str
     platform: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
-    inherited: tuple[
-        str, ...
-    ] = ()  # arguments whose values come from the environment (podman passes proxies anyway)
+    inherited: tuple[str, ...] = ()  # arguments whose values come from the environment (podman passes proxies anyway)
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
     target: str = ""
@@ -165,6 +163,7 @@ class Engine:
         mounts: Iterable[Mount] = (),
         network: str | None = "none",
         env: Mapping[str, str] | None = None,
+        inherited: Iterable[str] = (),
         user: str = "",
         read_only: bool = False,
         tmpfs: Iterable[str] = (),
@@ -192,6 +191,8 @@ class Engine:
             options += ["--volume", mount.option()]
         for key, value in (env or {}).items():
             options += ["--env", f"{key}={value}"]
+        for key in inherited:
+            options += ["--env", key]
         return self.command(*options, reference, *argv)
 
     def tag(self, source: str, target: str) -> list[str]:
@@ -310,7 +311,7 @@ def contained(pid: int) -> list[int]:
 
 def _pid_namespace(pid: int) -> str:
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
     except OSError:
         return ""
 

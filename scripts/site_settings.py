@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import errors
+from engines import Mount
 
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 SYSTEM_BUNDLES = (
@@ -54,11 +55,7 @@ def ca_bundle(option: Path | None = None, env: Mapping[str, str] = os.environ) -
     lacks. Where there is no certifi to compare with, a bundle counts when it holds more than the distribution's
     own package of CAs brings, or when that cannot be told. Raises UserError for a file that is missing or holds no
     certificate."""
-    named = (
-        [(str(option), "--ca-bundle")]
-        if option
-        else [(env[key], key) for key in CA_VARIABLES if env.get(key)]
-    )
+    named = [(str(option), "--ca-bundle")] if option else [(env[key], key) for key in CA_VARIABLES if env.get(key)]
     if named:
         path, source = named[0]
         if not certificates(_readable(path, source)):
@@ -84,9 +81,9 @@ def _certifi(system: Path) -> frozenset[str]:
     for name in ("certifi", "pip._vendor.certifi"):
         with contextlib.suppress(ImportError):
             spec = importlib.util.find_spec(name)
-            if spec and spec.origin and (bundle := Path(spec.origin).with_name("cacert.pem")).is_file():
-                if bundle.resolve() != system.resolve():
-                    return certificates(_read(bundle))
+            bundle = Path(spec.origin).with_name("cacert.pem") if spec and spec.origin else system
+            if bundle.is_file() and bundle.resolve() != system.resolve():
+                return certificates(_read(bundle))
     return frozenset()
 
 
@@ -297,9 +294,7 @@ def mirror() -> Mirror | None:
     return mirror_of(listed, config, passwords)
 
 
-def mirror_of(
-    listed: str, config: str = "", passwords: Mapping[str, tuple[str, str]] | None = None
-) -> Mirror | None:
+def mirror_of(listed: str, config: str = "", passwords: Mapping[str, tuple[str, str]] | None = None) -> Mirror | None:
     """The mirror in what `apt-get update --print-uris` and `apt-config dump` print; None if there is none."""
     known = DEBIAN_RELEASES | set(DEBIAN_SUITES.values())
     found: dict[str, str] = {}
@@ -346,9 +341,7 @@ class Site:
         notes = [f"trusting the CAs of {self.ca}"] if self.ca else []
         if self.index.left_out:
             places = ", ".join(self.index.left_out)
-            notes.append(
-                f"index settings that name places on this machine are left out in containers: {places}"
-            )
+            notes.append(f"index settings that name places on this machine are left out in containers: {places}")
         return tuple(notes)
 
     def reach(self) -> tuple[str, int] | None:
@@ -378,9 +371,20 @@ class Site:
         return {name: text for name, text in texts.items() if text}
 
 
+def mounts(secrets: Mapping[str, Path]) -> list[Mount]:
+    """The secrets of `Site.written` where a build has them, for a container that only runs."""
+    return [Mount(path, f"/run/secrets/{name}") for name, path in secrets.items()]
+
+
+def container_env(secrets: Mapping[str, Path]) -> dict[str, str]:
+    """The variables that make pip and others in such a container use them."""
+    env = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), "/run/secrets/ca") if "ca" in secrets else {}
+    return env | ({"PIP_CONFIG_FILE": "/run/secrets/pip"} if "pip" in secrets else {})
+
+
 def _secret(path: Path, text: str) -> Path:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+"""What `./build.sh --bootstrap` does before the build: an engine, a base image and sources, from a Debian mirror.
+
+Packages come from the machine's own apt sources; nothing in /etc is edited and no source is added. The base image is
+made with mmdebstrap for the suite of the policy and remembers what it was made from, so that it is made again only
+when the archive has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import email.utils
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import engines
+import errors
+import images
+import prefetch
+import site_settings
+from engines import Engine
+from images import Image
+from plan import Plan
+from progress import Progress
+from site_settings import Mirror, Site
+
+ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
+BASE_PACKAGES = ("mmdebstrap",)
+LABEL_MADE_FROM = "org.pypa.manylinux.base.made-from"
+
+# The base's own sources become the distribution's default, as its apt package documents it, without what is not
+# free; what mmdebstrap and apt leave behind of this machine or of this hour goes.
+CUSTOMIZE = r"""
+set -eu
+root="$1"
+examples="$root/usr/share/doc/apt/examples"
+rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/* "$root/etc/apt/apt.conf.d/99mmdebstrap"
+if [ -f "$examples/debian.sources" ]; then
+    sed -e '/^#/d' -e 's/^Components:.*/Components: main/' "$examples/debian.sources" \
+        >"$root/etc/apt/sources.list.d/debian.sources"
+else
+    sed -n -e 's/^\(deb [^ ]* [^ ]* main\)\( .*\)\{0,1\}$/\1/p' "$examples/sources.list" >"$root/etc/apt/sources.list"
+fi
+grep -q . "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/* 2>/dev/null
+rm -rf "$root"/var/log/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/cache/ldconfig/aux-cache
+mkdir -p "$root/var/log/apt" "$root/var/cache/apt/archives/partial" "$root/var/lib/apt/lists/partial"
+rm -f "$root/etc/resolv.conf" "$root/etc/hostname"
+"""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base image to be made: of a Debian suite for an architecture."""
+
+    suite: str
+    release: str
+    architecture: str
+    platform: str
+
+    @property
+    def reference(self) -> str:
+        return f"localhost/manylinux-base:{self.release}-{self.architecture}"
+
+
+def base_of(image: Image) -> Base:
+    """The base of an image. Raises UserError for images that are not made of Debian."""
+    suite = site_settings.debian_suite(image.policy.distribution)
+    if not suite:
+        raise errors.UserError(
+            f"--bootstrap makes Debian base images, and {image.policy.name} is made of {image.policy.title}: choose "
+            "a policy made of Debian, or name an image with --base and leave --bootstrap out"
+        )
+    return Base(suite, image.policy.distribution, image.platform.debian, image.platform.oci)
+
+
+# --- What is missing ----------------------------------------------------------------------------------------
+
+
+def missing_packages(engine: Engine | None) -> tuple[str, ...]:
+    """The Debian packages to install: for an engine if none answers, and for making the base."""
+    wanted = () if engine else ENGINE_PACKAGES
+    return (*wanted, *(() if shutil.which("mmdebstrap") else BASE_PACKAGES))
+
+
+def install_command(packages: Sequence[str], *options: str) -> list[str]:
+    """apt-get's argument list."""
+    return ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *options, *packages]
+
+
+def to_be_installed(simulation: str) -> list[str]:
+    """The packages that `apt-get --simulate install` says it would install."""
+    return re.findall(r"(?m)^Inst (\S+)", simulation)
+
+
+def check_machine(mirror: Mirror | None, packages: Sequence[str], root: bool, attempts: str = "") -> None:
+    """Raises UserError for a machine on which there is no way, naming what would help."""
+    if mirror is None:
+        raise errors.UserError(
+            "--bootstrap works on Debian, with a mirror in its apt sources that is reached by http or https; elsewhere "
+            "install docker or podman, and build on an image that is here with --base"
+        )
+    if packages and not root:
+        command = shlex.join(install_command(packages))
+        raise errors.UserError(
+            f"--bootstrap needs packages that only root can install{attempts}\nRun `sudo {command}` and then this "
+            "again, or the whole of it as root"
+        )
+
+
+def _install(packages: Sequence[str]) -> None:
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    _apt(["apt-get", "update", "--quiet"], env)
+    simulated = subprocess.run(install_command(packages, "--simulate"), env=env, capture_output=True, text=True)
+    if simulated.returncode:
+        raise errors.Failure(f"apt cannot install {', '.join(packages)}: {engines.reason(simulated.stderr)}")
+    names = to_be_installed(simulated.stdout)
+    _say(f"installing {len(names)} packages: {' '.join(names)}")
+    _apt(install_command(packages, "-o", "Dpkg::Use-Pty=0"), env)
+
+
+def _apt(argv: list[str], env: dict[str, str]) -> None:
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        status = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode
+        if status:
+            log.seek(0)
+            raise errors.Failure(f"{shlex.join(argv)} failed:\n{log.read()[-3000:]}")
+
+
+# --- The base image -----------------------------------------------------------------------------------------
+
+
+def made_from(base: Base, releases: Sequence[bytes]) -> str:
+    """What a base is made from, as one digest: the suites' signed indices and our recipe."""
+    digest = hashlib.sha256(f"{base}\n{CUSTOMIZE}".encode())
+    for release in releases:
+        digest.update(hashlib.sha256(release).digest())
+    return digest.hexdigest()
+
+
+def epoch(releases: Sequence[bytes]) -> int:
+    """When the newest of the suites was published, in seconds: the date of everything in the base."""
+    dates = re.findall(rb"(?m)^Date: (.+)$", b"\n".join(releases))
+    times = [email.utils.parsedate_to_datetime(date.decode()) for date in dates]
+    return int(max(time.replace(tzinfo=time.tzinfo or datetime.UTC) for time in times).timestamp())
+
+
+def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
+    """mmdebstrap's argument list; the sources come on standard input, as they may hold a password."""
+    return [
+        "mmdebstrap",
+        "--variant=minbase",
+        "--format=tar",
+        f"--architectures={base.architecture}",
+        *(f"--aptopt={option}" for option in _apt_options(mirror)),
+        f"--customize-hook={CUSTOMIZE.replace('$1', '$1')}",
+        base.suite,
+        str(target),
+        "-",
+    ]
+
+
+def _apt_options(mirror: Mirror) -> list[str]:
+    named = {"check-valid-until=no": "Acquire::Check-Valid-Until", "check-date=no": "Acquire::Check-Date"}
+    return [f'{named[option]} "false"' for option in mirror.options if option in named]
+
+
+def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
+    """Makes the base unless the one that is here was made from the same; returns its reference."""
+    releases = _releases(base, mirror)
+    here = engine.ask(engine.inspect(base.reference, f'{{{{index .Config.Labels "{LABEL_MADE_FROM}"}}}}'))
+    if releases is None:
+        if not here:
+            raise errors.Failure(f"the indices of {base.suite} cannot be downloaded from this machine's Debian mirror")
+        _say(f"the Debian mirror does not answer: building on {base.reference} as it is")
+        return base.reference
+    wanted = made_from(base, releases)
+    if here == wanted:
+        _say(f"{base.reference} is up to date")
+        return base.reference
+    _say(f"making {base.reference} from {base.suite} ({base.architecture}) with mmdebstrap")
+    with tempfile.TemporaryDirectory(prefix="manylinux-base-") as directory:
+        archive = Path(directory, "root.tar")
+        done = subprocess.run(
+            mmdebstrap_command(base, mirror, archive),
+            input="\n".join((*mirror.lines(base.suite, base.architecture), "")),
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch(releases))},
+            stdout=sys.stderr,
+            text=True,
+        )
+        if done.returncode:
+            raise errors.Failure(
+                "mmdebstrap failed, see above; for a foreign architecture it needs QEMU in binfmt_misc "
+                "(packages qemu-user-static and binfmt-support)"
+            )
+        engine.call(engine.import_(archive, base.reference, base.platform, {LABEL_MADE_FROM: wanted}))
+    return base.reference
+
+
+def _releases(base: Base, mirror: Mirror) -> list[bytes] | None:
+    """The signed indices of the suite, its updates and its security updates, fetched as apt does."""
+    found = []
+    with tempfile.TemporaryDirectory(prefix="manylinux-base-") as directory:
+        for number, line in enumerate(mirror.lines(base.suite)):
+            url, release = line.rpartition("]")[2].split()[:2]
+            target = Path(directory, str(number))
+            argv = ["/usr/lib/apt/apt-helper", "download-file", f"{url}/dists/{release}/InRelease", str(target)]
+            if subprocess.run(argv, capture_output=True).returncode or not target.exists():
+                return None
+            found.append(target.read_bytes())
+    return found
+
+
+# --- Before and after the build -----------------------------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    print(f"==> {text}", file=sys.stderr, flush=True)
+
+
+def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
+    """Installs and makes what a build needs; returns the engine and the base image.
+
+    Says first what it is going to do. Raises UserError and Failure where it cannot."""
+    base = base_of(image)
+    engine, attempts = engines.find(frontend, site.reach())
+    packages = missing_packages(engine)
+    tried = "".join(f"\n  {attempt}" for attempt in attempts)
+    check_machine(site.mirror, packages, os.geteuid() == 0, tried)
+    assert site.mirror is not None
+    for number, step in enumerate(steps(engine, packages, base, image), 1):
+        _say(f"step {number}: {step}")
+    if packages:
+        _install(packages)
+    engine = engine or engines.choose(frontend, site.reach())
+    _say(f"using {engine.name} ({engine.executable})" + (f" with {engine.settings}" if str(engine.settings) else ""))
+    reference = ensure_base(engine, base, site.mirror)
+    with Progress() as progress:
+        prefetch.run(source="debian", platform=image.platform.name, ca_bundle=site.ca, wheels=False, progress=progress)
+    return engine, reference
+
+
+def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Image) -> list[str]:
+    """What a bootstrap is going to do, for people."""
+    install = f"install {', '.join(packages)} and what they need, from this machine's apt sources"
+    return [
+        *([install] if packages else []),
+        f"make the base image {base.reference} with mmdebstrap, unless it is up to date",
+        "download the sources that the Debian archive has to docker/sources",
+        f"build {image.name} with {engine.name if engine else 'podman'}, and smoke-test it",
+    ]
+
+
+def tell_how_to_use(engine: Engine, plan: Plan) -> None:
+    """Prints the commands that use the image, for this machine and its engine."""
+    reference, variable = plan.reference, f"CIBW_{_cibuildwheel(plan)}_IMAGE"
+    run = engine.shell(engine.run(reference, ["manylinux-interpreters", "list", "--installed"], network=""))
+    io = engine.shell(engine.run(reference, network="")).replace(reference, f'--volume "$PWD":/io -it {reference}')
+    lines = [
+        "",
+        "The image is ready. What is in it:",
+        f"  {run}",
+        "A shell in it, with the current directory as /io:",
+        f"  {io}",
+        "With cibuildwheel:",
+        f"  {' '.join(f'{k}={shlex.quote(v)}' for k, v in _cibuildwheel_env(engine, variable, reference).items())} "
+        "cibuildwheel",
+    ]
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def _cibuildwheel(plan: Plan) -> str:
+    kind = "MANYLINUX" if plan.image.policy.libc == "glibc" else "MUSLLINUX"
+    return f"{kind}_{plan.image.platform.name.upper()}"
+
+
+def _cibuildwheel_env(engine: Engine, variable: str, reference: str) -> dict[str, str]:
+    create = f"; create_args: --network={engine.settings.network}" if engine.settings.network else ""
+    name = "podman" if engine.is_podman else "docker"
+    return {
+        **engine.env,
+        variable: reference,
+        **({"CIBW_CONTAINER_ENGINE": name + create} if create or engine.is_podman else {}),
+    }
+
+
+def main() -> None:
+    """Shows what ./build.sh --bootstrap would have to install and make here, and does nothing."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    catalogue = images.load()
+    machine = os.uname().machine
+    image = catalogue.find(
+        os.environ.get("POLICY") or catalogue.bootstrap_policy, os.environ.get("PLATFORM") or machine
+    )
+    site = site_settings.load()
+    engine, _ = engines.find(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.reach())
+    packages = missing_packages(engine)
+    check_machine(site.mirror, packages, os.geteuid() == 0)
+    print("\n".join(steps(engine, packages, base_of(image), image)))
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
