@@ -204,8 +204,9 @@ def find_keyrings(environment: Mapping[str, str] | None = None) -> tuple[Path, .
 def cache_directory(environment: Mapping[str, str] | None = None) -> Path:
     """Where indices are kept between runs (XDG base directory specification)."""
     environment = os.environ if environment is None else environment
-    home = environment.get("XDG_CACHE_HOME") or os.path.join(environment.get("HOME") or tempfile.gettempdir(), ".cache")
-    return Path(home) / "manylinux" / "debian"
+    cache = environment.get("XDG_CACHE_HOME")
+    home = Path(cache) if cache else Path(environment.get("HOME") or tempfile.gettempdir(), ".cache")
+    return home / "manylinux" / "debian"
 
 
 class Archive:
@@ -295,7 +296,7 @@ class Archive:
             base, directory = f"dists/{suite.name}", suite.index.rpartition("/")[0]
             paths = [f"{base}/{directory}/by-hash/SHA256/{suite.sha256}"] if suite.by_hash else []
             urls = [f"{root}/{path}" for path in (*paths, f"{base}/{suite.index}") for root in suite.roots]
-            with progress.task(f"sources of {suite.name}", suite.size) as task:
+            with progress.task(f"index of {suite.name}", suite.size) as task:
                 self._fetcher.download(
                     urls[0], compressed, sha256=suite.sha256, size=suite.size, alternatives=urls[1:], task=task
                 )
@@ -448,7 +449,7 @@ def _apt_sources(apt: Path) -> Iterator[tuple[str, list[str], list[str]]]:
 def _write(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
         stream.write(content)
-    os.replace(stream.name, path)
+    Path(stream.name).replace(path)
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ class Fetcher:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f"{target.name}.part")
         if part.is_file() and digest(part) == sha256:  # stopped just before the file got its name
-            os.replace(part, target)
+            part.replace(target)
             return target
         deadline = time.monotonic() + self.limits.total
         problems: dict[str, Exception] = {}
@@ -181,7 +181,7 @@ class Fetcher:
                 resumed = self._stream(url, target.name, part, size, deadline, task)
                 found = digest(part)
                 if found == sha256:
-                    os.replace(part, target)
+                    part.replace(target)
                     if task:
                         task.note = ""
                     return
@@ -263,11 +263,10 @@ class Fetcher:
     @contextlib.contextmanager
     def _open(self, url: str, offset: int) -> Iterator[http.client.HTTPResponse]:
         """The answer to a GET from byte `offset` on, its status judged."""
-        bare, headers = _authorization(url)
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-        request = urllib.request.Request(bare, headers={"User-Agent": USER_AGENT, **headers})
+        wanted = {"Range": f"bytes={offset}-"} if offset else {}
         try:
+            bare, authorization = _authorization(url)
+            request = urllib.request.Request(bare, headers={"User-Agent": USER_AGENT, **wanted, **authorization})
             answer = self._opener.open(request, timeout=self.limits.stall)
         except urllib.error.HTTPError as error:
             with error:
@@ -307,8 +306,7 @@ def expect_format(name: str, start: bytes) -> None:
 
 def without_password(url: str) -> str:
     """The URL without user name and password."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return re.sub(r"^([a-z0-9+.-]+://)[^/?#]*@", r"\1", url)
 
 
 def ca_bundle_from(environment: dict[str, str] | os._Environ[str]) -> Path | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform as machine
 import re
 import shutil
@@ -154,8 +153,7 @@ def from_debian(
 
     `prebuilt`: tags of interpreters that only upstream has, so that the lock names them as missing."""
     named = {name: pin for name, pin in pins.items() if pin.sha256}  # the others are container images
-    sources = "|".join(sorted({f"(?:{tracked[name].source})" for name in named if name in tracked}))
-    index = archive.search(sources, suites, progress)
+    index = archive.search("|".join(f"(?:{row.source})" for row in tracked.values()), suites, progress)
     for line in describe_index(index):
         progress.say(line)
 
@@ -290,8 +288,8 @@ def save_lock(lock: Lock, path: Path = LOCK) -> bool:
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as stream:
         json.dump(lock, stream, indent=2)
         stream.write("\n")
-    os.chmod(stream.name, 0o644)
-    os.replace(stream.name, path)
+    Path(stream.name).chmod(0o644)
+    Path(stream.name).replace(path)
     return True
 
 
@@ -315,7 +313,7 @@ def describe_index(index: Index) -> list[str]:
 
 def describe_lock(lock: Lock, pins: Mapping[str, Pin]) -> list[str]:
     """The summary of a lock for people: version by version, then what is missing and what that means."""
-    lines = [f"Sources from the Debian archive ({', '.join(lock['suites'])}):"]
+    lines = [f"Sources from the Debian archive ({len(lock['suites'])} suites searched):"]
     for name, row in lock["pins"].items():
         pinned = pins[name].version
         remark = "as pinned" if row["version"] == pinned else f"pinned: {pinned}"

@@ -1,0 +1,356 @@
+"""Downloads against a real server on loopback that misbehaves in every way seen in the field."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit import servers
+
+import errors
+import fetch
+
+BODY = b"\x1f\x8b" + hashlib.sha256(b"seed").digest() * 2000  # begins like gzip
+SHA256 = hashlib.sha256(BODY).hexdigest()
+QUICK = fetch.Limits(connect=1, stall=0.4, slowest=1000, total=5, attempts=3, backoff=0.01, retry_after=0.3)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with servers.running() as running:
+        yield running
+
+
+@pytest.fixture
+def fetcher() -> fetch.Fetcher:
+    return fetch.Fetcher(limits=QUICK, mirrors=None)
+
+
+def get(fetcher: fetch.Fetcher, url: str, tmp_path: Path, size: int | None = None, sha256: str = SHA256) -> Path:
+    return fetcher.download(url, tmp_path / "deep" / "a.tar.gz", sha256=sha256, size=size)
+
+
+def refused(fetcher: fetch.Fetcher, url: str, tmp_path: Path, *words: str, size: int | None = None) -> fetch.Unusable:
+    """The error of a download that must fail: it names file, URL and reason, and leaves nothing that looks complete."""
+    with pytest.raises(fetch.Unusable) as caught:
+        get(fetcher, url, tmp_path, size)
+    for word in ("a.tar.gz", url, *words):
+        assert word in str(caught.value)
+    assert not (tmp_path / "deep" / "a.tar.gz").exists()
+    return caught.value
+
+
+@pytest.mark.parametrize("size", [None, len(BODY)])
+def test_good(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, size: int | None) -> None:
+    server.routes["/a"] = servers.good(BODY)
+    target = get(fetcher, server.url("/a"), tmp_path, size)
+    assert target.read_bytes() == BODY
+    assert [path.name for path in target.parent.iterdir()] == ["a.tar.gz"]
+    get(fetcher, server.url("/a"), tmp_path, size)
+    assert server.asked("/a") == 1, "a file that is there and right is not downloaded again"
+
+
+def test_a_damaged_file_is_replaced(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.good(BODY)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.tar.gz").write_bytes(BODY[:-1] + b"?")
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504])
+def test_errors_that_pass(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, code: int) -> None:
+    server.routes["/a"] = servers.failing(2, code, then=servers.good(BODY))
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+    assert server.asked("/a") == 3
+
+
+def test_errors_that_stay(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.status(503)
+    error = refused(fetcher, server.url("/a"), tmp_path, "503", "same command again")
+    assert server.asked("/a") == QUICK.attempts
+    assert not error.missing
+
+
+@pytest.mark.parametrize("code", [404, 410])
+def test_missing(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, code: int) -> None:
+    server.routes["/a"] = servers.status(code)
+    assert refused(fetcher, server.url("/a"), tmp_path, "there is no such file").missing
+    assert server.asked("/a") == 1
+
+
+@pytest.mark.parametrize("code", [401, 403, 418])
+def test_other_errors_are_not_repeated(
+    server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, code: int
+) -> None:
+    server.routes["/a"] = servers.status(code)
+    assert not refused(fetcher, server.url("/a"), tmp_path, str(code)).missing
+    assert server.asked("/a") == 1
+
+
+def test_retry_after_is_obeyed(server: servers.Server, tmp_path: Path) -> None:
+    fetcher = fetch.Fetcher(limits=fetch.Limits(backoff=0, retry_after=2), mirrors=None)
+    server.routes["/a"] = servers.failing(1, 429, then=servers.good(BODY), headers={"Retry-After": "1"})
+    started = time.monotonic()
+    get(fetcher, server.url("/a"), tmp_path)
+    assert 1 <= time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("value", ["42578", "Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_a_huge_retry_after_is_not(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, value: str) -> None:
+    server.routes["/a"] = servers.status(429, {"Retry-After": value})
+    started = time.monotonic()
+    refused(fetcher, server.url("/a"), tmp_path, "429", "asks to wait")
+    assert time.monotonic() - started < 1
+    assert server.asked("/a") == 1
+
+
+def test_a_meaningless_retry_after_is_ignored(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.failing(1, 429, then=servers.good(BODY), headers={"Retry-After": "soon"})
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+
+
+def test_truncated_goes_on_where_it_stopped(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.in_turn(servers.truncated(BODY, 1000), servers.good(BODY))
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+    assert server.requests[1][2]["Range"] == "bytes=1000-"
+
+
+def test_truncated_for_ever(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.truncated(BODY, 1000)
+    refused(fetcher, server.url("/a"), tmp_path, f"ended after 1000 of {len(BODY)} bytes")
+
+
+def test_the_next_run_resumes(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.truncated(BODY, 1000)
+    refused(fetcher, server.url("/a"), tmp_path)
+    server.routes["/a"] = servers.good(BODY)
+    server.requests.clear()
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+    assert [headers["Range"] for _, _, headers in server.requests] == ["bytes=1000-"]
+
+
+def test_a_server_without_ranges_starts_again(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.in_turn(servers.truncated(BODY, 1000), servers.good(BODY, ranges=False))
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("part", [b"\x1f\x8bsomething else", BODY + b"more", BODY[:-1] + b"?"])
+def test_a_part_that_does_not_fit_is_dropped(
+    server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, part: bytes
+) -> None:
+    server.routes["/a"] = servers.good(BODY)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.tar.gz.part").write_bytes(part)
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+
+
+def test_a_complete_part_needs_no_request(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.tar.gz.part").write_bytes(BODY)
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+    assert server.requests == []
+
+
+def test_a_range_other_than_the_one_asked_for(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    wrong = servers.status(206, {"Content-Range": f"bytes 0-{len(BODY) - 1}/{len(BODY)}"}, BODY)
+    server.routes["/a"] = servers.in_turn(servers.truncated(BODY, 1000), wrong)
+    refused(fetcher, server.url("/a"), tmp_path, "another range")
+
+
+def test_html_instead_of_a_tarball(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.html()
+    refused(fetcher, server.url("/a"), tmp_path, "an HTML page")
+    refused(fetcher, server.url("/a"), tmp_path, "an HTML page", size=len(BODY))
+    assert server.asked("/a") == 2, "not asked again in the same run"
+    assert list((tmp_path / "deep").iterdir()) == [], "no part that a later run would go on from"
+
+
+def test_another_format(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.good(b"\xfd7zXZ\x00" + BODY)
+    refused(fetcher, server.url("/a"), tmp_path, "no gz data")
+
+
+def test_other_content(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    other = BODY[:-1] + b"?"
+    server.routes["/a"] = servers.good(other)
+    refused(fetcher, server.url("/a"), tmp_path, "not what was pinned", SHA256, hashlib.sha256(other).hexdigest())
+    assert server.asked("/a") == 1
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_empty(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.good(b"")
+    refused(fetcher, server.url("/a"), tmp_path, "only 0 bytes")
+
+
+@pytest.mark.parametrize("body", [BODY + b"?", BODY[:-1]])
+def test_wrong_size(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, body: bytes) -> None:
+    server.routes["/a"] = servers.good(body)
+    refused(fetcher, server.url("/a"), tmp_path, f"{len(body)} bytes long", str(len(BODY)), size=len(BODY))
+
+
+def test_too_large(server: servers.Server, tmp_path: Path) -> None:
+    fetcher = fetch.Fetcher(limits=fetch.Limits(most=1000), mirrors=None)
+    server.routes["/announced"] = servers.good(BODY)
+    server.routes["/endless"] = servers.endless(BODY)
+    refused(fetcher, server.url("/announced"), tmp_path, "more than the 1000 allowed")
+    refused(fetcher, server.url("/endless"), tmp_path, "longer than 1000 bytes")
+
+
+def test_a_drip_is_given_up(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.dripping(BODY, 2, 0.05)
+    started = time.monotonic()
+    refused(fetcher, server.url("/a"), tmp_path, "slower than 1 kB a second")
+    assert time.monotonic() - started < QUICK.attempts * (QUICK.stall + 0.3)
+
+
+def test_silence_is_given_up(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.stalling(2)
+    refused(fetcher, server.url("/a"), tmp_path, "does not answer in time")
+    server.routes["/a"] = servers.dripping(BODY, 40_000, 2)
+    refused(fetcher, server.url("/a"), tmp_path, "broke off after", "no data in time")
+
+
+def test_the_total_time_is_limited(server: servers.Server, tmp_path: Path) -> None:
+    fetcher = fetch.Fetcher(limits=fetch.Limits(total=0.2), mirrors=None)
+    server.routes["/a"] = servers.dripping(BODY, 1000, 0.05)
+    refused(fetcher, server.url("/a"), tmp_path, "not complete within")
+
+
+def test_redirects(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.redirecting("/b")
+    server.routes["/b"] = servers.good(BODY)
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+
+
+def test_a_redirect_loop(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.redirecting("/b")
+    server.routes["/b"] = servers.redirecting("/a")
+    refused(fetcher, server.url("/a"), tmp_path, "redirects more than 5 times")
+    assert len(server.requests) <= 2 * (QUICK.redirects + 1)
+
+
+def test_no_redirect_from_tls_to_plain_http() -> None:
+    request = urllib.request.Request("https://example.org/a")
+    with pytest.raises(Exception, match=r"unencrypted http://example\.org/a"):
+        fetch._Redirects().redirect_request(
+            request,
+            io.BytesIO(),
+            302,
+            "",
+            http.client.HTTPMessage(),
+            "http://example.org/a",
+        )
+
+
+def test_a_password_stays_with_its_host_and_out_of_messages(
+    server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path
+) -> None:
+    with servers.running() as other:
+        other.routes["/a"] = servers.good(BODY)
+        server.routes["/a"] = servers.redirecting(other.url("/a"))
+        url = server.url("/a").replace("http://", "http://me:s%40cret@")
+        assert get(fetcher, url, tmp_path).read_bytes() == BODY
+        assert server.requests[0][2]["Authorization"] == "Basic bWU6c0BjcmV0"
+        assert other.requests[0][2]["Authorization"] is None
+    with pytest.raises(fetch.Unusable) as caught:
+        fetcher.download(url.replace("/a", "/none"), tmp_path / "none", sha256=SHA256)
+    assert "cret" not in str(caught.value)
+
+
+def test_connection_reset_and_refused(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.resetting
+    refused(fetcher, server.url("/a"), tmp_path, "the connection failed")
+    assert server.asked("/a") == QUICK.attempts
+    refused(fetcher, f"http://127.0.0.1:{servers.closed_port()}/a", tmp_path, "refused")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "gopher://127.0.0.1/a", "http://127.0.0.1:port/a", "http://[/a"])
+def test_urls_that_are_none(fetcher: fetch.Fetcher, tmp_path: Path, url: str) -> None:
+    refused(fetcher, url, tmp_path)
+
+
+def test_mirrors_and_alternatives_in_order(server: servers.Server, tmp_path: Path) -> None:
+    text = f"# comment\n\n{server.url('/one/')} {server.url('/two/')} {server.url('/three/')}\n"
+    (tmp_path / "mirrors.txt").write_text(text)
+    fetcher = fetch.Fetcher(limits=QUICK, mirrors=tmp_path / "mirrors.txt")
+    server.routes["/two/a"] = servers.html()
+    server.routes["/three/a"] = servers.good(BODY[:-1] + b"?")
+    server.routes["/four"] = servers.good(BODY)
+    target = tmp_path / "a.tar.gz"
+    fetcher.download(server.url("/one/a"), target, sha256=SHA256, alternatives=[server.url("/four")])
+    assert target.read_bytes() == BODY
+    assert [path for _, path, _ in server.requests] == ["/one/a", "/two/a", "/three/a", "/four"]
+
+
+def test_the_error_names_every_place(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/two"] = servers.html()
+    with pytest.raises(fetch.Unusable) as caught:
+        fetcher.download(server.url("/one"), tmp_path / "a.tar.gz", sha256=SHA256, alternatives=[server.url("/two")])
+    lines = str(caught.value).splitlines()
+    assert "/one: it answers 404" in lines[1] and "/two: it is an HTML page" in lines[2]
+    assert not caught.value.missing, "one of the places did not say that the file does not exist"
+
+
+def test_file_urls(fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(BODY)
+    assert get(fetcher, (tmp_path / "source").as_uri(), tmp_path).read_bytes() == BODY
+    assert refused_missing(fetcher, (tmp_path / "none").as_uri(), tmp_path)
+
+
+def refused_missing(fetcher: fetch.Fetcher, url: str, tmp_path: Path) -> bool:
+    with pytest.raises(fetch.Unusable) as caught:
+        fetcher.download(url, tmp_path / "other", sha256=SHA256)
+    return caught.value.missing
+
+
+def test_pages(server: servers.Server, fetcher: fetch.Fetcher) -> None:
+    server.routes["/page"] = servers.failing(1, 500, then=servers.good(b"text"))
+    server.routes["/short"] = servers.truncated(b"text", 2)
+    assert fetcher.read(server.url("/page")) == b"text"
+    with pytest.raises(fetch.Unusable, match="ended after 2 of 4 bytes"):
+        fetcher.read(server.url("/short"))
+    with pytest.raises(fetch.Unusable, match="longer than 3 bytes"):
+        fetcher.read(server.url("/page"), most=3)
+
+
+def test_ca_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    with pytest.raises(errors.UserError, match=r"none\.pem cannot be used"):
+        fetch.Fetcher(ca_bundle=tmp_path / "none.pem")
+    with pytest.raises(errors.UserError, match=r"empty\.pem cannot be used"):
+        fetch.Fetcher(ca_bundle=tmp_path / "empty.pem")
+    for name in fetch.CA_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert fetch.ca_bundle_from({}) is None
+    assert fetch.ca_bundle_from({"PIP_CERT": "/pip", "CURL_CA_BUNDLE": "/curl"}) == Path("/pip")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    with pytest.raises(errors.UserError, match=r"none\.pem"):
+        fetch.Fetcher()
+
+
+def test_the_projects_mirrors_are_well_formed() -> None:
+    found = fetch.read_mirrors(fetch.MIRRORS_TXT)
+    assert found
+    for prefix, alternatives in found.items():
+        assert alternatives, f"{prefix} has no alternative"
+        for url in (prefix, *alternatives):
+            assert url.startswith("https://") and url.endswith("/"), url
+
+
+def test_command_line(
+    server: servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.routes["/a"] = servers.good(BODY)
+    target = tmp_path / "a.tar.gz"
+    monkeypatch.setattr("sys.argv", ["fetch.py", server.url("/a"), str(target), "--sha256", SHA256])
+    assert errors.run(fetch.main) == 0
+    assert target.read_bytes() == BODY
+    assert capsys.readouterr().out == ""
