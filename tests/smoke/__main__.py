@@ -1,0 +1,42 @@
+"""Runs one container's checks and prints a line of JSON for each; scripts/smoke.py makes it readable."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from . import configuration, interpreters, restricted, stdlib, system, tls, toolchain, tools, venvs, wheels
+from .context import Context, Expected
+from .registry import MAIN, RESTRICTED, registry, run_jobs
+from .snapshot import Snapshot
+
+TOPICS = (interpreters, configuration, stdlib, venvs, wheels, toolchain, tools, tls, system, restricted)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m smoke", description=__doc__)
+    parser.add_argument("container", nargs="?", default=MAIN, choices=(MAIN, RESTRICTED), help="which pass this is")
+    parser.add_argument("--expect", type=Path, default=Path("/smoke-expect.json"), help="what the image is held to")
+    parser.add_argument("--wheelhouse", type=Path, default=Path("/wheelhouse"), help="wheels of the build backends")
+    parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="checks to run (repeatable)")
+    parser.add_argument("--jobs", type=int, default=0, help="how many run at a time (default: all cores)")
+    options = parser.parse_args()
+    before = Snapshot.take() if options.container == MAIN else Snapshot({})
+    expected = Expected(json.loads(options.expect.read_text(encoding="utf-8")))
+    context = Context(expected, options.wheelhouse, before)
+    jobs = registry.jobs(expected, options.container, options.only)
+    print(json.dumps({"start": len(jobs)}), flush=True)
+    # One more than there are cores: now and then one waits for what another is making.
+    workers = options.jobs or (os.cpu_count() or 1) + 1
+    for result in run_jobs(jobs, context, workers):
+        print(result.event(), flush=True)
+    print(json.dumps({"done": len(jobs)}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+unsigned int smoke(void);
+
+int main(void)
+{
+    return smoke() == 42 ? 0 : 1;
+}

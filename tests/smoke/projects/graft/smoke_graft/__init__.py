@@ -1,0 +1,3 @@
+from ._graft import total
+
+__all__ = ["total"]

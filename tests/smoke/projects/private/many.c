@@ -1,0 +1,6 @@
+#define JOIN(a, b) a##b
+#define NAME(number) JOIN(smoke_many, number)
+int NAME(NUMBER)(void)
+{
+    return NUMBER;
+}

@@ -1,0 +1,349 @@
+"""Wheels: built by `build`, repaired by auditwheel and patchelf, installed by pip and uv, run in a bare environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import elf
+from .context import LOCAL_BIN, Context, Expected, Interpreter, Problem
+from .registry import check, difference
+from .venvs import bare_environment, builder_venv, clean_venv
+
+# What auditwheel leaves outside of a wheel; everything else is grafted (auditwheel's policies).
+LEFT_OUT = re.compile(
+    r"lib(atomic|gcc_s|stdc\+\+|m|anl|dl|rt|c|nsl|util|pthread|X11|Xext|Xrender|ICE|SM|GL|gobject-2\.0|gthread-2\.0|glib-2\.0"
+    r"|resolv|expat|z|mvec)\.so(\.\d+)?$|ld-linux.*|ld64\.so.*"
+)
+LEFT_OUT_MUSL = re.compile(r"libc\.(so|musl-\w+\.so\.1)$|libz\.so\.1$|ld-musl.*")
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A repaired wheel, and where its files were unpacked."""
+
+    path: Path
+    files: Path
+
+    @property
+    def platforms(self) -> set[str]:
+        """The platform tags of its file name."""
+        return set(self.path.stem.split("-")[-1].split("."))
+
+    def elves(self) -> dict[str, elf.Elf]:
+        """Every ELF file in it, by name."""
+        paths = sorted(path for path in self.files.rglob("*") if path.is_file() and elf.is_elf(path))
+        return {str(path.relative_to(self.files)): elf.parse(path.read_bytes()) for path in paths}
+
+
+def has_stable_abi(interpreter: Interpreter) -> bool:
+    """Whether the interpreter builds and loads cp38-abi3 wheels: PyPy and free-threaded builds do not."""
+    return interpreter.is_cpython and not interpreter.threaded
+
+
+def kinds(interpreter: Interpreter) -> list[str]:
+    """The projects that every such interpreter builds."""
+    return ["c", "cxx", "graft", *(["abi3"] if has_stable_abi(interpreter) else [])]
+
+
+def private_libraries(context: Context) -> Path:
+    """The directory into which cmake installed private libraries, with its default prefix; ldconfig has run."""
+
+    def make() -> Path:
+        build = context.directory("private-libraries")
+        context.run(["cmake", "-S", context.projects / "private", "-B", build, "-DCMAKE_BUILD_TYPE=Release"])
+        context.run(["cmake", "--build", build, "--parallel", str(os.cpu_count() or 1)])
+        context.run(["cmake", "--install", build])
+        directory = Path((build / "libdir").read_text(encoding="utf-8"))
+        context.run(["strip", directory / "libsmoke_private.so", *directory.glob("libsmoke_many1*.so")])
+        if context.expected.is_glibc:
+            context.run(["ldconfig"])
+        return directory
+
+    return context.once("private libraries", make)
+
+
+def built_wheel(context: Context, interpreter: Interpreter, kind: str, **variables: str) -> Path:
+    """The wheel of projects/<kind>; "c" is built in isolation as users do, the others in a prepared environment."""
+    label = "-".join([kind, *variables])
+
+    def make() -> Path:
+        source = context.directory(f"build-{interpreter.tag}") / label
+        shutil.copytree(context.projects / kind, source)
+        target = context.directory(f"built-{interpreter.tag}-{label}")
+        environment = {**context.environment, **variables}
+        if kind == "graft":
+            # The default prefix must do without help: pypa/manylinux #1886
+            private_libraries(context)
+        if kind == "c":
+            environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(context.wheelhouse)}
+            argv: list[str | Path] = [interpreter.python, "-m", "build", "--wheel"]
+        else:
+            argv = [builder_venv(context, interpreter), "-m", "build", "--wheel", "--no-isolation"]
+        context.run([*argv, "--outdir", target, source], env=environment)
+        return _only(target)
+
+    return context.once(f"building smoke-{label} with {interpreter.tag}", make)
+
+
+def repaired_wheel(context: Context, interpreter: Interpreter, kind: str, *options: str) -> Wheel:
+    """The wheel after auditwheel, which takes the policy from the image's environment."""
+    label = "-".join([kind, *(option.strip("-") for option in options)])
+
+    def make() -> Wheel:
+        wheel = built_wheel(context, interpreter, kind)
+        target = context.directory(f"repaired-{interpreter.tag}-{label}")
+        context.run([LOCAL_BIN / "auditwheel", "repair", *options, "--wheel-dir", target, wheel])
+        path = _only(target)
+        files = context.directory(f"unpacked-{interpreter.tag}-{label}")
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(files)
+        return Wheel(path, files)
+
+    return context.once(f"repairing smoke-{label} of {interpreter.tag}", make)
+
+
+def _only(directory: Path) -> Path:
+    found = list(directory.iterdir())
+    if len(found) != 1:
+        raise Problem(f"{directory} holds {[path.name for path in found]}, expected one wheel")
+    return found[0]
+
+
+def python_tag(interpreter: Interpreter, kind: str) -> str:
+    """Interpreter and ABI tag of a wheel."""
+    return "cp38-abi3" if kind == "abi3" else interpreter.tag
+
+
+def tag_problems(expected: Expected, interpreter: Interpreter, kind: str, wheel: Wheel) -> Iterator[str]:
+    """What is wrong with the names and tags of a wheel that was repaired for the image's policy only."""
+    wanted = {f"{policy}_{expected.platform}" for policy in expected.policy_tags}
+    yield from difference(f"platform tags in {wheel.path.name}", wanted, wheel.platforms)
+    name = f"smoke_{kind}-1.0-{python_tag(interpreter, kind)}-"
+    if not wheel.path.name.startswith(name):
+        yield f"the wheel is called {wheel.path.name}, expected {name}..."
+    text = next(wheel.files.glob("*.dist-info/WHEEL")).read_text(encoding="utf-8")
+    tags = set(re.findall(r"(?m)^Tag: (\S+)", text))
+    yield from difference("tags in WHEEL", {f"{python_tag(interpreter, kind)}-{platform}" for platform in wanted}, tags)
+
+
+def structure_problems(expected: Expected, wheel: Wheel) -> Iterator[str]:
+    """What is wrong with the ELF files of a repaired wheel, as far as that can be seen without running them."""
+    elves = wheel.elves()
+    if not elves:
+        yield f"{wheel.path.name} holds no ELF file"
+    inside = {name.rsplit("/", 1)[-1] for name in elves}
+    left_out = LEFT_OUT if expected.is_glibc else LEFT_OUT_MUSL
+    for name, file in elves.items():
+        yield from (f"{name}: {defect}" for defect in elf.defects(file))
+        if file.machine != expected.platform:
+            yield f"{name} is for {file.machine}"
+        for needed in file.needed:
+            if needed not in inside and not left_out.fullmatch(needed):
+                yield f"{name} needs {needed}, which is neither in the wheel nor allowed outside"
+        for path in filter(None, (file.rpath + ":" + file.runpath).split(":")):
+            if not path.startswith("$ORIGIN"):
+                yield f"{name} has an absolute path in its RPATH: {path}"
+        yield from symbol_problems(expected, name, file)
+
+
+def symbol_problems(expected: Expected, name: str, file: elf.Elf) -> Iterator[str]:
+    """Symbol versions newer than what the policy promises."""
+    limits = {key: value for key, value in (expected.get("symbols") or {}).items()}
+    if expected.is_glibc:
+        limits["GLIBC"] = expected.libc_version
+    for library, version in file.needed_versions:
+        family, _, number = version.partition("_")
+        if family in limits and re.fullmatch(r"[\d.]+", number) and _key(number) > _key(limits[family]):
+            yield f"{name} needs {version} of {library}, the policy allows {limits[family]}"
+
+
+def _key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _register(kind: str) -> None:
+    @check(
+        f"wheel-{kind}",
+        each_interpreter=True,
+        suits=lambda interpreter: kind in kinds(interpreter),
+        heavy=True,
+    )
+    def wheel(context: Context, interpreter: Interpreter) -> Iterator[str]:
+        repaired = repaired_wheel(context, interpreter, kind, "--only-plat")
+        yield from tag_problems(context.expected, interpreter, kind, repaired)
+        yield from structure_problems(context.expected, repaired)
+
+
+for _kind in ("c", "cxx", "abi3"):
+    _register(_kind)
+
+
+@check("regression-01-graft", each_interpreter=True, heavy=True)
+def graft(context: Context, interpreter: Interpreter) -> Iterator[str]:
+    """A wheel that links private libraries gets them grafted, with patchelf: into an extension and into a program."""
+    repaired = repaired_wheel(context, interpreter, "graft", "--only-plat")
+    yield from tag_problems(context.expected, interpreter, "graft", repaired)
+    yield from structure_problems(context.expected, repaired)
+    grafted = sorted(name for name in repaired.elves() if name.startswith("smoke_graft.libs/libsmoke_"))
+    if len(grafted) != 31:
+        yield f"{len(grafted)} of 31 private libraries were grafted"
+    for name, file in repaired.elves().items():
+        outside = [needed for needed in file.needed if re.fullmatch(r"libsmoke_\w+\.so(\.1)?", needed)]
+        if outside:
+            yield f"{name} still needs {', '.join(outside)} from outside"
+        if name.endswith(("_graft" + ".so", "/tool")) or "/_graft." in name:
+            if sum(needed.startswith("libsmoke_") for needed in file.needed) != 31:
+                yield f"{name} lost some of its 31 private libraries"
+            if "SMOKE_2" not in {version for _, version in file.needed_versions}:
+                yield f"{name} lost the version of smoke_private"
+
+
+@check("regression-03-patchelf-alignment", each_interpreter=True, heavy=True)
+def alignment(context: Context, interpreter: Interpreter) -> Iterator[str]:
+    """binutils read what patchelf wrote without complaint, and can strip it."""
+    repaired = repaired_wheel(context, interpreter, "graft", "--only-plat")
+    files = [path for path in repaired.files.rglob("*") if elf.is_elf(path)]
+    # One extension, one program and three grafted libraries stand for all.
+    chosen = [path for path in files if ".libs" not in str(path)] + [p for p in files if ".libs" in str(p)][:3]
+    directory = context.directory(f"stripped-{interpreter.tag}")
+    done = context.run(["objdump", "-h", *chosen])
+    if done.stderr.strip():
+        yield f"objdump complains: {done.stderr.strip()[:500]}"
+    for path in chosen:
+        done = context.run(["strip", "-o", directory / path.name, path])
+        if done.stderr.strip():
+            yield f"strip complains: {done.stderr.strip()[:500]}"
+        yield from (f"{path.name} after strip: {d}" for d in elf.defects(elf.parse((directory / path.name).read_bytes())))
+
+
+@check("regression-04-wheel-names", heavy=True)
+def names(context: Context) -> Iterator[str]:
+    """Without --only-plat the wheel also carries the older policies it fits: the image's own is always among them."""
+    interpreter = context.expected.interpreter(context.expected.tools_python)
+    repaired = repaired_wheel(context, interpreter, "c")
+    for policy in context.expected.policy_tags:
+        if f"{policy}_{context.expected.platform}" not in repaired.platforms:
+            yield f"{repaired.path.name} is not tagged {policy}_{context.expected.platform}"
+    for platform in repaired.platforms:
+        if not platform.startswith(("manylinux", "musllinux")) or not platform.endswith(f"_{context.expected.platform}"):
+            yield f"{repaired.path.name} carries the tag {platform}"
+
+
+# --- Installing and running -------------------------------------------------------------------------------------------------
+
+
+def _use(context: Context, interpreter: Interpreter, environment: Path) -> Iterator[str]:
+    names = [f"smoke_{kind}" for kind in kinds(interpreter)]
+    worker = Path(__file__).parent / "workers" / "use_wheels.py"
+    for variables in (bare_environment(), {**bare_environment(), "LD_LIBRARY_PATH": "/nonexistent"}):
+        said = json.loads(context.output([environment / "bin/python", "-B", worker, *names], env=variables))
+        for name, problem in said["problems"].items():
+            yield f"{name} with the environment {variables}: {problem}"
+        for path in said["maps"]:
+            if "libsmoke_" in path and not path.startswith(str(environment)):
+                yield f"{path} was loaded instead of the grafted library"
+
+
+def _wheels(context: Context, interpreter: Interpreter) -> list[Path]:
+    return [repaired_wheel(context, interpreter, kind, "--only-plat").path for kind in kinds(interpreter)]
+
+
+@check("wheel-install-pip", each_interpreter=True, heavy=True)
+def install_pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
+    """pip installs the repaired wheels into a new venv, where they run with an empty environment."""
+    environment = clean_venv(context, interpreter)
+    wheels = _wheels(context, interpreter)
+    context.run([environment / "bin/python", "-m", "pip", "install", "-q", "--no-index", "--no-deps", *wheels])
+    yield from _use(context, interpreter, environment)
+
+
+def has_uv(expected: Expected) -> bool:
+    """Whether the image has uv."""
+    return "uv" in expected.tools
+
+
+@check("wheel-install-uv", each_interpreter=True, when=has_uv, suits=lambda i: i.implementation != "graalpy", heavy=True)
+def install_uv(context: Context, interpreter: Interpreter) -> Iterator[str]:
+    """uv makes a venv of the interpreter and installs the repaired wheels."""
+    environment = context.scratch / f"uv-{interpreter.tag}"
+    offline = {**context.environment, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(context.scratch / "uv-cache")}
+    offline |= {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": "copy"}
+    uv = LOCAL_BIN / "uv"
+    context.run([uv, "venv", "-q", "--python", interpreter.python, environment], env=offline)
+    wheels = _wheels(context, interpreter)
+    python = environment / "bin/python"
+    context.run([uv, "pip", "install", "-q", "--no-index", "--no-deps", "--python", python, *wheels], env=offline)
+    yield from _use(context, interpreter, environment)
+
+
+# --- abi3 -------------------------------------------------------------------------------------------------------------------
+
+
+def _stable(expected: Expected) -> bool:
+    return "abi3audit" in expected.tools
+
+
+@check("abi3audit-good", each_interpreter=True, when=_stable, suits=has_stable_abi, heavy=True)
+def abi3_good(context: Context, interpreter: Interpreter) -> Iterator[str]:
+    """abi3audit audits the abi3 wheel, and finds nothing."""
+    said = _abi3audit(context, repaired_wheel(context, interpreter, "abi3", "--only-plat").path)
+    if said != (True, 0):
+        yield f"audited and violations: {said}"
+
+
+@check("abi3audit-bad", when=_stable, heavy=True)
+def abi3_bad(context: Context) -> Iterator[str]:
+    """abi3audit refuses a wheel that says abi3 and uses what is not in the stable ABI."""
+    interpreter = context.expected.interpreter(context.expected.tools_python)
+    audited, violations = _abi3audit(context, built_wheel(context, interpreter, "abi3", SMOKE_ABI3_BROKEN="1"))
+    if not audited or not violations:
+        yield "a wheel with PyFunction_GetDefaults passed"
+
+
+def _abi3audit(context: Context, wheel: Path) -> tuple[bool, int]:
+    """Whether it audited anything, and the number of offending symbols."""
+    report = context.directory("abi3audit") / f"{wheel.name}-{wheel.parent.name}.json"
+    done = context.run([LOCAL_BIN / "abi3audit", "--verbose", "--report", "--output", report, wheel], status=None)
+    if not report.exists():
+        raise Problem(f"abi3audit wrote no report: {(done.stdout + done.stderr)[-800:]}")
+    specs = json.loads(report.read_text(encoding="utf-8"))["specs"]
+    objects = [item["result"] for spec in specs.values() for item in spec.get("wheel", [])]
+    violations = sum(len(item["non_abi3_symbols"]) + len(item["future_abi3_objects"]) for item in objects)
+    return bool(objects), violations
+
+
+@check("regression-28-abi3-everywhere", when=lambda e: any(map(has_stable_abi, e.interpreters)), heavy=True)
+def abi3_everywhere(context: Context) -> Iterator[str]:
+    """The abi3 wheel of the oldest interpreter imports in every newer one."""
+    stable = [interpreter for interpreter in context.expected.interpreters if has_stable_abi(interpreter)]
+    files = repaired_wheel(context, min(stable, key=lambda i: i.key), "abi3", "--only-plat").files
+    environment = {**context.environment, "PYTHONPATH": str(files)}
+    for interpreter in stable:
+        try:
+            context.run([interpreter.python, "-c", "import smoke_abi3; assert smoke_abi3.answer() == 42"], env=environment)
+        except Problem as problem:
+            yield f"{interpreter.tag}: {problem}"
+
+
+# --- C++ ------------------------------------------------------------------------------------------------------------------
+
+
+@check("regression-15-libstdcxx", heavy=True)
+def libstdcxx(context: Context) -> Iterator[str]:
+    """A module that uses much of libstdc++ still repairs to the image's policy and runs."""
+    interpreter = context.expected.interpreter(context.expected.tools_python)
+    repaired = repaired_wheel(context, interpreter, "torture", "--only-plat")
+    yield from tag_problems(context.expected, interpreter, "torture", repaired)
+    yield from structure_problems(context.expected, repaired)
+    environment = {**bare_environment(), "PYTHONPATH": str(repaired.files), "LD_BIND_NOW": "1"}
+    said = context.output([interpreter.python, "-B", "-c", "import smoke_torture; print(smoke_torture.run())"], env=environment)
+    if said != "10":
+        yield f"{said} of 10 things worked"
+
