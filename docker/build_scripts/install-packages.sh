@@ -9,9 +9,9 @@ source "${HERE}/system.sh"
 use_site
 
 (($#)) || die "usage: install-packages.sh LAYER..."
-names=()
+list=""
 for layer in "$@"; do
-    list="$(packages_of "${layer}")"
-    mapfile -t -O "${#names[@]}" names <<<"${list}"
+    list+="$(packages_of "${layer}")"$'\n'
 done
+mapfile -t names <<<"${list%$'\n'}"
 install "${names[@]}"

@@ -16,17 +16,26 @@ repositories() {
     set_option multilib_policy best # https://unix.stackexchange.com/questions/41784
     set_option skip_missing_names_on_install False
     sed -i '/^override_install_langs=/d' /etc/yum.conf
+    fixup-mirrors
     if [[ "${PLATFORM}" == i686 ]]; then
         echo i386 >/etc/yum/vars/basearch # the kernel may be x86_64
-        fixup-mirrors
-        yum_ install util-linux-ng # linux32
+        yum_ install util-linux-ng        # linux32
     fi
     remove_leftovers
-    upgrade
+}
+
+# Other repositories come last: their packages need an updated base.
+upgrade() {
+    fixup-mirrors
+    yum_ update
+    fixup-mirrors # the update brought the repository files back
+    if ! localedef --version >/dev/null; then
+        # Removed from some base images to make them smaller
+        yum_ reinstall glibc-common
+    fi
     yum_ install yum-utils curl
     yum-config-manager --enable extras
     add_compilers
-    fixup-mirrors
 }
 
 # Settings of yum itself, each once however often this runs
@@ -57,6 +66,7 @@ add_compilers() {
             ;;
         x86_64)
             yum_ install centos-release-scl-rh
+            fixup-mirrors
             if ! rpm -q epel-release; then
                 yum_ install "${EPEL}" # yasm
             fi
@@ -64,16 +74,7 @@ add_compilers() {
         aarch64 | ppc64le | s390x) yum_ install centos-release-scl-rh ;;
         *) die "no devtoolset-10 is known for '${PLATFORM}'" ;;
     esac
-}
-
-upgrade() {
     fixup-mirrors
-    yum_ update
-    fixup-mirrors # the update brought the repository files back
-    if ! localedef --version >/dev/null; then
-        # Removed from some base images to make them smaller
-        yum_ reinstall glibc-common
-    fi
 }
 
 install() {
