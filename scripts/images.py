@@ -230,6 +230,14 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Group:
+    """What is published together: all published platforms of a policy (or of its variant), and the index over them."""
+
+    name: str
+    members: tuple[Image, ...]
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """Everything docker/images.toml says, under its laws."""
 
@@ -266,6 +274,22 @@ class Catalogue:
             f"unknown image {name!r}" + near_matches(name, [image.name for image in self.all_images])
         )
 
+    def groups(self) -> tuple[Group, ...]:
+        """Everything that is published, by `<policy>` or `<policy>-<variant>`."""
+        members: dict[str, list[Image]] = {}
+        for image in self.images(variants=True):
+            name = image.policy.name + (f"-{image.variant}" if image.variant else "")
+            members.setdefault(name, []).append(image)
+        return tuple(Group(name, tuple(found)) for name, found in members.items())
+
+    def group(self, name: str) -> Group:
+        """The group of that name. Raises UserError with the nearest names."""
+        for group in self.groups():
+            if group.name == name:
+                return group
+        known = [group.name for group in self.groups()]
+        raise errors.UserError(f"nothing is published as {name!r}" + near_matches(name, known))
+
     def find(self, policy: str, platform: str, variant: str = "") -> Image:
         """The image of a policy on a platform.
 
@@ -292,12 +316,12 @@ class Catalogue:
 
     def _retired_message(self, retired: RetiredPolicy) -> str:
         return (
-            f"{retired.name} ({retired.title}) ended on {retired.ended} and is no longer built; its last image stays at "
+            f"{retired.name} ({retired.title}) ended on {retired.ended} and is no longer built; its last image is "
             f"{self.registry}/{retired.name}_<platform>:{retired.last_tag}"
         )
 
 
-# --- Reading the table -----------------------------------------------------------------------------------------------------
+# --- Reading the table --------------------------------------------------------------------------------------
 
 
 def load(path: Path = IMAGES_TOML, overlay: Path | None = None) -> Catalogue:
@@ -604,7 +628,7 @@ def matches(place: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(place, pattern) for pattern in patterns)
 
 
-# --- Command line -----------------------------------------------------------------------------------------------------------
+# --- Command line -------------------------------------------------------------------------------------------
 
 
 def matrix(catalogue: Catalogue) -> list[dict[str, Any]]:
@@ -650,12 +674,15 @@ def main() -> None:
         command = verbs.add_parser(verb, help=text)
         command.add_argument("--all", action="store_true", help="unpublished images and variants too")
     verbs.add_parser("matrix", help="rows for GitHub Actions, as JSON")
+    verbs.add_parser("groups", help="what is published together, as JSON for GitHub Actions")
     command = verbs.add_parser("build-args", help="the Dockerfile's ARGs for one image, NAME=VALUE a line")
     command.add_argument("image")
     options = parser.parse_args()
     catalogue = load()
     if options.verb == "matrix":
         print(json.dumps({"include": matrix(catalogue)}))
+    elif options.verb == "groups":
+        print(json.dumps([group.name for group in catalogue.groups()]))
     elif options.verb == "build-args":
         from plan import Request, plan  # it imports this module
 

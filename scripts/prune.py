@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
 import errors
 import images
-import publish
 from images import Catalogue
-from packaging.version import InvalidVersion, Version
-from publish import Place
+from publish import Place, read_login
 from registry import NotFound, Registry
 
 CIBUILDWHEEL = "https://github.com/pypa/cibuildwheel"
@@ -188,7 +188,7 @@ def quay_tags(registry: Registry, repository: str, base: str = f"https://{QUAY}"
 
 def repositories(catalogue: Catalogue) -> list[str]:
     """Every repository that is or was published: images, retired images, and the indexes over both."""
-    live = [name for group in publish.Group.all(catalogue) for name in (*(i.name for i in group.members), group.name)]
+    live = [name for group in catalogue.groups() for name in (*(i.name for i in group.members), group.name)]
     retired = [
         name
         for policy in catalogue.retired.values()
@@ -227,13 +227,14 @@ def main() -> int:
     """Lists which published tags would go, and why the others stay; deletes with --execute."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--registry", metavar="HOST/NAMESPACE", help="default: the table's")
+    parser.add_argument("--login", metavar="USER", help="the password is read from standard input")
     parser.add_argument("--cibuildwheel", default=CIBUILDWHEEL, metavar="URL", help="its git repository")
     parser.add_argument("--execute", action="store_true", help="really delete")
     parser.add_argument("--all", action="store_true", help="list what stays, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every decision there")
     options = parser.parse_args()
     catalogue = images.load()
-    place = Place.parse(options.registry or catalogue.registry)
+    place = Place.parse(options.registry or catalogue.registry, read_login(options.login))
     pins = cibuildwheel_pins(options.cibuildwheel, catalogue.retention.cibuildwheel_from)
     tags = list_tags(place, repositories(catalogue))
     decisions, warnings = decide(catalogue, tags, pins, datetime.datetime.now(datetime.UTC).date())

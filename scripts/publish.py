@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import git
+
 import engines
 import errors
-import git
 import images
-from images import Catalogue, Image
+from images import Group, Image
 from registry import INDEX_TYPES, Manifest, NotFound, Registry, is_loopback
 
 TAG = re.compile(r"\d{4}\.\d{2}\.\d{2}-\d+")
@@ -65,12 +66,12 @@ class Place:
     namespace: str
 
     @classmethod
-    def parse(cls, text: str) -> Place:
-        """Reads `host/namespace`."""
+    def parse(cls, text: str, credentials: tuple[str, str] | None = None) -> Place:
+        """Reads `host/namespace`. Without (user, password) the container engines' logins serve."""
         host, slash, namespace = text.partition("/")
         if not slash or not namespace:
             raise errors.UserError(f"{text!r} is not <host>/<namespace>")
-        return cls(Registry(host), namespace)
+        return cls(Registry(host, credentials), namespace)
 
     def repository(self, name: str) -> str:
         """The repository of an image or of an index."""
@@ -78,32 +79,6 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.registry.host}/{self.namespace}"
-
-
-@dataclass(frozen=True)
-class Group:
-    """What is published together: all published platforms of a policy, and the index over them."""
-
-    name: str
-    members: tuple[Image, ...]
-
-    @classmethod
-    def find(cls, catalogue: Catalogue, name: str) -> Group:
-        """The group of that name, `<policy>` or `<policy>-<variant>`. Raises UserError with the known ones."""
-        groups = cls.all(catalogue)
-        for group in groups:
-            if group.name == name:
-                return group
-        raise errors.UserError(f"nothing is published as {name!r}; known: {', '.join(g.name for g in groups)}")
-
-    @classmethod
-    def all(cls, catalogue: Catalogue) -> tuple[Group, ...]:
-        """Every group, in the table's order."""
-        members: dict[str, list[Image]] = {}
-        for image in catalogue.images(variants=True):
-            name = image.policy.name + (f"-{image.variant}" if image.variant else "")
-            members.setdefault(name, []).append(image)
-        return tuple(cls(name, tuple(found)) for name, found in members.items())
 
 
 @dataclass(frozen=True)
@@ -253,11 +228,26 @@ def carry_out(plan: Iterable[Step], execute: bool) -> None:
             step.do()
 
 
-def log_in(engine: engines.Engine, host: str, user: str) -> None:
-    """Logs the engine in; the password comes from standard input and is never on a command line."""
-    argv = engine.command("login", "--username", user, "--password-stdin", host)
-    if subprocess.run(argv, env=engine.environment(), stdin=sys.stdin, check=False).returncode:
-        raise errors.Failure(f"{engine.name} could not log in to {host} as {user}")
+def read_login(user: str | None) -> tuple[str, str] | None:
+    """The login of a user whose password is the first line of standard input; None without a user.
+
+    Raises UserError when standard input has no password."""
+    if not user:
+        return None
+    if password := sys.stdin.readline().strip():
+        return user, password
+    raise errors.UserError("--login reads the password from standard input, and there is none")
+
+
+def log_in(engine: engines.Engine, registry: Registry) -> None:
+    """Logs the engine in with the registry's login; the password goes through a pipe, never on a command line."""
+    if registry.credentials is None:
+        return
+    user, password = registry.credentials
+    argv = engine.command("login", "--username", user, "--password-stdin", registry.host)
+    done = subprocess.run(argv, env=engine.environment(), input=password, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise errors.Failure(f"{engine.name} cannot log in to {registry.host} as {user}: {done.stderr.strip()}")
 
 
 def _push(engine: engines.Engine, local: str, target: str) -> None:
@@ -314,12 +304,12 @@ def main() -> int:
     parser.add_argument(
         "--registry", action="append", metavar="HOST/NAMESPACE", help="default: the table's; repeatable"
     )
+    parser.add_argument("--login", metavar="USER", help="the password is read from standard input")
     parser.add_argument("--execute", action="store_true", help="really write")
     verbs = parser.add_subparsers(dest="verb", required=True)
     command = verbs.add_parser("push", help="a tested local image to its candidate tag")
     command.add_argument("image")
     command.add_argument("--local", metavar="REFERENCE", help="default: the image's own name with `latest`")
-    command.add_argument("--login", metavar="USER", help="log the engine in first; the password is read from stdin")
     for verb, text in (
         ("manifest", "the candidates of all platforms to dated tags, index and latest"),
         ("verify", "whether a published tag is whole"),
@@ -330,7 +320,8 @@ def main() -> int:
         command.add_argument("tag", nargs=None if verb == "rollback" else "?", help="default: the tag of HEAD")
     options = parser.parse_args()
     catalogue = images.load()
-    places = [Place.parse(text) for text in options.registry or [catalogue.registry]]
+    login = read_login(options.login)
+    places = [Place.parse(text, login) for text in options.registry or [catalogue.registry]]
     tag = getattr(options, "tag", None) or version_tag()
     if not TAG.fullmatch(tag):
         raise errors.UserError(f"{tag!r} is not a dated tag, YYYY.MM.DD-N")
@@ -338,12 +329,12 @@ def main() -> int:
         image = catalogue.image(options.image)
         engine = engines.choose()
         for place in places:
-            if options.login and options.execute:
-                log_in(engine, place.registry.host, options.login)
+            if options.execute:
+                log_in(engine, place.registry)
             local = options.local or f"{image.repository}:latest"
             carry_out(push(engine, place, image, local, tag, revision()), options.execute)
         return 0
-    group = Group.find(catalogue, options.group)
+    group = catalogue.group(options.group)
     if options.verb == "verify":
         return _report(places, group, tag)
     plans = [

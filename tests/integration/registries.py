@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import requests
+
 from registry import MANIFEST_TYPES, Manifest
 
 AVAILABLE = shutil.which("docker-registry") is not None
@@ -58,8 +59,6 @@ class FailingProxy:
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def handle_any(self) -> None:
                 with lock:
                     proxy.count += 1
@@ -72,6 +71,7 @@ class FailingProxy:
                 connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()
                 content = answer.read()
+                connection.close()
                 if failing:
                     return self.answer(500, {}, b"")
                 headers = {k: v for k, v in answer.getheaders() if k.lower() not in ("content-length", "date")}

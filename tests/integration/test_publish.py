@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import errors
 import git
+import pytest
+from tests.integration import registries
+
+import errors
 import images
 import publish
-import pytest
-from publish import COMPLETE_LABEL, REVISION_LABEL, Group, Place
+from publish import COMPLETE_LABEL, REVISION_LABEL, Place
 from registry import Manifest, Registry
-
-from tests.integration import registries
 
 pytestmark = pytest.mark.skipif(
     not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 TAG, OLDER = "2026.11.21-1", "2026.11.14-2"
-GROUP = Group.find(images.load(), "manylinux_2_39")  # two platforms
+GROUP = images.load().group("manylinux_2_39")  # two platforms
 LABELS = {
     COMPLETE_LABEL: "true",
     REVISION_LABEL: COMMIT,

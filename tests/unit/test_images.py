@@ -236,6 +236,7 @@ def test_command_line() -> None:
     assert {row["runner"] for row in rows if row["platform"] == "aarch64"} == {"ubuntu-24.04-arm"}
     assert [row["qemu"] for row in rows if row["image"] == "manylinux2014_s390x"] == [True]
     assert {row["image"] for row in json.loads(run("json", "--all").stdout)} >= {*PUBLISHED, *UNPUBLISHED}
+    assert json.loads(run("groups").stdout)[:3] == ["manylinux2014", "manylinux2014-shared", "manylinux_2_28"]
     assert "BASEIMAGE=docker.io/library/debian:12\n" in run("build-args", "manylinux_2_36_x86_64").stdout
     wrong = run("build-args", "manylinux_2_36_x8664")
     assert (wrong.returncode, wrong.stdout) == (2, "")
