@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import errors
 import git
+import pytest
+from tests.integration import registries
+
+import errors
 import images
 import prune
-import pytest
 from publish import Place
 from registry import Registry
-
-from tests.integration import registries
 
 needs_registry = pytest.mark.skipif(
     not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
@@ -55,10 +55,10 @@ def test_a_failing_deletion_does_not_stop_the_rest(tmp_path: Path) -> None:
         decisions, _ = prune.decide(CATALOGUE, prune.list_tags(where, [IMAGE]), [], datetime.date(2026, 11, 21))
         proxy.arm(1, took_effect=False)
         failures = prune.delete(where, decisions)
-        proxy.close()
         assert len(failures) == 1
         assert failures[0].startswith(f"{IMAGE}@sha256:")
         assert len(prune.list_tags(where, [IMAGE])[IMAGE]) == 1
+        proxy.close()
 
 
 def cibuildwheel(path: Path, releases: dict[str, str | None]) -> str:
