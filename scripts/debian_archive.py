@@ -321,7 +321,8 @@ def verify(signed: bytes, keyrings: Iterable[Path]) -> str:
         result = subprocess.run(
             ["gpgv", "--homedir", directory, *rings, "--status-fd=1", "--output", str(text), str(message)],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         states = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("[GNUPG:] ")]

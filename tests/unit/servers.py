@@ -10,6 +10,7 @@ A route is a function of the request handler; it writes the whole answer. `serve
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 Route = Callable[[BaseHTTPRequestHandler], None]
 HTML = b"<!DOCTYPE html><html><body>Please log in</body></html>"
@@ -28,11 +30,12 @@ class Server:
     """The running server. `requests` holds method, path and headers of every request in order."""
 
     port: int
+    scheme: str = "http"
     routes: dict[str, Route] = field(default_factory=dict)
     requests: list[tuple[str, str, Message]] = field(default_factory=list)
 
     def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
     def asked(self, path: str) -> int:
         """How often a path was asked for."""
@@ -40,8 +43,8 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A server on a free port of the loopback interface."""
+def running(certificate: Path | None = None) -> Iterator[Server]:
+    """A server on a free port of the loopback interface; it speaks TLS with `certificate` (a file with its key too)."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -64,7 +67,11 @@ def running() -> Iterator[Server]:
             pass  # clients hang up on servers like this one
 
     server = Quiet(("127.0.0.1", 0), Handler)
-    state = Server(server.server_address[1])
+    state = Server(server.server_address[1], "https" if certificate else "http")
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
