@@ -1,4 +1,4 @@
-"""The parts of docker/Dockerfile that follow from the table of images: switches, stages and layers of interpreters and tools.
+"""What of docker/Dockerfile follows from the table of images: switches, stages, layers of interpreters and tools.
 
 `dockerfile_blocks` gives each part by the name of its markers (`# begin <name>` and `# end <name>`); scripts/render.py
 writes them, and its `--check` fails when they are not up to date.

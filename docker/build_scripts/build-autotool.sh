@@ -26,7 +26,7 @@ fi
 
 cd /build/source
 ./configure --prefix=/usr/local CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
-make -j "$(jobs)"
+make -j "$(nproc)"
 make install DESTDIR="${ROOTFS}"
 rm -rf "${ROOTFS}"/usr/local/share/{info,man,doc}
 if [[ "${NAME}" == automake ]]; then see_macros_of /usr/share/aclocal /usr/local/share/aclocal; fi

@@ -24,7 +24,7 @@ leave_out_test_modules
 use_own_sqlite
 configure
 skip_byte_compilation
-make -j "$(jobs)"
+make -j "$(nproc)"
 make install
 install_test_support
 ln -sf "python${ABI}" "${PREFIX}/bin/python"

@@ -20,7 +20,7 @@ fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 ./configure --prefix="${PREFIX}" --disable-static --without-libpsl --disable-docs "${with_openssl}" \
     CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${ldflags}"
-make -j "$(jobs)"
+make -j "$(nproc)"
 make install DESTDIR="${DEVROOT}"
 rm -rf "${DEVROOT}${PREFIX}/share"
 

@@ -7,7 +7,7 @@ source "${HERE}/lib.sh"
 : "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${LIBC:?}"
 
 options=(prefix=/usr/local NO_GETTEXT=1 NO_TCLTK=1 INSTALL_SYMLINKS=1 "INSTALL_STRIP=-s" CSPRNG_METHOD=getrandom
-    NO_RUST=1)    # wanted from 2.55 on; no image has a Rust compiler
+    NO_RUST=1) # wanted from 2.55 on; no image has a Rust compiler
 if [[ "${LIBC}" == musl ]]; then options+=(NO_REGEX=NeedsStartEnd); fi
 ldflags="${HARDEN_LDFLAGS}"
 for own in /opt/_internal/openssl-* /opt/_internal/curl-*; do
@@ -28,7 +28,7 @@ options+=(TEST_PROGRAMS= test_bindir_programs= UNIT_TEST_PROGS= UNIT_TESTS_PROG=
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 flags=(CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${ldflags}")
-make -j "$(jobs)" "${options[@]}" "${flags[@]}" all
+make -j "$(nproc)" "${options[@]}" "${flags[@]}" all
 make "${options[@]}" "${flags[@]}" install DESTDIR="${ROOTFS}"
 record component git "${VERSION}" "${URL}" "${SHA256}"
 finish

@@ -13,7 +13,7 @@ build() {
     cd "/build/${name}"
     ./configure --prefix=/usr/local --libdir=/usr/local/lib --disable-static --enable-hashes=all --disable-werror "$@" \
         CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
-    make -j "$(jobs)"
+    make -j "$(nproc)"
     make install DESTDIR="/build/${name}-root"
 }
 

@@ -11,7 +11,7 @@ fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 ./configure --prefix="${PREFIX}" --disable-cxx --disable-static --disable-doc \
     CFLAGS="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
-make -j "$(jobs)"
+make -j "$(nproc)"
 make install DESTDIR="${DEVROOT}"
 rm -rf "${DEVROOT}${PREFIX}/share"
 sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/libmpdec.pc"

@@ -7,15 +7,16 @@ source "${HERE}/lib.sh"
 : "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${PLATFORM:?}"
 PREFIX="/opt/_internal/openssl-${VERSION%.*}"
 
+options=(--prefix="${PREFIX}" --openssldir="${PREFIX}" --libdir=lib shared no-afalgeng no-tests no-docs)
 # $(LIBRPATH) is a variable of OpenSSL's makefile
 # shellcheck disable=SC2016
-options=(--prefix="${PREFIX}" --openssldir="${PREFIX}" --libdir=lib shared no-afalgeng no-tests no-docs '-Wl,-rpath,$(LIBRPATH)' -Wl,--enable-new-dtags)
+options+=('-Wl,-rpath,$(LIBRPATH)' '-Wl,--enable-new-dtags')
 if [[ "${PLATFORM}" == i686 ]]; then options+=(-latomic); fi # 64-bit atomics
 
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}" ./config "${options[@]}"
-make -j "$(jobs)"
+make -j "$(nproc)"
 make install_sw DESTDIR="${DEVROOT}"
 rm -f "${DEVROOT}${PREFIX}"/lib/*.a
 

@@ -8,29 +8,30 @@ source "${HERE}/lib.sh"
 PREFIX=/opt/_internal/sqlite3
 # As definitions, not as options of configure: a new build system once dropped those without a word
 # (https://github.com/pypa/manylinux/issues/1809). The check below asks the library itself.
-EXTENSIONS="FTS3 FTS3_PARENTHESIS FTS3_TOKENIZER FTS4 FTS5 RTREE GEOPOLY SESSION PREUPDATE_HOOK MATH_FUNCTIONS COLUMN_METADATA DBPAGE_VTAB
-    DBSTAT_VTAB BYTECODE_VTAB STMTVTAB UNLOCK_NOTIFY STAT4"
+EXTENSIONS=(FTS3 FTS3_PARENTHESIS FTS4 FTS5 RTREE GEOPOLY SESSION PREUPDATE_HOOK MATH_FUNCTIONS COLUMN_METADATA
+    DBPAGE_VTAB DBSTAT_VTAB BYTECODE_VTAB STMTVTAB UNLOCK_NOTIFY STAT4)
 
 defines="-DSQLITE_SECURE_DELETE -DSQLITE_MAX_VARIABLE_NUMBER=250000"
-for extension in ${EXTENSIONS}; do
+for extension in "${EXTENSIONS[@]}"; do
     defines+=" -DSQLITE_ENABLE_${extension}"
 done
 
-# Both the full source (as Debian has it) and the autoconf archive have this configure.
+# Both the full source (as Debian has it) and the autoconf archive have this configure and these targets.
+flags="${HARDEN_CFLAGS} ${HARDEN_CPPFLAGS} ${defines}"
+rpath="-Wl,-rpath,${PREFIX}/lib -Wl,--enable-new-dtags"
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
-options=(--prefix="${PREFIX}" --disable-static --disable-tcl --disable-readline)
-if ./configure --help | grep -q static-shell; then options+=(--disable-static-shell); fi # not in the full source
-./configure "${options[@]}" \
-    CFLAGS="${HARDEN_CFLAGS} ${HARDEN_CPPFLAGS} ${defines}" LDFLAGS="${HARDEN_LDFLAGS} -Wl,-rpath,${PREFIX}/lib -Wl,--enable-new-dtags" LIBS=-lm
-targets=(install-lib install-headers install-pc)
-if [[ "${SQLITE_EXPOSED}" == 1 ]]; then targets=(install); fi
-make -j "$(jobs)" "${targets[@]}" DESTDIR="${DEVROOT}"
+./configure --prefix="${PREFIX}" --disable-static --disable-tcl --disable-readline \
+    CFLAGS="${flags}" LDFLAGS="${HARDEN_LDFLAGS} ${rpath}" LIBS=-lm
+make -j "$(nproc)" install-dll install-headers install-pc DESTDIR="${DEVROOT}"
 sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/sqlite3.pc"
-rm -rf "${DEVROOT}${PREFIX}/share"
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"
 if [[ "${SQLITE_EXPOSED}" == 1 ]]; then
+    make shell.c # their makefiles would link a second copy of the library into it
+    mkdir -p "${DEVROOT}${PREFIX}/bin"
+    # shellcheck disable=SC2086
+    gcc ${flags} -I. shell.c -o "${DEVROOT}${PREFIX}/bin/sqlite3" ${HARDEN_LDFLAGS} ${rpath} -L"${DEVROOT}${PREFIX}/lib" -lsqlite3 -lm
     cp -a "${DEVROOT}${PREFIX}/." "${ROOTFS}${PREFIX}/"
     mkdir -p "${ROOTFS}/usr/local/lib/pkgconfig"
     ln -s "${PREFIX}/lib/pkgconfig/sqlite3.pc" "${ROOTFS}/usr/local/lib/pkgconfig/sqlite3.pc"
@@ -42,4 +43,4 @@ finish
 
 cp -a "${DEVROOT}/." /
 gcc -o /build/check "${HERE}/check-sqlite.c" -I"${PREFIX}/include" -L"${PREFIX}/lib" -Wl,-rpath,"${PREFIX}/lib" -lsqlite3
-/build/check "${VERSION}" THREADSAFE=1 ${EXTENSIONS} || die "SQLite lacks what it was asked for"
+/build/check "${VERSION}" THREADSAFE=1 "${EXTENSIONS[@]}" || die "SQLite lacks what it was asked for"

@@ -13,7 +13,7 @@ build() {
     cd "/build/${name}/unix"
     ./configure --prefix=/usr/local --enable-threads "$@" \
         CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
-    make -j "$(jobs)"
+    make -j "$(nproc)"
     make install-binaries install-libraries install-headers DESTDIR="${DEVROOT}"
     record component "${name}" "${version}" "${url}" "${sha256}"
 }
@@ -29,5 +29,5 @@ finish
 
 cp -a "${ROOTFS}/." /
 ldconfig
-[[ "$(echo 'puts $tcl_patchLevel' | tclsh8.6)" == "${TCL_VERSION}" ]] || die "tclsh does not run as ${TCL_VERSION}"
+[[ "$(tclsh8.6 <<<"puts [info patchlevel]")" == "${TCL_VERSION}" ]] || die "tclsh does not run as ${TCL_VERSION}"
 readelf -d /usr/local/lib/libtk8.6.so | grep -q "NEEDED.*libXft" || die "Tk has no scalable fonts"

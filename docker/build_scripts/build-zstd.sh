@@ -9,7 +9,7 @@ PREFIX=/opt/_internal/zstd
 
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source/lib
-make -j "$(jobs)" PREFIX="${PREFIX}" DESTDIR="${DEVROOT}" CPPFLAGS="${HARDEN_CPPFLAGS} -DZSTD_MULTITHREAD" \
+make -j "$(nproc)" PREFIX="${PREFIX}" DESTDIR="${DEVROOT}" CPPFLAGS="${HARDEN_CPPFLAGS} -DZSTD_MULTITHREAD" \
     CFLAGS="${HARDEN_CFLAGS} -fvisibility=hidden -pthread" LDFLAGS="${HARDEN_LDFLAGS} -pthread" \
     install-shared install-pc install-includes
 sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/libzstd.pc"

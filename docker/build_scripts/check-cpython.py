@@ -9,8 +9,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
-MODULES = """_bz2 _crypt _ctypes _curses _curses_panel _dbm _decimal _elementtree _gdbm _hashlib _lzma _socket _sqlite3 _ssl
-_tkinter _uuid binascii pyexpat readline zlib test.support""".split()
+MODULES = """_bz2 _crypt _ctypes _curses _curses_panel _dbm _decimal _elementtree _gdbm _hashlib _lzma _socket
+_sqlite3 _ssl _tkinter _uuid binascii pyexpat readline zlib test.support""".split()
 
 
 def linked(module):
@@ -19,22 +19,23 @@ def linked(module):
 
 
 def main():
+    """Prints what is wrong; returns how much of it."""
     tag, version = sys.argv[1:]
     minor = sys.version_info[:2]
     problems = []
 
-    name = "cp%d%d" % minor
+    name = "cp{}{}".format(*minor)
     if tag != name + "-" + name + sys.abiflags:
-        problems.append("this is {}-{}{}, not {}".format(name, name, sys.abiflags, tag))
+        problems.append(f"this is {name}-{name}{sys.abiflags}, not {tag}")
     if sys.version.split()[0].rstrip("+") != version:
-        problems.append("this is {}, not {}".format(sys.version.split()[0], version))
+        problems.append(f"this is {sys.version.split()[0]}, not {version}")
 
     modules = [m for m in MODULES if m != "_crypt" or minor < (3, 13)]
     for module in modules + (["_zstd"] if minor >= (3, 14) else []):
         try:
             importlib.import_module(module)
         except ImportError as error:
-            problems.append("import {}: {}".format(module, error))
+            problems.append(f"import {module}: {error}")
     own = {"_sqlite3": "sqlite3"}
     if minor >= (3, 13):
         own["_decimal"] = "mpdecimal"
@@ -42,16 +43,18 @@ def main():
         own["_zstd"] = "zstd"
     for module, prefix in own.items():
         if Path("/opt/_internal", prefix).exists() and "/opt/_internal/" + prefix not in linked(module):
-            problems.append("{} is not linked to /opt/_internal/{}".format(module, prefix))
+            problems.append(f"{module} is not linked to /opt/_internal/{prefix}")
 
-    for variable, program in (("CC", "gcc"), ("CXX", "g++"), ("LDSHARED", "gcc -shared"), ("LDCXXSHARED", "g++ -shared")):
-        value = " ".join(w for w in (sysconfig.get_config_var(variable) or "").split() if w != "-pthread")
-        if not (value == program or (program.endswith("-shared") and value.startswith(program + " -Wl,-z,stack-size="))):
-            problems.append("sysconfig {}: {!r}, not {!r}".format(variable, value, program))
+    wanted = {"CC": "gcc", "CXX": "g++", "LDSHARED": "gcc -shared", "LDCXXSHARED": "g++ -shared"}
+    for variable, program in wanted.items():
+        words = (sysconfig.get_config_var(variable) or "").split()
+        value = " ".join(w for w in words if w != "-pthread" and not w.startswith("-Wl,-z,stack-size="))
+        if value != program:
+            problems.append(f"sysconfig {variable}: {value!r}, not {program!r}")
     for variable in ("CFLAGS", "LDFLAGS", "LDSHARED", "PY_CFLAGS"):
         for flag in ("-fstack-protector", "-Bsymbolic", "debug-prefix-map", "-z,relro"):
             if flag in (sysconfig.get_config_var(variable) or ""):
-                problems.append("sysconfig {} hands {} on to extensions".format(variable, flag))
+                problems.append(f"sysconfig {variable} hands {flag} on to extensions")
     for problem in problems:
         print(problem, file=sys.stderr)
     return len(problems)

@@ -6,13 +6,13 @@ HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "${HERE}/lib.sh"
 : "${LIBC:?}"
 
-"${HERE}/replace-libcrypt.sh"
+"${HERE}/prepare-component.sh"
 case "${LIBC}" in
     glibc) ldconfig ;;
     musl) ldconfig / ;;
     *) die "unknown C library '${LIBC}'" ;;
 esac
 rm -rf /var/cache/ldconfig
-/opt/_internal/tools/bin/python -I "${HERE}/write_manifest.py"
+/opt/_internal/tools/bin/python -IB "${HERE}/write_manifest.py"
 find /opt/_internal -name __pycache__ -exec rm -rf {} +
 find /tmp -mindepth 1 -delete

@@ -11,5 +11,6 @@ parts=(/static/*.tar.xz)
 cat "${parts[@]}" >"${ARCHIVE}"
 head -c 1024 /dev/zero | xz -9e >>"${ARCHIVE}" # the end of a tar: two blocks of zeros
 [[ "$(tar -tf "${ARCHIVE}" | wc -l)" == "${#parts[@]}" ]] || die "the archive of static libraries cannot be read"
+export SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH="$(stat -c %Y "${parts[@]}" | sort -n | tail -n 1)"
 clamp_times "${ROOTFS}"

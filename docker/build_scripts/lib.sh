@@ -32,10 +32,6 @@ use_site() {
     fi
 }
 
-jobs() {
-    nproc
-}
-
 has_sha256() {
     echo "$2  $1" | sha256sum -c - >/dev/null 2>&1
 }

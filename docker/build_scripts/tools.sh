@@ -5,7 +5,7 @@
 : "${TOOLS_PYTHON:?}" # tag of the interpreter that runs the tools
 PYTHON="/opt/python/${TOOLS_PYTHON}/bin/python"
 MINOR="$("${PYTHON}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
-TOOLS=/opt/_internal/tools
+export TOOLS=/opt/_internal/tools
 WHEELS=/build/wheels
 export PIPX_HOME=/opt/_internal/pipx PIPX_BIN_DIR=/usr/local/bin PIPX_MAN_DIR=/usr/local/share/man
 export PIPX_DEFAULT_PYTHON="${PYTHON}" PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE=1
