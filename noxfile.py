@@ -1,0 +1,108 @@
+"""Checks and rewrites the repository; `nox -l` lists the sessions. Images are built and shipped by invoke (tasks.py).
+
+Every command runs among the hash-locked tools of requirements/dev.txt: ./scripts/dev makes their environment once,
+wherever nox itself comes from. Sessions tagged `update` write commits; each has a `--dry-run`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+WORKFLOWS = ROOT / ".github" / "workflows"
+
+nox.needs_version = ">=2024.3.2"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "tests"]
+
+
+def run(session: nox.Session, *command: str) -> str:
+    """Runs a command of the developers' environment; ends the session when it fails."""
+    return str(session.run(str(ROOT / "scripts" / "dev"), *command, external=True))
+
+
+def script(session: nox.Session, name: str) -> None:
+    """Runs one of scripts/ with the session's own arguments."""
+    run(session, "python", f"scripts/{name}.py", *session.posargs)
+
+
+def shell_scripts() -> list[str]:
+    """Every file of the repository that says it is a shell script."""
+    skipped = {".git", ".nox", ".venv", "sources"}
+    found = []
+    for directory, children, names in os.walk(ROOT):
+        children[:] = sorted(set(children) - skipped)
+        for name in names:
+            path = Path(directory, name)
+            with path.open("rb") as file:
+                first = file.readline(40)
+            if first.rstrip() in (b"#!/bin/bash", b"#!/bin/sh"):
+                found.append(str(path.relative_to(ROOT)))
+    return sorted(found)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types, shell, workflows and that rendered text is up to date."""
+    run(session, "ruff", "check", ".")
+    run(session, "ruff", "format", "--check", ".")
+    run(session, "mypy")
+    scripts = shell_scripts()
+    run(session, "shellcheck", "--external-sources", *scripts)
+    run(session, "shfmt", "--diff", "--indent", "4", "--case-indent", *scripts)
+    run(session, "python", "scripts/render.py", "--check")
+    run(session, "yamllint", "--strict", ".")
+    if workflows := [str(path) for path in sorted(WORKFLOWS.glob("*.yml"))]:
+        run(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+        run(session, "zizmor", "--offline", "--persona", "pedantic", "--quiet", *workflows)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the unit tests, and the integration tests that this machine has the means for."""
+    run(session, "pytest", "--numprocesses", "auto", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session(default=False)
+def render(session: nox.Session) -> None:
+    """Rewrite the parts of README and Dockerfile that follow from the tables."""
+    script(session, "render")
+
+
+@nox.session(default=False, tags=["update"])
+def update_python_dependencies(session: nox.Session) -> None:
+    """Renew the hashed locks of all Python packages; one commit."""
+    script(session, "update_python_dependencies")
+
+
+@nox.session(default=False, tags=["update"])
+def update_native_dependencies(session: nox.Session) -> None:
+    """Move the pins of the Dockerfile to the newest good releases; one commit each."""
+    script(session, "update_native_dependencies")
+
+
+@nox.session(default=False, tags=["update"])
+def update_interpreters_download(session: nox.Session) -> None:
+    """Move the prebuilt PyPy and GraalPy; one commit."""
+    script(session, "update_interpreters_download")
+
+
+@nox.session(default=False, tags=["update"])
+def update_static_clang(session: nox.Session) -> None:
+    """Add new releases of static clang; one commit."""
+    script(session, "update_static_clang")
+
+
+@nox.session(default=False, tags=["update"])
+def update_base_images(session: nox.Session) -> None:
+    """Renew the digests of the base images; one commit each."""
+    script(session, "update_base_images")
+
+
+@nox.session(default=False)
+def check_links(session: nox.Session) -> None:
+    """Ask for every pinned URL and mirror, and for what images download at run time."""
+    script(session, "check_links")
