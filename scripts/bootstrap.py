@@ -35,27 +35,9 @@ from progress import Progress
 from site_settings import Mirror, Site
 
 ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
-BASE_PACKAGES = ("mmdebstrap",)
 LABEL_MADE_FROM = "org.pypa.manylinux.base.made-from"
 
-# The base's own sources become the distribution's default, as its apt package documents it, without what is not
-# free; what mmdebstrap and apt leave behind of this machine or of this hour goes.
-CUSTOMIZE = r"""
-set -eu
-root="$1"
-examples="$root/usr/share/doc/apt/examples"
-rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/* "$root/etc/apt/apt.conf.d/99mmdebstrap"
-if [ -f "$examples/debian.sources" ]; then
-    sed -e '/^#/d' -e 's/^Components:.*/Components: main/' "$examples/debian.sources" \
-        >"$root/etc/apt/sources.list.d/debian.sources"
-else
-    sed -n -e 's/^\(deb [^ ]* [^ ]* main\)\( .*\)\{0,1\}$/\1/p' "$examples/sources.list" >"$root/etc/apt/sources.list"
-fi
-grep -q . "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/* 2>/dev/null
-rm -rf "$root"/var/log/* "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/cache/ldconfig/aux-cache
-mkdir -p "$root/var/log/apt" "$root/var/cache/apt/archives/partial" "$root/var/lib/apt/lists/partial"
-rm -f "$root/etc/resolv.conf" "$root/etc/hostname"
-"""
+CUSTOMIZE = Path(__file__).resolve().parent / "customize_base.sh"
 
 
 @dataclass(frozen=True)
@@ -86,10 +68,11 @@ def base_of(image: Image) -> Base:
 # --- What is missing ----------------------------------------------------------------------------------------
 
 
-def missing_packages(engine: Engine | None) -> tuple[str, ...]:
+def missing_packages(engine: Engine | None, base: Base) -> tuple[str, ...]:
     """The Debian packages to install: for an engine if none answers, and for making the base."""
-    wanted = () if engine else ENGINE_PACKAGES
-    return (*wanted, *(() if shutil.which("mmdebstrap") else BASE_PACKAGES))
+    native = base.architecture == site_settings.debian_architecture()
+    tools = ("mmdebstrap",) if native else ("mmdebstrap", "arch-test")
+    return (*(() if engine else ENGINE_PACKAGES), *(tool for tool in tools if not shutil.which(tool)))
 
 
 def install_command(packages: Sequence[str], *options: str) -> list[str]:
@@ -141,7 +124,7 @@ def _apt(argv: list[str], env: dict[str, str]) -> None:
 
 def made_from(base: Base, releases: Sequence[bytes]) -> str:
     """What a base is made from, as one digest: the suites' signed indices and our recipe."""
-    digest = hashlib.sha256(f"{base}\n{CUSTOMIZE}".encode())
+    digest = hashlib.sha256(f"{base}\n".encode() + CUSTOMIZE.read_bytes())
     for release in releases:
         digest.update(hashlib.sha256(release).digest())
     return digest.hexdigest()
@@ -162,7 +145,7 @@ def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
         "--format=tar",
         f"--architectures={base.architecture}",
         *(f"--aptopt={option}" for option in _apt_options(mirror)),
-        f"--customize-hook={CUSTOMIZE.replace('$1', '$1')}",
+        f"--customize-hook={CUSTOMIZE}",
         base.suite,
         str(target),
         "-",
@@ -176,6 +159,9 @@ def _apt_options(mirror: Mirror) -> list[str]:
 
 def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
     """Makes the base unless the one that is here was made from the same; returns its reference."""
+    mirror, notes = site_settings.usable(mirror, base.suite, base.architecture)
+    for note in notes:
+        _say(note)
     releases = _releases(base, mirror)
     here = engine.ask(engine.inspect(base.reference, f'{{{{index .Config.Labels "{LABEL_MADE_FROM}"}}}}'))
     if releases is None:
@@ -233,7 +219,7 @@ def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
     Says first what it is going to do. Raises UserError and Failure where it cannot."""
     base = base_of(image)
     engine, attempts = engines.find(frontend, site.reach())
-    packages = missing_packages(engine)
+    packages = missing_packages(engine, base)
     tried = "".join(f"\n  {attempt}" for attempt in attempts)
     check_machine(site.mirror, packages, os.geteuid() == 0, tried)
     assert site.mirror is not None
@@ -303,9 +289,10 @@ def main() -> None:
     )
     site = site_settings.load()
     engine, _ = engines.find(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.reach())
-    packages = missing_packages(engine)
+    base = base_of(image)
+    packages = missing_packages(engine, base)
     check_machine(site.mirror, packages, os.geteuid() == 0)
-    print("\n".join(steps(engine, packages, base_of(image), image)))
+    print("\n".join(steps(engine, packages, base, image)))
 
 
 if __name__ == "__main__":

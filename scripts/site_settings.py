@@ -19,7 +19,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -43,6 +43,8 @@ PLACES = ("index-url", "extra-index-url", "find-links")
 DEBIAN_SUITES = {"12": "bookworm", "13": "trixie"}
 DEBIAN_RELEASES = {"oldoldstable", "oldstable", "stable", "testing", "unstable", "sid", "bullseye", "forky"}
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+_PASSWORD = re.compile(r"//[^/@\s]+@")
 
 
 # --- Certificate authorities --------------------------------------------------------------------------------
@@ -263,6 +265,10 @@ class Mirror:
     security: str
     options: tuple[str, ...] = ()
 
+    def without_passwords(self) -> str:
+        """For people."""
+        return _PASSWORD.sub("//", " ".join(dict.fromkeys((self.main, self.updates, self.security))).strip())
+
     def lines(self, suite: str, architecture: str = "") -> tuple[str, ...]:
         """The sources of a suite, one a line: the suite itself, its updates and its security updates."""
         options = [*self.options, f"signed-by={DEBIAN_KEYRING}"]
@@ -275,10 +281,59 @@ class Mirror:
         return tuple(f"deb [{' '.join(options)}] {url} {release} main" for url, release in places if url)
 
 
+def usable(whole: Mirror, suite: str, architecture: str) -> tuple[Mirror, tuple[str, ...]]:
+    """The mirror without the pockets of a suite that apt cannot use for an architecture, and what to say about it.
+
+    A mirror that is synchronising, or that caches, may hold indices that do not match what is signed."""
+    notes = []
+
+    def checked(pocket: str, alone: Mirror) -> str:
+        sources = "\n".join(alone.lines(suite, architecture))
+        if sources and (reason := _apt_failure(sources, architecture)):
+            notes.append(f"the mirror's {suite}-{pocket} is left out, as apt cannot use it ({architecture}): {reason}")
+            return ""
+        return alone.updates or alone.security
+
+    updates = checked("updates", replace(whole, main="", security=""))
+    security = checked("security", replace(whole, main="", updates=""))
+    return replace(whole, updates=updates, security=security), tuple(notes)
+
+
+def _apt_failure(sources: str, architecture: str) -> str:
+    """Why `apt-get update` fails with these sources alone; empty when it does not."""
+    with tempfile.TemporaryDirectory(prefix="manylinux-apt-") as directory:
+        for below in ("lists/partial", "cache/archives/partial"):
+            Path(directory, below).mkdir(parents=True)
+        listed = _secret(Path(directory, "sources"), sources + "\n")
+        settings = {
+            "Dir::Etc::sourcelist": str(listed),
+            "Dir::Etc::sourceparts": "-",
+            "Dir::State::lists": f"{directory}/lists",
+            "Dir::Cache": f"{directory}/cache",
+            "APT::Architecture": architecture,
+            "APT::Architectures": architecture,
+            "APT::Sandbox::User": "root",
+        }
+        options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+        argv = ["apt-get", "update", "--quiet", "--error-on=any", *options]
+        done = subprocess.run(argv, capture_output=True, text=True)
+    said = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    found = [said[i + 1] for i, line in enumerate(said[:-1]) if line.startswith("Err:")]
+    return (found or said[-1:] or ["it failed"])[0] if done.returncode else ""
+
+
 def debian_suite(distribution: str) -> str:
     """The code name of a distribution of the table ("debian-12"); empty for anything but Debian."""
     name, _, release = distribution.partition("-")
     return DEBIAN_SUITES[release] if name == "debian" and release in DEBIAN_SUITES else ""
+
+
+def debian_architecture() -> str:
+    """This machine's architecture in Debian's spelling; empty elsewhere."""
+    try:
+        return _output("dpkg", "--print-architecture").strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def mirror() -> Mirror | None:
@@ -400,8 +455,8 @@ def main() -> None:
     argparse.ArgumentParser(description=main.__doc__).parse_args()
     site = load()
     print(f"CA bundle: {site.ca or 'none'}")
-    print("pip.conf:\n" + re.sub(r"//[^/@\s]+@", "//...@", site.index.pip_conf() or "none\n"), end="")
-    print("Debian mirror: " + (re.sub(r"//[^/@\s]+@", "//...@", str(site.mirror)) if site.mirror else "none"))
+    print("pip.conf:\n" + _PASSWORD.sub("//...@", site.index.pip_conf() or "none\n"), end="")
+    print(f"Debian mirror: {site.mirror.without_passwords() if site.mirror else 'none'}")
     for note in site.notes():
         print(note, file=sys.stderr)
 

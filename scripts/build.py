@@ -1,0 +1,440 @@
+#!/usr/bin/env python3
+"""Builds one image and smoke-tests it: what ./build.sh hands over to.
+
+A build goes to a temporary tag; the final one moves only when the smoke tests pass. Wrong input is refused before
+anything is built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import bootstrap
+import engines
+import errors
+import images
+import pins
+import plan as plans
+import prefetch
+import site_settings
+import smoke
+from engines import Build, Engine, Mount
+from images import Image
+from plan import Plan, Request
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+SOURCES = ROOT / "docker" / "sources"
+LOCK = SOURCES / "lock.json"
+NATIVE_HERE = {"amd64": ("amd64", "386"), "arm64": ("arm64", "arm")}  # what these processors run without emulation
+CLANG_BUILDERS = ("amd64", "arm64")  # architectures for which a static clang is used as cross compiler
+
+DESCRIPTION = """\
+Builds a manylinux or musllinux image and smoke-tests it.
+
+The image is chosen by the environment:
+
+  POLICY       what to build, as in manylinux_2_28 (default: {policy})
+  PLATFORM     x86_64, i686, aarch64, ... (default: this machine's)
+  COMMIT_SHA   the tag (default: latest; latest-partial for an image that is less than the table says)
+
+and built as it says, too:
+
+  MANYLINUX_BUILD_FRONTEND               {engines} (default: the first that works)
+  MANYLINUX_BUILDARCH                    the engine's architecture in Go's spelling (default: what it says)
+  MANYLINUX_DISABLE_CLANG                1: never cross-compile with clang for another architecture
+  MANYLINUX_DISABLE_CLANG_FOR_CPYTHON    1: gcc for CPython even then (default: 1 where PEP 11 prefers gcc)
+  SSL_CERT_FILE, PIP_CERT,
+  REQUESTS_CA_BUNDLE                     CAs to trust inside the build, see --ca-bundle
+"""
+
+EPILOG = """\
+Examples:
+  ./build.sh --bootstrap                                      a first image, from nothing but a Debian mirror
+  PLATFORM=x86_64 POLICY=manylinux2014 COMMIT_SHA=latest ./build.sh
+  POLICY=musllinux_1_2 ./build.sh --interpreters cp39-cp39,cp313-cp313
+  POLICY=manylinux_2_34 ./build.sh --print
+"""
+
+
+def parser(catalogue: images.Catalogue) -> argparse.ArgumentParser:
+    """The command line of ./build.sh."""
+    command = argparse.ArgumentParser(
+        prog="./build.sh",
+        description=DESCRIPTION.format(policy=catalogue.default_policy, engines=", ".join(engines.NAMES)),
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = command.add_argument_group("what to build")
+    what.add_argument("--variant", default="", metavar="NAME", help=f"one of {', '.join(catalogue.variants)}")
+    what.add_argument("--interpreters", type=_names, metavar="TAG,...", help="only these of /opt/python")
+    what.add_argument("--components", type=_names, metavar="NAME,...", help="compile exactly these, not the table's")
+    what.add_argument("--base", metavar="IMAGE", help="build on this image instead of the table's")
+    how = command.add_argument_group("how")
+    how.add_argument(
+        "--bootstrap",
+        action="store_true",
+        help=f"start from nothing, on Debian as root: get an engine, make the base image, fetch the sources that the "
+        f"Debian mirror has, build and test (default POLICY: {catalogue.bootstrap_policy})",
+    )
+    how.add_argument(
+        "--offline",
+        action="store_true",
+        help="take sources from docker/sources only (see `invoke prefetch`); a distribution's mirror and the Python "
+        "index are still used",
+    )
+    how.add_argument(
+        "--lock", type=Path, metavar="FILE", help="pins of local sources (default: docker/sources/lock.json)"
+    )
+    how.add_argument(
+        "--ca-bundle",
+        type=Path,
+        metavar="FILE",
+        help="PEM file of the CAs to trust inside the build; it is in no layer (default: SSL_CERT_FILE, PIP_CERT or "
+        "REQUESTS_CA_BUNDLE, else the system's bundle if it holds CAs that certifi lacks)",
+    )
+    how.add_argument("--no-test", action="store_true", help="tag the image without smoke-testing it")
+    how.add_argument("--no-cache", action="store_true", help="build every stage anew")
+    how.add_argument("--cache-from", action="append", default=[], metavar="SPEC", help="for docker-buildx, as it says")
+    how.add_argument("--cache-to", action="append", default=[], metavar="SPEC", help="for docker-buildx, as it says")
+    how.add_argument("--junit", type=Path, metavar="FILE", help="write the smoke tests' results there as JUnit XML")
+    how.add_argument("--print", action="store_true", help="only print the engine's command; needs no engine")
+    return command
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in text.replace(",", " ").split()))
+
+
+# --- From a request to a build ------------------------------------------------------------------------------
+
+
+def this_platform() -> str:
+    """This machine's platform as the table spells it."""
+    machine = platform.machine().lower()
+    return {"amd64": "x86_64", "arm64": "aarch64", "armv8l": "armv7l", "i386": "i686", "i586": "i686"}.get(
+        machine, machine
+    )
+
+
+def chosen_image(catalogue: images.Catalogue, variant: str, default_policy: str) -> Image:
+    """The image that POLICY and PLATFORM name. Raises UserError when there is none."""
+    policy = os.environ.get("POLICY") or default_policy
+    return catalogue.find(policy, os.environ.get("PLATFORM") or this_platform(), variant)
+
+
+def request_of(options: argparse.Namespace) -> Request:
+    """What the command line and COMMIT_SHA ask for. Raises UserError for an unusable lock."""
+    lock = options.lock
+    if lock is None and (options.offline or options.bootstrap) and LOCK.exists():
+        lock = LOCK
+    return Request(
+        interpreters=options.interpreters,
+        components=options.components,
+        lock=prefetch.load_lock(lock) if lock else None,
+        base=options.base,
+        tag=os.environ.get("COMMIT_SHA") or None,
+    )
+
+
+@dataclass(frozen=True)
+class Clang:
+    """Whether and how a static clang of the builder's architecture cross-compiles the image's own components."""
+
+    builder: str
+    used: bool
+    for_cpython: bool
+
+    @property
+    def args(self) -> dict[str, str]:
+        """Build arguments; what equals the Dockerfile's default is left out."""
+        if not self.used:
+            return {}
+        return {
+            "CLANG_STAGE": "static-clang",
+            "BUILDARCH": self.builder,
+            "DISABLE_CLANG_FOR_CPYTHON": "0" if self.for_cpython else "1",
+        }
+
+
+def clang_for(image: Image, builder: str, offline: bool, env: Mapping[str, str] = os.environ) -> Clang:
+    """The decision for an image on a builder: off where it runs natively, and where only local sources may be used."""
+    builder = env.get("MANYLINUX_BUILDARCH") or builder
+    native = image.platform.go in NATIVE_HERE.get(builder, (builder,))
+    used = not native and builder in CLANG_BUILDERS and not offline and not _disabled(env, "MANYLINUX_DISABLE_CLANG")
+    prefers_gcc = image.policy.libc == "glibc" and image.platform.cpython_prefers_gcc
+    without = _disabled(env, "MANYLINUX_DISABLE_CLANG_FOR_CPYTHON", "1" if prefers_gcc else "0")
+    return Clang(builder, used, used and not without)
+
+
+def _disabled(env: Mapping[str, str], name: str, default: str = "0") -> bool:
+    return (env.get(name) or default) != "0"
+
+
+def build_of(
+    plan: Plan,
+    options: argparse.Namespace,
+    site: site_settings.Site,
+    clang: Clang,
+    secrets: Mapping[str, Path],
+    base_digest: str = "",
+) -> Build:
+    """The engine's build that a plan comes to, under its temporary tag."""
+    labels = {**plan.labels, "org.opencontainers.image.version": plan.tag}
+    labels |= {"org.opencontainers.image.revision": revision} if (revision := _revision()) else {}
+    labels |= {"org.opencontainers.image.base.digest": base_digest} if base_digest else {}
+    return Build(
+        context=ROOT,
+        dockerfile=DOCKERFILE,
+        tag=temporary_tag(plan),
+        platform=plan.image.platform.oci,
+        args={**plan.build_args, **clang.args},
+        inherited=site.proxies,
+        labels=labels,
+        secrets=secrets,
+        target=plan.image.variant,
+        no_cache=options.no_cache,
+        cache_from=tuple(options.cache_from),
+        cache_to=tuple(options.cache_to),
+    )
+
+
+def temporary_tag(plan: Plan) -> str:
+    """Where a build goes before it is tested."""
+    return f"{plan.reference}-untested"
+
+
+def _revision() -> str:
+    with contextlib.suppress(OSError):
+        done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+        return done.stdout.strip()
+    return ""
+
+
+# --- Doing it -----------------------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    """Tells people how far we are."""
+    print(f"==> {text}", file=sys.stderr, flush=True)
+
+
+def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.Site) -> None:
+    """Prints the build's command for a shell; secrets that are made for a build stand in an invented directory."""
+    name = os.environ.get("MANYLINUX_BUILD_FRONTEND") or engines.NAMES[0]
+    if name not in engines.NAMES:
+        raise errors.UserError(f"MANYLINUX_BUILD_FRONTEND={name}: it must be one of {', '.join(engines.NAMES)}")
+    engine = Engine(name, engines.executable_of(name))
+    made = Path("/run/manylinux-site")
+    secrets = {key: made / key for key in site.secrets(site_settings.debian_suite(plan.image.policy.distribution))}
+    clang = clang_for(plan.image, engines.go_architecture(), options.offline)
+    print(engine.shell(engine.build(build_of(plan, options, site, clang, secrets))))
+    if secrets:
+        note = f"build.sh writes the secrets {', '.join(secrets)} to a temporary directory; here: {made}"
+        print(f"note: {note}", file=sys.stderr)
+
+
+def check_sources(plan: Plan, sources: Path = SOURCES) -> None:
+    """Raises UserError naming every file that an offline build would miss or that is not what its pin says."""
+    wrong = []
+    for name in sorted(_source_pins(plan)):
+        pin = plan.pins[name].for_arch(plan.image.platform.go)
+        path = sources / name / pin.file_name
+        if not path.is_file():
+            wrong.append(f"{name} {pin.version} is missing ({path})")
+        elif _sha256(path) != pin.sha256:
+            wrong.append(f"{path} is not what its pin says")
+    if wrong:
+        raise errors.UserError(f"{'; '.join(wrong)}: run `invoke prefetch`, or drop --offline")
+
+
+def _source_pins(plan: Plan) -> set[str]:
+    components = {part for name in plan.components for part in plans.COMPONENT_PINS.get(name, (name,))}
+    return components | {i.pin for i in plan.interpreters if i.pin in plan.pins}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def make_source_directories(catalogue: images.Catalogue) -> None:
+    """The Dockerfile binds a directory of docker/sources into each stage: they must be there, empty or not."""
+    names = {*pins.read(), *(i.pin for i in catalogue.interpreters.values()), "wheelhouse"}
+    for name in names:
+        (SOURCES / name).mkdir(parents=True, exist_ok=True)
+
+
+def ensure_base(engine: Engine, plan: Plan) -> str:
+    """Makes sure that the base image is here; returns its registry digest, "" for a local one.
+
+    Raises Failure with one line when it cannot be had."""
+    base, wanted = plan.base, plan.image.platform.oci
+    if not base.startswith("localhost/") and "@" not in base:
+        engine.ask(engine.pull(base, wanted))
+    described = engine.ask(engine.inspect(base, "{{.Os}}/{{.Architecture}} {{json .RepoDigests}}"))
+    if described is None or not wanted.startswith(described.split()[0]):
+        raise errors.Failure(
+            f"the base image {base} ({wanted}) is neither here nor can it be pulled; where no registry but a Debian "
+            "mirror can be reached, use ./build.sh --bootstrap, or name an image with --base"
+        )
+    digests = json.loads(described.partition(" ")[2]) or []
+    return "" if base.startswith("localhost/") or not digests else str(digests[0]).rpartition("@")[2]
+
+
+def build_and_test(
+    engine: Engine, plan: Plan, options: argparse.Namespace, site: site_settings.Site, catalogue: images.Catalogue
+) -> None:
+    """Builds, tests and tags. Raises Failure, with the final tag untouched, when one of them fails."""
+    temporary = temporary_tag(plan)
+    with _alone(plan.reference):
+        make_source_directories(catalogue)
+        clang = clang_for(plan.image, _engine_architecture(engine), options.offline or options.bootstrap)
+        digest = ensure_base(engine, plan)
+        _check_runs(engine, plan)
+        suite = site_settings.debian_suite(plan.image.policy.distribution)
+        if suite and site.mirror:
+            mirror, notes = site_settings.usable(site.mirror, suite, plan.image.platform.debian)
+            site = dataclasses.replace(site, mirror=mirror)
+            for note in notes:
+                say(note)
+        with site.written(suite) as secrets:
+            say(f"building {plan.reference} with {engine.name} ({engine.executable})")
+            build = build_of(plan, options, site, clang, secrets, digest)
+            if engine.stream(engine.build(build)):
+                raise errors.Failure(f"the build of {plan.reference} failed, see above; no tag was moved")
+            if not options.no_test:
+                _test(engine, plan, options, site, secrets)
+        engine.call(engine.tag(temporary, plan.reference))
+        engine.call(engine.untag(temporary))
+    say(f"{plan.reference} is ready" + ("" if options.no_test else ", and its smoke tests passed"))
+
+
+def _test(
+    engine: Engine, plan: Plan, options: argparse.Namespace, site: site_settings.Site, secrets: Mapping[str, Path]
+) -> None:
+    temporary = temporary_tag(plan)
+    minors = {i.minor for i in plan.interpreters}
+    prefetch.fill_wheelhouse(
+        [minor for minor in prefetch.smoke_minors() if minor in minors],
+        run_pip=None
+        if importlib.util.find_spec("pip") or shutil.which("uv")
+        else image_pip(engine, plan, site, secrets),
+    )
+    say("smoke tests")
+    passed = smoke.run(engine, temporary, plan.expectations(), wheelhouse=SOURCES / "wheelhouse", junit=options.junit)
+    if not passed:
+        raise errors.Failure(
+            f"the smoke tests of {plan.reference} failed, see above; its tag was not moved, the image is {temporary}"
+        )
+
+
+def image_pip(engine: Engine, plan: Plan, site: site_settings.Site, secrets: Mapping[str, Path]) -> prefetch.PipRunner:
+    """Runs the pip of the image that was just built, for machines without one, with the site's CAs and index."""
+    python = f"/opt/python/{plan.tools_python.tag}/bin/python"
+
+    def run(arguments: Sequence[str], directory: Path) -> None:
+        argv = engine.run(
+            temporary_tag(plan),
+            [python, "-m", "pip", *arguments],
+            mounts=[Mount(directory, "/wheelhouse", read_only=False), *site_settings.mounts(secrets)],
+            env=site_settings.container_env(secrets),
+            inherited=site.proxies,
+            workdir="/wheelhouse",
+            network=None,
+        )
+        engine.call(argv)
+
+    return run
+
+
+def _check_runs(engine: Engine, plan: Plan) -> None:
+    """Raises Failure, naming binfmt, when containers of the image's platform do not run on this machine."""
+    argv = engine.run(plan.base, ["/bin/true"], platform=plan.image.platform.oci, entrypoint="")
+    if engine.ask(argv) is None:
+        raise errors.Failure(
+            f"{plan.base} does not run here as {plan.image.platform.oci}: a foreign architecture needs QEMU in "
+            "binfmt_misc (on Debian: the packages qemu-user-static and binfmt-support)"
+        )
+
+
+def _engine_architecture(engine: Engine) -> str:
+    template = "{{.Host.Arch}}" if engine.is_podman else "{{.Architecture}}"
+    said = engine.ask(engine.command("info", "--format", template)) or ""
+    return {"x86_64": "amd64", "aarch64": "arm64", "": engines.go_architecture()}.get(said, said)
+
+
+@contextlib.contextmanager
+def _alone(reference: str) -> Iterator[None]:
+    """Holds a lock on a reference. Raises UserError when another build of it is running."""
+    directory = engines.state_directory() / "builds"
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / hashlib.sha256(reference.encode()).hexdigest()[:16]).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise errors.UserError(f"{reference} is being built already; give this one another COMMIT_SHA") from None
+        yield
+
+
+def describe(plan: Plan) -> None:
+    """Says what an image will lack."""
+    if plan.left_out:
+        reasons: dict[str, list[str]] = {}
+        for name, reason in plan.left_out.items():
+            reasons.setdefault(reason, []).append(name)
+        for reason, names in reasons.items():
+            say(f"left out: {', '.join(names)} ({reason})")
+        if "cp39-cp39" in plan.left_out:
+            say("without cp39-cp39 cibuildwheel cannot use the image: it runs its helpers with it")
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Builds an image as ./build.sh does; see --help."""
+    catalogue = images.load()
+    options = parser(catalogue).parse_args()
+    signal.signal(signal.SIGTERM, _terminated)
+    default_policy = catalogue.bootstrap_policy if options.bootstrap else catalogue.default_policy
+    image = chosen_image(catalogue, options.variant, default_policy)
+    site = site_settings.load(options.ca_bundle)
+    frontend = os.environ.get("MANYLINUX_BUILD_FRONTEND", "")
+    engine = None
+    if options.bootstrap and not options.print:
+        engine, options.base = bootstrap.prepare(image, site, frontend)
+    plan = plans.plan(image, request_of(options))
+    if options.print:
+        print_command(plan, options, site)
+        return
+    if options.offline:
+        check_sources(plan)
+    for note in site.notes():
+        say(note)
+    describe(plan)
+    engine = engine or engines.choose(frontend, site.reach())
+    build_and_test(engine, plan, options, site, catalogue)
+    if options.bootstrap:
+        bootstrap.tell_how_to_use(engine, plan)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
