@@ -1,0 +1,197 @@
+"""Builds, tests and ships images: `invoke --list`, or `./scripts/dev invoke --list` on a machine without invoke.
+
+Images go by their name, `<policy>_<platform>[-<variant>]`; where several make sense, globs do too. Each task hands over
+to a script of scripts/, so that what invoke can do the script can do alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
+
+import engines
+import errors
+import images
+import prefetch as sources
+from images import Image
+from tables import near_matches
+
+ROOT = images.ROOT
+
+
+def select(patterns: list[str]) -> list[Image]:
+    """The images that any of the globs name, in the table's order. Raises Exit for a glob that names none."""
+    try:
+        every = images.load().images(published_only=False, variants=True)
+    except errors.UserError as error:
+        raise Exit(f"error: {error}", 2) from None
+    chosen: list[Image] = []
+    for pattern in patterns:
+        found = [image for image in every if fnmatchcase(image.name, pattern)]
+        if not found:
+            names = [image.name for image in every]
+            raise Exit(f"error: no image is called {pattern}{near_matches(pattern, names)}", 2)
+        chosen += found
+    return [image for image in every if image in chosen]
+
+
+def only(pattern: str) -> Image:
+    """The one image that a glob names. Raises Exit otherwise."""
+    if not pattern:
+        raise Exit("error: say which image: -i manylinux_2_36_x86_64 (`invoke list` shows all)", 2)
+    found = select([pattern])
+    if len(found) > 1:
+        raise Exit(f"error: {pattern} names {', '.join(image.name for image in found)}: choose one", 2)
+    return found[0]
+
+
+def command(context: Context, *words: str | Path, env: dict[str, str] | None = None) -> int:
+    """Runs a command with its output shown, and returns its exit status."""
+    line = shlex.join(str(word) for word in words)
+    result = context.run(line, env=env or {}, warn=True, pty=sys.stdin.isatty() and sys.stdout.isatty())
+    return result.exited if result else 1
+
+
+def script(context: Context, name: str, *words: str | Path) -> None:
+    """Runs one of scripts/. Raises Exit with its exit status when it fails; it has said why."""
+    if status := command(context, sys.executable, ROOT / "scripts" / f"{name}.py", *words):
+        raise Exit(code=status)
+
+
+def built(image: Image, tag: str) -> str:
+    """The reference of an image that was built here: the tag asked for, else `latest`, else `latest-partial`."""
+    engine = chosen_engine()
+    candidates = [tag] if tag else ["latest", "latest-partial"]
+    for candidate in candidates:
+        reference = f"{image.repository}:{candidate}"
+        if engine.ask(engine.inspect(reference, "{{.Id}}")) is not None:
+            return reference
+    raise Exit(
+        f"error: {engine.name} has no {image.repository}:{' or :'.join(candidates)}: `invoke build -i {image.name}`", 2
+    )
+
+
+def chosen_engine() -> engines.Engine:
+    """The engine that build.sh would use. Raises Exit where there is none."""
+    try:
+        return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    except (errors.UserError, errors.Failure) as error:
+        raise Exit(f"error: {error}", 1) from None
+
+
+@task(
+    name="list",
+    help={"all": "unpublished images and variants too", "json": "every fact about each, as JSON"},
+)
+def list_(context: Context, all: bool = False, json: bool = False) -> None:
+    """Show the images of the table."""
+    script(context, "images", "json" if json else "list", *(["--all"] if all else []))
+
+
+@task(
+    iterable=["image"],
+    help={
+        "image": "name or glob, repeatable",
+        "options": "options of build.sh, in one word: '--interpreters cp39-cp39,cp313-cp313 --offline'",
+        "tag": "the tag (default: latest)",
+    },
+)
+def build(context: Context, image: list[str], options: str = "", tag: str = "") -> None:
+    """Build and smoke-test images, one after the other; one that fails does not stop the rest."""
+    if not image:
+        raise Exit("error: say which images: -i manylinux_2_36_x86_64 or -i '*_x86_64' (`invoke list` shows all)", 2)
+    chosen = select(image)
+    states = {}
+    for each in chosen:
+        env = {"POLICY": each.policy.name, "PLATFORM": each.platform.name} | ({"COMMIT_SHA": tag} if tag else {})
+        variant = ["--variant", each.variant] if each.variant else []
+        states[each.name] = command(context, ROOT / "build.sh", *variant, *shlex.split(options), env=env)
+    if len(chosen) > 1:
+        for name, status in states.items():
+            print(f"{'failed' if status else 'ok':6}  {name}", file=sys.stderr)
+    if any(states.values()):
+        raise Exit(code=max(states.values()))
+
+
+@task(
+    help={
+        "image": "its name",
+        "tag": "which tag of it (default: latest, else latest-partial)",
+        "interpreters": "those it was built with, if not all of the table: cp39-cp39,cp313-cp313",
+        "lock": "the lock of the sources it was built from (default for a partial image: docker/sources/lock.json)",
+        "only": "glob of the checks to run",
+        "junit": "write the results there as JUnit XML",
+        "json": "write the results there as JSON",
+    },
+)
+def test(
+    context: Context,
+    image: str = "",
+    tag: str = "",
+    interpreters: str = "",
+    lock: str = "",
+    only_: str = "",
+    junit: str = "",
+    json: str = "",
+) -> None:
+    """Smoke-test an image that was built before."""
+    chosen = only(image)
+    reference = built(chosen, tag)
+    if not lock and reference.endswith("-partial") and sources.LOCK.exists():
+        lock = str(sources.LOCK)
+    words = []
+    for option, value in (("interpreters", interpreters), ("lock", lock), ("junit", junit), ("json", json)):
+        words += [f"--{option}", value] if value else []
+    words += ["--only", only_] if only_ else []
+    script(context, "smoke", reference, "--image", chosen.name, *words)
+
+
+@task(
+    help={
+        "image": "its name",
+        "tag": "which tag of it (default: latest, else latest-partial)",
+        "run": "a command instead of an interactive bash",
+    },
+)
+def shell(context: Context, image: str = "", tag: str = "", run: str = "") -> None:
+    """Start a shell in an image, with the current directory as /io."""
+    reference = built(only(image), tag)
+    engine = chosen_engine()
+    mount = engines.Mount(Path.cwd(), "/io", read_only=False)
+    words = ["bash", "-c", run] if run else ["bash"]
+    argv = engine.run(reference, words, mounts=[mount], network=None, workdir="/io")
+    if not run:
+        argv[argv.index("run") + 1 : argv.index("run") + 1] = ["--interactive", "--tty"]
+    if status := command(context, *argv, env=engine.env):
+        raise Exit(code=status)
+
+
+@task(
+    iterable=["suite", "only_"],
+    help={
+        "from": "upstream (the pinned files) or debian (what the Debian archive has, with a lock)",
+        "suite": "search only this Debian suite, repeatable",
+        "only": "only this pin, repeatable",
+        "platform": "whose prebuilt files to fetch (default: this machine's)",
+    },
+)
+def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = "upstream", platform: str = "") -> None:
+    """Fill docker/sources, which builds look into first, and the smoke tests' wheelhouse."""
+    words = ["--from", from_]
+    for option, values in (("--suite", suite), ("--only", only_), ("--platform", [platform] if platform else [])):
+        for value in values:
+            words += [option, value]
+    script(context, "prefetch", *words)
+
+
+ns = Collection(list_, build, test, shell, prefetch)

@@ -1,0 +1,137 @@
+"""The tasks hand over to the scripts: which command, with which environment, and what becomes of its exit status."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+from invoke.context import MockContext
+from invoke.exceptions import Exit
+from invoke.runners import Result
+
+import images
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tasks", images.ROOT / "tasks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tasks = _load()
+
+
+class Recorder(MockContext):
+    """Keeps every command line, and answers with the given exit statuses in turn."""
+
+    def __init__(self, *statuses: int) -> None:
+        super().__init__()
+        object.__setattr__(self, "lines", [])
+        object.__setattr__(self, "statuses", list(statuses) or [0])
+
+    def run(self, command: str, *args: Any, **kwargs: Any) -> Result:
+        self.lines.append((shlex.split(command), kwargs.get("env", {})))
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        return Result(exited=status)
+
+
+class Engine:
+    """Has the images it is told of."""
+
+    name = "podman"
+
+    def __init__(self, *references: str) -> None:
+        self.references = references
+
+    def inspect(self, reference: str, template: str) -> list[str]:
+        return [reference]
+
+    def ask(self, argv: list[str]) -> str | None:
+        return "sha256:1" if argv[0] in self.references else None
+
+
+def test_every_task_is_in_the_collection_and_says_what_it_does() -> None:
+    assert {"list", "build", "test", "shell", "prefetch"} <= set(tasks.ns.task_names)
+    assert all(tasks.ns[name].__doc__ for name in tasks.ns.task_names)
+
+
+def test_list_shows_names_or_json() -> None:
+    context = Recorder()
+    tasks.list_(context)
+    tasks.list_(context, all=True, json=True)
+    assert [line[2:] for line, _ in context.lines] == [["list"], ["json", "--all"]]
+    assert context.lines[0][0][:2] == [sys.executable, str(images.ROOT / "scripts" / "images.py")]
+
+
+def test_build_names_policy_platform_variant_and_tag_to_build_sh() -> None:
+    context = Recorder()
+    tasks.build(context, ["manylinux_2_36_x86_64-shared"], options="--offline --no-test", tag="local")
+    (line, env) = context.lines[0]
+    assert line == [str(images.ROOT / "build.sh"), "--variant", "shared", "--offline", "--no-test"]
+    assert env == {"POLICY": "manylinux_2_36", "PLATFORM": "x86_64", "COMMIT_SHA": "local"}
+
+
+def test_build_goes_on_after_a_failure_and_reports_each(capsys: pytest.CaptureFixture[str]) -> None:
+    context = Recorder(1, 0)
+    with pytest.raises(Exit) as stopped:
+        tasks.build(context, ["manylinux_2_35_*", "manylinux_2_31_armv7l"])
+    assert stopped.value.code == 1
+    assert len(context.lines) == 2
+    assert capsys.readouterr().err.splitlines() == ["failed  manylinux_2_31_armv7l", "ok      manylinux_2_35_armv7l"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        ([], "say which images"),
+        (["manylinux_2_36_x86"], "did you mean manylinux_2_36_x86_64"),
+        (["nothing*"], "Known:"),
+    ],
+)
+def test_build_of_nothing_or_of_an_unknown_image_is_wrong_use(patterns: list[str], message: str) -> None:
+    context = Recorder()
+    with pytest.raises(Exit, match=message) as stopped:
+        tasks.build(context, patterns)
+    assert stopped.value.code == 2
+    assert not context.lines
+
+
+def test_test_takes_the_partial_image_with_the_lock_it_was_built_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    lock = tmp_path / "lock.json"
+    lock.touch()
+    reference = images.load().image("manylinux_2_36_x86_64").repository
+    monkeypatch.setattr(tasks, "chosen_engine", lambda: Engine(f"{reference}:latest-partial"))
+    monkeypatch.setattr(tasks.sources, "LOCK", lock)
+    context = Recorder(1)
+    with pytest.raises(Exit) as stopped:
+        tasks.test(context, image="manylinux_2_36_x86_64", only_="ssl*")
+    assert stopped.value.code == 1
+    words = [f"{reference}:latest-partial", "--image", "manylinux_2_36_x86_64", "--lock", str(lock), "--only", "ssl*"]
+    assert context.lines[0][0][2:] == words
+
+
+def test_test_of_an_image_that_is_not_here_names_the_command_that_builds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "chosen_engine", lambda: Engine())
+    with pytest.raises(Exit, match="`invoke build -i musllinux_1_2_x86_64`"):
+        tasks.test(Recorder(), image="musllinux_1_2_x86_64")
+
+
+def test_shell_wants_exactly_one_image() -> None:
+    with pytest.raises(Exit, match="choose one"):
+        tasks.shell(Recorder(), image="manylinux_2_3*_x86_64")
+
+
+def test_prefetch_passes_on_what_it_is_asked_for() -> None:
+    context = Recorder()
+    tasks.prefetch(context, suite=["bookworm", "trixie"], only_=["git"], from_="debian", platform="i686")
+    assert context.lines[0][0][2:] == (
+        "--from debian --suite bookworm --suite trixie --only git --platform i686".split()
+    )
