@@ -100,7 +100,7 @@ def file_list(root: Path) -> Iterator[str]:
         if "\n" in name or "\\" in name:
             raise ValueError(f"{name!r} cannot stand in a list of sha256sum")
         if path.is_symlink():
-            yield f"link:{os.readlink(path)}  {name}\n"
+            yield f"link:{path.readlink()}  {name}\n"
         else:
             with path.open("rb") as stream:
                 yield f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n"

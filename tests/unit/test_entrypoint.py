@@ -1,0 +1,146 @@
+"""The shell commands of the images: manylinux-entrypoint and the pipx wrapper, with stand-ins for what they call."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+COMMANDS = Path(__file__).resolve().parents[2] / "docker/rootfs/usr/local/bin"
+ENTRYPOINT = COMMANDS / "manylinux-entrypoint"
+SHOW = "import os, sys; print([sys.argv[1:], os.environ.get('_PYTHON_HOST_PLATFORM'), os.environ.get('LINUX32')])"
+
+# Arguments that a careless script would split, expand, drop or join.
+AWKWARD = ["two words", "", "  ", '"double"', "'single'", "$HOME", "`id`", "*", "\\", "-n", "--", "new\nline", "ä"]
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A directory that other users can read, unlike pytest's own."""
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+
+
+def environment(scratch: Path, arch: str, machine: str = "x86_64", machine32: str = "i686") -> dict[str, str]:
+    """An environment with a kernel that calls itself `machine`, and `machine32` where linux32 is used."""
+    write(scratch / "uname", f'#!/bin/sh\n[ "$LINUX32" = 1 ] && echo {machine32} || echo {machine}\n')
+    write(scratch / "linux32", '#!/bin/sh\nLINUX32=1 exec "$@"\n')
+    return {"PATH": f"{scratch}:{os.environ['PATH']}", "AUDITWHEEL_ARCH": arch}
+
+
+@pytest.mark.parametrize(
+    ("arch", "machine", "machine32", "host_platform", "linux32"),
+    [
+        ("x86_64", "x86_64", "i686", None, None),
+        ("i686", "x86_64", "i686", None, "1"),
+        ("i686", "i686", "i686", None, None),
+        ("aarch64", "aarch64", "armv8l", None, None),
+        ("armv7l", "armv7l", "armv7l", None, None),
+        ("armv7l", "aarch64", "armv8l", "linux-armv7l", "1"),
+        ("armv7l", "armv8l", "armv8l", "linux-armv7l", "1"),
+        ("armv7l", "aarch64", "armv7l", None, "1"),
+        ("s390x", "s390x", "s390", None, None),
+    ],
+)
+def test_machine(
+    scratch: Path, arch: str, machine: str, machine32: str, host_platform: str | None, linux32: str | None
+) -> None:
+    command = [str(ENTRYPOINT), sys.executable, "-c", SHOW, *AWKWARD]
+    result = subprocess.run(
+        command, env=environment(scratch, arch, machine, machine32), text=True, capture_output=True, check=True
+    )
+    assert result.stdout == f"{[AWKWARD, host_platform, linux32]}\n"
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "i686"])
+def test_exit_status_and_signals_are_those_of_the_command(scratch: Path, arch: str) -> None:
+    given = environment(scratch, arch)
+    assert subprocess.run([ENTRYPOINT, "sh", "-c", "exit 37"], env=given, check=False).returncode == 37
+    missing = subprocess.run([ENTRYPOINT, "no-such-command"], env=given, capture_output=True, text=True, check=False)
+    assert missing.returncode == 127
+    assert "no-such-command" in missing.stderr
+
+    sleeper = "import os, time; print(os.getpid(), flush=True); time.sleep(30)"
+    command = [str(ENTRYPOINT), sys.executable, "-c", sleeper]
+    with subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) == process.pid
+        process.terminate()
+        assert process.wait(timeout=10) == -signal.SIGTERM
+
+
+def test_standard_input_reaches_the_command(scratch: Path) -> None:
+    given = environment(scratch, "i686")
+    result = subprocess.run([ENTRYPOINT, "cat"], env=given, input="through", text=True, capture_output=True, check=True)
+    assert result.stdout == "through"
+
+
+def test_a_command_that_looks_like_an_option(scratch: Path) -> None:
+    write(scratch / "-c", "#!/bin/sh\necho called\n")
+    given = environment(scratch, "x86_64")
+    assert (
+        subprocess.run([ENTRYPOINT, "-c"], env=given, text=True, capture_output=True, check=True).stdout == "called\n"
+    )
+
+
+def test_without_a_command_it_is_a_shell(scratch: Path) -> None:
+    given = environment(scratch, "i686")
+    script = "echo $0 $LINUX32"
+    result = subprocess.run([ENTRYPOINT], env=given, input=script, text=True, capture_output=True, check=True)
+    assert result.stdout == "/bin/bash 1\n"
+
+
+def test_an_emptied_environment_is_named(scratch: Path) -> None:
+    result = subprocess.run([ENTRYPOINT, "true"], env={}, text=True, capture_output=True, check=False)
+    assert result.returncode != 0
+    assert "AUDITWHEEL_ARCH" in result.stderr
+
+
+# --- pipx -------------------------------------------------------------------------------------------------------------
+
+
+def run_pipx(scratch: Path, *arguments: str, user: int | None = None, **extra: str) -> list[str]:
+    """What the wrapper hands over: its environment's PIPX variables, then the arguments."""
+    write(scratch / "real-pipx", '#!/bin/sh\nprintf "%s\\n" "$PIPX_HOME" "$PIPX_BIN_DIR" "$PIPX_MAN_DIR" "$@"\n')
+    wrapper = (COMMANDS / "pipx").read_text(encoding="utf-8")
+    assert wrapper.count("/opt/_internal/tools/bin/pipx") == 1
+    write(scratch / "pipx", wrapper.replace("/opt/_internal/tools/bin/pipx", f"{scratch}/real-pipx"))
+    command = [str(scratch / "pipx"), *arguments]
+    given = {"PATH": os.environ["PATH"], **extra}
+    result = subprocess.run(command, env=given, user=user, text=True, capture_output=True, check=True)
+    return result.stdout.split("\n")[:-1]
+
+
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as another user")
+
+
+@needs_root
+def test_root_installs_where_the_image_does(scratch: Path) -> None:
+    arguments = ["install", "two words", "", "$HOME"]
+    home, programs, manuals, *rest = run_pipx(scratch, *arguments)
+    assert [home, programs, manuals] == ["/opt/_internal/pipx", "/usr/local/bin", "/usr/local/share/man"]
+    assert rest == arguments
+
+
+@needs_root
+def test_what_the_user_chose_stays(scratch: Path) -> None:
+    assert run_pipx(scratch, PIPX_HOME="/srv/pipx")[:2] == ["/srv/pipx", "/usr/local/bin"]
+
+
+@needs_root
+def test_others_get_pipxs_own_places(scratch: Path) -> None:
+    assert run_pipx(scratch, "list", user=65534) == ["", "", "", "list"]
