@@ -64,10 +64,13 @@ class Mirror:
     directory: Path
     key: pysequoia.Tsk = field(default_factory=lambda: pysequoia.Tsk.generate("Archive <archive@example.org>"))
 
+    def __post_init__(self) -> None:
+        self.certificate = self.key.extract_certificate()
+
     def keyring(self) -> Path:
         """A keyring as the package debian-archive-keyring has it."""
         path = self.directory / "keyring.gpg"
-        path.write_bytes(bytes(self.key.extract_certificate()))
+        path.write_bytes(bytes(self.certificate))
         return path
 
     def sign(self, text: str) -> bytes:

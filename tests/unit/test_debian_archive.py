@@ -6,9 +6,8 @@ import json
 import lzma
 import re
 import shutil
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pysequoia
@@ -280,10 +279,19 @@ def test_another_key_is_refused(mirror: Mirror) -> None:
 
 @needs_gpgv
 def test_an_expired_key_is_refused(mirror: Mirror) -> None:
-    mirror.key = pysequoia.Tsk.generate("Archive <archive@example.org>", validity_seconds=1)
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
-    time.sleep(1.1)
+    mirror.certificate = mirror.certificate.set_expiration(
+        datetime.now(UTC) - timedelta(seconds=1), mirror.key.certifier()
+    )
     untrusted(mirror, "expired")
+
+
+@needs_gpgv
+def test_a_revoked_key_is_refused(mirror: Mirror) -> None:
+    mirror.publish("trixie", [package("git", "1:2.47.3-1")])
+    revocation = mirror.certificate.revoke(mirror.key.certifier())
+    mirror.certificate = pysequoia.Cert.from_bytes(bytes(mirror.certificate) + bytes(revocation))
+    untrusted(mirror, "revoked")
 
 
 @needs_gpgv
