@@ -80,6 +80,12 @@ def parse(text: str, where: str = "Dockerfile") -> dict[str, Pin]:
     return found
 
 
+def switches(path: Path = DOCKERFILE) -> dict[str, str]:
+    """The ARGs of a Dockerfile that name the stage of a part of the image, `<PART>_STAGE`, with their defaults."""
+    head = re.split(r"(?m)^FROM ", path.read_text(encoding="utf-8"), maxsplit=1)[0]
+    return dict(re.findall(r"(?m)^ARG ([A-Z0-9_]+_STAGE)=(\S*)$", head))
+
+
 def replace(text: str, name: str, *, version: str, url: str, sha256: str | Mapping[str, str]) -> str:
     """The Dockerfile's text with one pin moved; nothing else changes, and an interpolated URL stays interpolated.
 

@@ -77,7 +77,7 @@ class Plan:
     @property
     def build_args(self) -> dict[str, str]:
         """The ARGs to hand over, by name. What equals the Dockerfile's own default (pins, stages) is left out."""
-        image, policy, platform = self.image, self.image.policy, self.image.platform
+        policy, platform = self.image.policy, self.image.platform
         toolset = policy.toolset
         local = "/usr/local/bin:" if policy.local_first else ""
         args = {
@@ -89,7 +89,6 @@ class Plan:
             "DISTRIBUTION": policy.distribution,
             "TOOLSET": toolset.name if toolset else "",
             "PACKAGE_SETS": " ".join(policy.package_sets),
-            "BUILD": " ".join(self.components),
             "DEVTOOLSET_ROOTPATH": toolset.root if toolset else "",
             "LD_LIBRARY_PATH_ARG": toolset.ld_library_path(platform) if toolset else "",
             "PREPEND_PATH": "/opt/clang/bin:" + local + (f"{toolset.root}/usr/bin:" if toolset else ""),
@@ -100,14 +99,23 @@ class Plan:
             "BUILD_TRIPLE": platform.cpython_builds.get(policy.libc, ""),
             "TOOLS_PYTHON": self.tools_python.tag,
         }
-        built = {i.tag for i in self.interpreters}
-        every = {i.tag: i for i in (*image.interpreters, *image.on_demand)}
-        args |= {i.stage: "empty" for tag, i in sorted(every.items()) if tag not in built and i.preinstalled}
+        args |= self.stages
         for name in self.moved:
             pin, prefix = self.pins[name], native_pins.env_prefix(name)
             digest = pin.sha256 if isinstance(pin.sha256, str) else " ".join(f"{k}:{v}" for k, v in pin.sha256.items())
             args |= {f"{prefix}_VERSION": pin.version, f"{prefix}_SHA256": digest, f"{prefix}_URL": pin.url}
         return args
+
+    @property
+    def stages(self) -> dict[str, str]:
+        """The switches, each the name of a part's stage or `empty`, that differ from the Dockerfile's defaults."""
+        wanted = {i.stage: f"interpreter-{i.tag}" for i in self.interpreters}
+        wanted |= {native_pins.env_prefix(name) + "_STAGE": f"component-{name}" for name in self.components}
+        wanted |= {native_pins.env_prefix(t.name) + "_STAGE": f"tool-{t.name}" for t in self._piped_tools()}
+        defaults = native_pins.switches()
+        if unknown := sorted(set(wanted) - set(defaults)):
+            raise errors.Failure(f"docker/Dockerfile has no ARG {', '.join(unknown)}: run `nox -s render`")
+        return {name: stage for name in defaults if (stage := wanted.get(name, "empty")) != defaults[name]}
 
     @property
     def labels(self) -> dict[str, str]:

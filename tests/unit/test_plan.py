@@ -101,7 +101,7 @@ def test_a_lock_moves_pins_and_leaves_out() -> None:
         "pp311-pypy311_pp73": "no mirror",
         "git-lfs": "no prebuilt binary",
     }
-    assert "git-lfs" not in moved.build_args["BUILD"].split()
+    assert moved.build_args["GIT_LFS_STAGE"] == "empty"
     assert moved.tag == "latest-partial"
 
 
@@ -126,7 +126,10 @@ def test_asking_for_what_the_lock_misses_fails() -> None:
 
 def test_components_by_request() -> None:
     extra = planned("manylinux_2_36_x86_64", components=("openssl", "tcltk", "sqlite"))
-    assert extra.build_args["BUILD"] == "openssl tcltk sqlite"
+    assert extra.build_args["OPENSSL_STAGE"] == "component-openssl"
+    assert extra.build_args["TCLTK_STAGE"] == "component-tcltk"
+    assert extra.build_args["GIT_STAGE"] == "empty"
+    assert "SQLITE_STAGE" not in extra.build_args
     assert not extra.complete
     assert {"tcl", "tk"} <= set(extra.expectations()["components"])
     with pytest.raises(errors.UserError, match="unknown component 'gti'; did you mean git"):
