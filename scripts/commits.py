@@ -44,13 +44,9 @@ def require_clean(directory: Path) -> git.Repo:
         repo = git.Repo(directory, search_parent_directories=True)
         repo.commit("HEAD")
     except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError, git.BadName):
-        raise errors.UserError(
-            f"{directory} is not a git repository with a commit; --dry-run works without"
-        ) from None
+        raise errors.UserError(f"{directory} is not a git repository with a commit; --dry-run works without") from None
     if repo.is_dirty(untracked_files=False):
-        changed = sorted(
-            {line[3:] for line in repo.git.status("--porcelain", "--untracked-files=no").splitlines()}
-        )
+        changed = sorted({line[3:] for line in repo.git.status("--porcelain", "--untracked-files=no").splitlines()})
         raise errors.UserError(
             f"the work tree has changes ({', '.join(changed)}): commit or stash them first, or use --dry-run"
         )
@@ -111,9 +107,7 @@ def replace_text(path: Path, text: str) -> None:
 
     Raises Failure when it reads back differently."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="", dir=path.parent, delete=False
-    ) as stream:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=path.parent, delete=False) as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -103,7 +103,7 @@ class Dependency:
     checksum: Checksum | None
     debian: Debian
     holds: tuple[Hold, ...]
-    end_of_life: datetime.date | None
+    end_of_life: datetime.date
     changelog: str
     compare: str
     together: str
@@ -125,13 +125,14 @@ class Dependency:
         """The hold that keeps a version from being taken today."""
         from packaging.specifiers import SpecifierSet
 
-        holds = (
-            hold for hold in self.holds if SpecifierSet(hold.versions).contains(version, prereleases=True)
-        )
+        holds = (hold for hold in self.holds if SpecifierSet(hold.versions).contains(version, prereleases=True))
         return next((hold for hold in holds if today < hold.until), None)
 
-    def fill(self, text: str, version: str = "", url: str = "", old: str = "") -> str:
-        """`text` with its fields replaced. `release` is the version without a pre-release suffix."""
+    def fill(self, text: str, version: str = "", url: str = "", old: str = "", listed: str = "") -> str:
+        """`text` with its fields replaced; raises UserError for an unknown one.
+
+        `release` is the version without a pre-release suffix, `file` the end of the URL as a regular expression,
+        `listed` the path in the release list."""
         values = {
             "name": self.name,
             "series": self.series,
@@ -144,13 +145,17 @@ class Dependency:
             "olddashed": old.replace(".", "-"),
             "url": url,
             "file": re.escape(url.rpartition("/")[2]),
-            "goarch": "{goarch}",
+            "listed": listed,
+            "goarch": "{goarch}",  # filled in where one architecture is meant
+            "signer": "{signer}",  # filled in for each key
         }
+        if unknown := set(_FIELD.findall(text)) - set(values):
+            raise errors.UserError(f"[{self.name}]: {text!r} has an unknown field {', '.join(unknown)}")
         return _FIELD.sub(lambda match: values[match[1]], text)
 
-    def location(self, version: str, like: str = "") -> str:
+    def location(self, version: str, listed: str = "", like: str = "") -> str:
         """The file's URL; `like` names a file whose compression it takes (Debian may have another one)."""
-        url = self.fill(self.url, version)
+        url = self.fill(self.url, version, listed=listed)
         if suffix := re.search(r"\.tar\.\w+$", like):
             url = re.sub(r"\.tar\.\w+$", suffix[0], url)
         return url
@@ -172,11 +177,16 @@ def load(path: Path = DEPENDENCIES_TOML) -> dict[str, Dependency]:
     return rows
 
 
+def is_release(version: str, pattern: str) -> bool:
+    """Whether a listed version is a final release by a row's `version` rule, whatever its series."""
+    from packaging.version import Version
+
+    return bool(re.fullmatch(pattern, version)) and not Version(version).is_prerelease
+
+
 def check(rows: Mapping[str, Dependency], pinned: Mapping[str, str]) -> None:
     """The laws between rows and pins (name -> version). Raises UserError naming every breach."""
-    problems = [
-        f"pin {name} has no row in {DEPENDENCIES_TOML.name}" for name in sorted(set(pinned) - set(rows))
-    ]
+    problems = [f"pin {name} has no row in {DEPENDENCIES_TOML.name}" for name in sorted(set(pinned) - set(rows))]
     problems += [f"row [{name}] tracks no pin of the Dockerfile" for name in sorted(set(rows) - set(pinned))]
     for name in sorted(set(rows) & set(pinned)):
         if not rows[name].in_series(pinned[name]):
@@ -225,6 +235,13 @@ def _row(name: str, fields: Fields) -> Dependency:
             raise errors.UserError(f"{fields.where}: no trust level {level!r}{near_matches(level, LEVELS)}")
         if not possible[level]:
             raise errors.UserError(f"{fields.where}: trust level {level} needs data that the row lacks")
+    texts = [row.url, row.second, row.image, row.changelog, row.compare, row.debian.source]
+    texts += [text for source in row.sources for text in (source.url, source.pattern)]
+    texts += [row.sigstore.url, row.sigstore.identity] if row.sigstore else []
+    texts += [row.openpgp.url, row.openpgp.keys] if row.openpgp else []
+    texts += [row.checksum.url, row.checksum.pattern] if row.checksum else []
+    for text in texts:
+        row.fill(text)
     if not row.trust or not row.sources:
         raise errors.UserError(f"{fields.where}: a row needs a source and a trust level")
     return row
@@ -248,9 +265,7 @@ def _sigstore(fields: Fields) -> Sigstore:
 
 
 def _openpgp(fields: Fields) -> OpenPgp:
-    found = OpenPgp(
-        fields.text("url"), fields.texts("signers"), fields.text("keys", ""), fields.flag("sums", False)
-    )
+    found = OpenPgp(fields.text("url"), fields.texts("signers"), fields.text("keys", ""), fields.flag("sums", False))
     for signer in found.signers:
         if not re.fullmatch(r"[0-9A-F]{40}", signer):
             raise errors.UserError(f"{fields.where}: {signer!r} is not a fingerprint (40 upper-case digits)")

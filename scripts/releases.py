@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import web
 from dependencies import Dependency, Source
@@ -72,9 +73,7 @@ def curl_info(client: web.Client, source: Source) -> Iterator[Release]:
 def sqlite_csv(client: web.Client, source: Source) -> Iterator[Release]:
     """The table for scripts in a comment of sqlite.org/download.html; new columns only come on the right."""
     page = client.get(source.url).decode(errors="replace")
-    row = re.compile(
-        r"^PRODUCT,[^,\n]*,(?P<path>[^,\n]*),(?P<size>\d+),(?P<sha3>[0-9a-f]{64})\b", re.MULTILINE
-    )
+    row = re.compile(r"^PRODUCT,[^,\n]*,(?P<path>[^,\n]*),(?P<size>\d+),(?P<sha3>[0-9a-f]{64})\b", re.MULTILINE)
     for found in row.finditer(page):
         if match := re.fullmatch(source.pattern, found["path"]):
             version = sqlite_version(match[1])
@@ -88,6 +87,7 @@ def sqlite_version(number: str) -> str:
 
 
 def _ls_remote(url: str, glob: str) -> tuple[str, ...]:
+    host = urlsplit(url).netloc or url
     command = ["git", "-c", "credential.helper=", "ls-remote", "--tags", "--refs", url, f"refs/tags/{glob}"]
     quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "GIT_HTTP_LOW_SPEED_LIMIT": "1000"}
     quiet["GIT_HTTP_LOW_SPEED_TIME"] = str(web.READ_SECONDS)
@@ -96,10 +96,11 @@ def _ls_remote(url: str, glob: str) -> tuple[str, ...]:
             command, env=os.environ | quiet, capture_output=True, text=True, check=True, timeout=GIT_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise web.Unreachable(f"git ls-remote {url}: no answer within {GIT_SECONDS} seconds") from None
+        raise web.Unreachable(f"{host}: no answer within {GIT_SECONDS} seconds") from None
     except subprocess.CalledProcessError as error:
         said = next(iter(error.stderr.strip().splitlines()), f"exit status {error.returncode}")
-        raise web.Unreachable(f"git ls-remote {url}: {said}") from None
+        why = "name not known" if "Could not resolve host" in said else f"git ls-remote: {said}"
+        raise web.Unreachable(f"{host}: {why}") from None
     return tuple(line.rpartition("refs/tags/")[2] for line in done.stdout.splitlines())
 
 

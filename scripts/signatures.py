@@ -105,9 +105,7 @@ def signed_digest(bundle: bytes) -> str:
         raise BadSignature(f"not a sigstore bundle: {_first_line(error)}") from None
 
 
-def _sigstore(
-    bundle: bytes, identity: str, issuer: str, verify: Callable[[Verifier, Bundle, Identity], None]
-) -> str:
+def _sigstore(bundle: bytes, identity: str, issuer: str, verify: Callable[[Verifier, Bundle, Identity], None]) -> str:
     from sigstore.errors import Error
     from sigstore.models import Bundle, InvalidBundle
     from sigstore.verify.policy import Identity

@@ -171,12 +171,10 @@ class Client:
         return {}
 
     @contextmanager
-    def _answer(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None
-    ) -> Iterator[requests.Response]:
+    def _answer(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
         host = urlsplit(url).netloc
         if reason := self._down.get(host):
-            raise Unreachable(f"{host} did not answer before: {reason}")
+            raise Unreachable(f"{host}: {reason}")
         try:
             answer = self._session.request(
                 method,
@@ -193,11 +191,11 @@ class Client:
             raise Refused(f"{url} redirects for ever") from None
         except requests.ConnectionError as error:
             self._down[host] = _plain(error)
-            raise Unreachable(f"{host} did not answer: {_plain(error)}") from None
+            raise Unreachable(f"{host}: {_plain(error)}") from None
         except requests.Timeout:
-            raise Unreachable(f"{host} did not answer within {READ_SECONDS} seconds") from None
+            raise Unreachable(f"{host}: no answer within {READ_SECONDS} seconds") from None
         except requests.RequestException as error:
-            raise Unreachable(f"{url}: {_plain(error)}") from None
+            raise Unreachable(f"{host}: {_plain(error)}") from None
 
 
 def _judge(url: str, answer: requests.Response) -> None:
@@ -209,13 +207,13 @@ def _judge(url: str, answer: requests.Response) -> None:
     if status in (404, 410):
         raise Missing(f"{url} answers {status}")
     if status in (401, 403, 408, 425, 429) or status >= 500:
-        raise Unreachable(f"{urlsplit(url).netloc} answers {status} for {url}")
+        raise Unreachable(f"{urlsplit(url).netloc}: status {status} for {url}")
     if status != 200:
         raise Refused(f"{url} answers {status}")
 
 
 def _chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
-    """The body as it arrives. Raises Refused when truncated or beyond `limit` bytes, Unreachable when slow."""
+    """The body as it arrives. Raises Refused beyond `limit` bytes or when truncated, Unreachable if slow."""
     started, size = time.monotonic(), 0
     try:
         while chunk := answer.raw.read1(1 << 16):
@@ -248,11 +246,11 @@ def _expect_format(url: str, name: str, start: bytes) -> None:
 
 
 def _plain(error: BaseException) -> str:
-    """The innermost cause in one line, without addresses of Python objects."""
+    """The innermost cause in a few words, without addresses of Python objects."""
     cause: Any = error
-    while getattr(cause, "reason", None) or (cause.args and isinstance(cause.args[0], BaseException)):
-        inner = getattr(cause, "reason", None) or cause.args[0]
-        if not isinstance(inner, BaseException):
-            return str(inner)
+    while isinstance(inner := getattr(cause, "reason", None) or next(iter(cause.args), None), BaseException):
         cause = inner
-    return " ".join(re.sub(r"^(<.*>|\w+\(host=.*?\)): ", "", str(cause)).split()) or type(cause).__name__
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return "name not known"
+    words = re.sub(r"^(<.*>|\w+\(host=.*?\)): ", "", str(cause))
+    return " ".join(re.sub(r"\[Errno -?\d+\] ", "", words).split()) or type(cause).__name__

@@ -1,0 +1,259 @@
+"""Is the file of a release genuine? One function for each trust level of docker/dependencies.toml.
+
+Levels are tried in the row's order. Only a host that does not answer passes to the next one: a signature that
+is bad, or absent although its host answers, is final. Where Debian has the file unmodified, it must agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import signatures
+import web
+from debian_archive import Source
+from dependencies import Dependency, OpenPgp
+from pins import Pin
+from releases import Release
+from signatures import BadSignature
+from witness import Witness
+
+KEYS = Path(__file__).resolve().parent.parent / "docker" / "keys"
+
+Digests = str | Mapping[str, str]
+
+
+class NotYet(Exception):
+    """Nothing is wrong with the release, but what it takes to accept it is not there yet."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A verified file: what the pin becomes, at which level, on whose word."""
+
+    url: str
+    sha256: Digests
+    level: str
+    by: str
+
+
+@dataclass
+class Case:
+    """One release of one dependency under examination."""
+
+    dependency: Dependency
+    pin: Pin
+    release: Release
+    client: web.Client
+    witness: Witness
+    directory: Path
+    url: str = ""
+    from_debian: Source | None = None
+
+    def __post_init__(self) -> None:
+        self.url = self.url or self.dependency.location(self.release.version, self.release.path)
+
+    @property
+    def version(self) -> str:
+        return self.release.version
+
+    def fill(self, text: str) -> str:
+        """A text of the row, for this release."""
+        return self.dependency.fill(text, self.version, self.url, self.pin.version, self.release.path)
+
+    def head(self) -> web.Head | None:
+        """What upstream's server says about the file; None where only the Debian archive could be asked.
+
+        From then on `url` has the compression of the file that will be used. Raises web.Missing where the file
+        is not there, web.Unreachable where nobody answers."""
+        try:
+            return self.client.head(self.fill(self.url).replace("{goarch}", "amd64"))
+        except web.Unreachable as error:
+            if not self.debian:
+                raise web.Unreachable(f"{error}, and the Debian archive does not have it as upstream's") from None
+        self.from_debian = self.witness.head(self.debian)
+        assert self.from_debian.original is not None
+        self.url = self.dependency.location(self.version, self.release.path, self.from_debian.original.name)
+        return None
+
+    @cached_property
+    def debian(self) -> Sequence[Source]:
+        """The source packages with its tarball; none where the archive cannot be asked."""
+        try:
+            return self.witness.versions(self.dependency).get(self.version, ())
+        except web.Unreachable:
+            return ()
+
+    @cached_property
+    def file(self) -> web.File:
+        """The file itself, downloaded once."""
+        if self.from_debian:
+            return self.witness.download(self.from_debian, self.directory)
+        return self.client.download(self.url, self.directory)
+
+    def prove(self, levels: Sequence[str]) -> Proof:
+        """The proof at the first level whose hosts answer.
+
+        Raises BadSignature, NotYet, and web.Unreachable when no level could be asked."""
+        silent = []
+        for level in levels:
+            try:
+                sha256, by = LEVELS[level](self)
+            except web.Unreachable as error:
+                silent.append(f"{level}: {error}")
+                continue
+            self._debian_agrees(sha256)
+            return Proof(self.url, sha256, level, by)
+        raise web.Unreachable("; ".join(silent))
+
+    def _debian_agrees(self, sha256: Digests) -> None:
+        """Raises BadSignature where the signed index names another file for this release and compression."""
+        suffix = re.search(r"\.tar\.\w+$", self.url)
+        for source in self.debian if self.dependency.debian.verbatim else ():
+            original = source.original
+            if original and suffix and original.name.endswith(suffix[0]) and original.sha256 != sha256:
+                raise BadSignature(f"Debian's signed index ({source.suite}) names another {original.name}")
+
+
+def _sigstore(case: Case) -> tuple[Digests, str]:
+    row = case.dependency.sigstore
+    assert row is not None
+    bundle, identity = _published(case, row.url), case.fill(row.identity)
+    if row.attestation:
+        digest = hashlib.sha256(case.client.get(case.url)).hexdigest()
+        return digest, signatures.sigstore_attestation(bundle, "sha256", digest, identity, row.issuer)
+    digest = signatures.signed_digest(bundle)
+    return digest, signatures.sigstore_digest(bundle, digest, identity, row.issuer)
+
+
+def _openpgp(case: Case) -> tuple[Digests, str]:
+    row = case.dependency.openpgp
+    assert row is not None
+    if row.sums:
+        signer, text = _verified(case, row, _published(case, row.url), signatures.openpgp_cleartext)
+        return _from_sums(case, text), signer
+    try:
+        signature = _published(case, row.url)
+    except web.Unreachable:
+        carried = case.witness.signature(case.from_debian) if case.from_debian else None
+        if carried is None:
+            raise
+        signature = carried
+    file = case.file
+
+    def verify(signature: bytes, keys: Sequence[bytes]) -> tuple[str, str]:
+        return signatures.openpgp_detached(file.path, signature, keys), ""
+
+    return file.sha256, _verified(case, row, signature, verify)[0]
+
+
+def _verified(
+    case: Case, row: OpenPgp, signed: bytes, verify: Callable[[bytes, Sequence[bytes]], tuple[str, str]]
+) -> tuple[str, str]:
+    """Verifies with the keys of docker/keys; if that fails, with fresh copies of the same keys.
+
+    The same key may have a later date of expiry, never another fingerprint."""
+    stored = [path.read_bytes() for signer in row.signers if (path := KEYS / f"{signer}.asc").exists()]
+    if stored:
+        try:
+            return verify(signed, stored)
+        except BadSignature as error:
+            bad = error
+    fetched, silent = [], None
+    for signer in row.signers if row.keys else ():
+        try:
+            keyring = case.client.get(case.fill(row.keys).replace("{signer}", signer))
+            fetched.append(signatures.certificate(keyring, signer))
+        except (web.Unreachable, web.Missing, web.Refused, BadSignature) as error:
+            silent = error
+    if fetched:
+        return verify(signed, fetched)
+    if stored:
+        raise bad
+    raise web.Unreachable(f"no key of {case.dependency.name} can be had: {silent}")
+
+
+def _from_sums(case: Case, text: str) -> Digests:
+    """The digest of the file, or of each architecture's that the pin has, in a list of `<sha256>  <name>`."""
+    lines = re.finditer(r"^([0-9a-f]{64})\s+\*?(\S+)$", text, re.MULTILINE)
+    sums = {line[2]: line[1] for line in lines}
+
+    def digest(url: str) -> str:
+        name = url.rpartition("/")[2]
+        if name not in sums:
+            raise BadSignature(f"the signed list does not name {name}")
+        return sums[name]
+
+    if not isinstance(case.pin.sha256, str):
+        return {arch: digest(case.url.replace("{goarch}", arch)) for arch in case.pin.sha256}
+    expected = digest(case.url)
+    if case.file.sha256 != expected:
+        raise BadSignature(f"{case.file.path.name} is not the file that the signed list names")
+    return expected
+
+
+def _checksum(case: Case) -> tuple[Digests, str]:
+    row = case.dependency.checksum
+    assert row is not None
+    if not row.url:
+        if not case.release.sha3_256:
+            raise NotYet("the release list has no checksum for it")
+        if (case.file.sha3_256, case.file.size) != (case.release.sha3_256, case.release.size):
+            raise BadSignature("the file has another SHA3-256 or size than the release list says")
+        return case.file.sha256, "SHA3-256 in the release list"
+    page = case.client.get(case.fill(row.url)).decode(errors="replace")
+    found = re.search(case.fill(row.pattern), page)
+    if not found:
+        raise NotYet(f"{case.fill(row.url)} has no checksum for it yet")
+    if found[1] != case.file.sha256:
+        raise BadSignature(f"the file has another sha256 than {case.fill(row.url)} says")
+    return case.file.sha256, case.fill(row.url)
+
+
+def _two_places(case: Case) -> tuple[Digests, str]:
+    """Upstream's file is also in an independent place; the Debian archive counts where it is unmodified."""
+    file = case.file
+    if case.from_debian:
+        raise web.Unreachable("only the Debian archive answers")
+    second = case.fill(case.dependency.second)
+    try:
+        (elsewhere := case.directory / "second").mkdir(exist_ok=True)
+        other, where = case.client.download(second, elsewhere).sha256, second
+    except (web.Unreachable, web.Missing) as error:
+        if not (case.dependency.debian.verbatim and case.debian and case.debian[0].original):
+            raise NotYet(f"no second place has it: {error}") from None
+        other, where = case.debian[0].original.sha256, "Debian's signed index"
+    if other != file.sha256:
+        raise BadSignature(f"{where} has another file")
+    return file.sha256, where
+
+
+def _debian_index(case: Case) -> tuple[Digests, str]:
+    """The word of the Debian archive alone, for a row that a person marked as unmodified there."""
+    digests = {source.original.sha256 for source in case.debian if source.original}
+    if not digests:
+        raise web.Unreachable("the Debian archive does not have it")
+    if case.file.sha256 not in digests:
+        raise BadSignature("the file is not the one that Debian's signed index names")
+    return case.file.sha256, f"Debian's signed index ({case.debian[0].package} {case.debian[0].version})"
+
+
+def _published(case: Case, url: str) -> bytes:
+    """A signature. Absent or unusable although its host answers is as final as bad."""
+    try:
+        return case.client.get(case.fill(url))
+    except (web.Missing, web.Refused) as error:
+        raise BadSignature(f"no signature: {error}") from None
+
+
+LEVELS: dict[str, Callable[[Case], tuple[Digests, str]]] = {
+    "sigstore": _sigstore,
+    "openpgp": _openpgp,
+    "checksum": _checksum,
+    "two-places": _two_places,
+    "debian-index": _debian_index,
+}

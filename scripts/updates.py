@@ -1,0 +1,168 @@
+"""The pipeline that all updaters share: look everything up side by side, report, commit bump after bump.
+
+An updater supplies subjects: pins that move together, and a function that looks them up. Whatever one look-up
+does, raises or waits for, the others are neither hidden nor delayed by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import commits
+import errors
+import web
+from progress import Progress
+from report import Report, Row, State
+from tables import near_matches
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 900  # seconds for all look-ups together; each request has its own, much shorter limits
+
+
+@dataclass(frozen=True)
+class Bump:
+    """A commit to be made. `edit` gets a reader of the current files and returns the new texts, by path."""
+
+    subject: str
+    body: str
+    edit: Callable[[Callable[[str], str]], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a look-up found: a row for each of its pins, and perhaps something to commit."""
+
+    rows: Sequence[Row]
+    bump: Bump | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Pins that move together (name -> pinned version), and how to look them up."""
+
+    pins: Mapping[str, str]
+    look: Callable[[], Outcome]
+
+    def rows(self, state: State, reason: str) -> Outcome:
+        """The same row for every pin."""
+        return Outcome([Row(name, pinned, state, reason) for name, pinned in self.pins.items()])
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of every updater."""
+
+    dry_run: bool
+    json: bool
+    allow_unreachable: bool
+    only: Sequence[str]
+    no_cooldown: Sequence[str]
+
+
+def parse(description: str, arguments: Sequence[str] | None = None) -> Options:
+    """Reads the command line; exits with 2 when it is wrong."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--dry-run", action="store_true", help="look up and verify everything, change nothing")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="look at these pins only")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--allow-unreachable",
+        action="store_true",
+        help="hosts that do not answer are a warning, not a failure",
+    )
+    parser.add_argument(
+        "--no-cooldown",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="take these at once, however new they are",
+    )
+    return Options(**vars(parser.parse_args(arguments)))
+
+
+def run(title: str, subjects: Sequence[Subject], options: Options, root: Path = ROOT) -> int:
+    """Looks up, commits (unless it is a dry run), publishes the report; returns the exit status."""
+    names = [name for subject in subjects for name in subject.pins]
+    for name in (*options.only, *options.no_cooldown):
+        if name not in names:
+            raise errors.UserError(f"no pin {name!r}{near_matches(name, names)}")
+    if options.only:
+        subjects = [subject for subject in subjects if set(subject.pins) & set(options.only)]
+    if not options.dry_run:
+        commits.require_clean(root)
+    with Progress() as progress:
+        outcomes = ask(subjects, progress)
+    made: list[str] = []
+    if not options.dry_run and any(outcome.bump for outcome in outcomes):
+        outcomes = _commit(outcomes, root, made)
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    notes = ["Dry run: nothing was changed."] if options.dry_run else []
+    report = Report(title, rows, notes, options.allow_unreachable, made)
+    report.publish(options.json)
+    return report.exit_code
+
+
+def ask(subjects: Sequence[Subject], progress: Progress, patience: float = PATIENCE) -> list[Outcome]:
+    """The outcomes in the order of `subjects`, all looked up at the same time.
+
+    Threads are daemons: one that hangs beyond `patience` seconds is left behind and reported as unreachable."""
+    answers: queue.Queue[tuple[int, Outcome]] = queue.Queue()
+
+    def work(number: int, subject: Subject) -> None:
+        with progress.task(", ".join(subject.pins), None, "") as task:
+            outcome = _look(subject)
+            task.note = outcome.rows[0].state
+        answers.put((number, outcome))
+
+    for number, subject in enumerate(subjects):
+        threading.Thread(target=work, args=(number, subject), daemon=True).start()
+    found: dict[int, Outcome] = {}
+    end = time.monotonic() + patience
+    while len(found) < len(subjects):
+        try:
+            number, outcome = answers.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            break
+        found[number] = outcome
+    late = f"no answer within {patience:.0f} seconds"
+    return [found.get(n) or subject.rows(State.UNREACHABLE, late) for n, subject in enumerate(subjects)]
+
+
+def _look(subject: Subject) -> Outcome:
+    """The outcome of one look-up, whatever happens in it; a pin it does not report on has failed."""
+    try:
+        outcome = subject.look()
+    except web.Unreachable as error:
+        return subject.rows(State.UNREACHABLE, str(error))
+    except (web.Missing, web.Refused, errors.Failure, errors.UserError) as error:
+        return subject.rows(State.FAILED, str(error))
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        return subject.rows(State.FAILED, f"internal error: {type(error).__name__}: {error}")
+    if [row.name for row in outcome.rows] != list(subject.pins):
+        return subject.rows(State.FAILED, "internal error: the look-up did not reach this pin")
+    return outcome
+
+
+def _commit(outcomes: Sequence[Outcome], root: Path, made: list[str]) -> list[Outcome]:
+    """Makes the commits, collecting their subjects; a refused one turns its rows into failures."""
+    done = []
+    with commits.writer(root) as writer:
+        for outcome in outcomes:
+            if bump := outcome.bump:
+                try:
+                    writer.commit(commits.Change(bump.subject, bump.body, bump.edit(writer.read)))
+                    made.append(bump.subject)
+                except errors.Failure as error:
+                    rows = [replace(row, state=State.FAILED, reason=str(error)) for row in outcome.rows]
+                    outcome = Outcome(rows)
+            done.append(outcome)
+    return done

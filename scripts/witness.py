@@ -1,0 +1,119 @@
+"""The Debian archive as a witness: which upstream files its signed source index names, and since when.
+
+Everything comes from the index (scripts/debian_archive.py) or is checked against its sha256. The archive
+counts as unreachable where this machine has no Debian mirror or lacks what verifies the index.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import errors
+import web
+from debian_archive import Archive, Source, SourceFile, upstream_version
+from dependencies import Dependency
+
+_ENTRY = re.compile(r"^\S+ \((?P<version>[^)]+)\).*\n(?:(?:[ \t].*)?\n)*? -- [^\n]*>  (?P<date>[^\n]+)$", re.MULTILINE)
+
+
+class Witness:
+    """The archive, read once, when the first question comes."""
+
+    def __init__(self, client: web.Client, dependencies: Iterable[Dependency], archive: Archive | None = None):
+        self._client = client
+        self._archive = archive
+        self._packages = {row.name: row.fill(row.debian.source) for row in dependencies if row.debian.source}
+
+    def versions(self, dependency: Dependency) -> Mapping[str, Sequence[Source]]:
+        """Upstream version -> the source packages, of every suite, whose tarball can count as upstream's.
+
+        Those are the ones of a row that a person marked, and others that carry upstream's signature to check.
+        Raises web.Unreachable when the archive cannot be asked or trusted."""
+        if dependency.name not in self._packages:
+            return {}
+        marked = dependency.debian.verbatim
+        pattern = re.compile(self._packages[dependency.name])
+        found: dict[str, list[Source]] = {}
+        for source in self._client.once("debian", self._search):
+            upstream = source.upstream
+            if not upstream or upstream.repacked or not source.original:
+                continue
+            if pattern.fullmatch(source.package) and (marked or source.signature):
+                found.setdefault(upstream.text, []).append(source)
+        return found
+
+    def head(self, sources: Sequence[Source]) -> Source:
+        """The first source whose tarball is there: indices run ahead of mirrors. Raises web.Missing."""
+        for source in sources:
+            for url in source.urls(_original(source)):
+                try:
+                    self._client.head(url)
+                    return source
+                except web.Missing as error:
+                    missing = error
+        raise missing
+
+    def download(self, source: Source, directory: Path) -> web.File:
+        """The upstream tarball. Raises web.Refused when it is not the one that the signed index names."""
+        original = _original(source)
+        file = self._client.download(source.urls(original)[0], directory)
+        if file.sha256 != original.sha256:
+            raise web.Refused(f"{original.name} is not the file that the signed index names")
+        return file
+
+    def signature(self, source: Source) -> bytes | None:
+        """Upstream's detached signature, where the source package carries it."""
+        return self._read(source, source.signature) if source.signature else None
+
+    def published(self, version: str, sources: Sequence[Source]) -> datetime | None:
+        """The date of the changelog entry that first carried an upstream version, if it can be read."""
+        for source in sources:
+            if packaging := source.packaging:
+                try:
+                    dates = changelog_dates(_member(self._read(source, packaging), "debian/changelog"), version)
+                except (web.Missing, web.Refused, tarfile.TarError, KeyError):
+                    continue
+                if dates:
+                    return min(dates)
+        return None
+
+    def _search(self) -> tuple[Source, ...]:
+        try:
+            archive = self._archive or Archive.of_this_machine()
+            return archive.search("|".join(f"(?:{name})" for name in self._packages.values())).sources
+        except (errors.UserError, errors.Failure) as error:
+            raise web.Unreachable(f"the Debian archive: {error}") from None
+
+    def _read(self, source: Source, file: SourceFile) -> bytes:
+        content = self._client.get(source.urls(file)[0])
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise web.Refused(f"{file.name} is not the file that the signed index names")
+        return content
+
+
+def changelog_dates(changelog: str, version: str) -> list[datetime]:
+    """The dates of the entries of debian/changelog whose upstream version this is (Debian Policy 4.4)."""
+    dates = []
+    for entry in _ENTRY.finditer(changelog):
+        upstream = upstream_version(entry["version"])
+        if upstream and upstream.text == version:
+            dates.append(email.utils.parsedate_to_datetime(entry["date"].strip()))
+    return dates
+
+
+def _original(source: Source) -> SourceFile:
+    assert source.original is not None, "versions() lists no source without a tarball"
+    return source.original
+
+
+def _member(archive: bytes, name: str) -> str:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        stream = tar.extractfile(name)
+        return stream.read().decode(errors="replace") if stream else ""
