@@ -111,9 +111,10 @@ def replace_text(path: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
+    written = Path(stream.name)
     mode = path.stat().st_mode if path.exists() else 0o644
-    os.chmod(stream.name, mode & 0o777)
-    os.replace(stream.name, path)
+    written.chmod(mode & 0o777)
+    written.replace(path)
     if path.read_bytes() != text.encode():
         raise errors.Failure(f"{path} reads back differently from what was written")
 
