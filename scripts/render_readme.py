@@ -1,0 +1,280 @@
+"""The parts of README.md that state facts of the tables: policies, distributions, interpreters, tools, pip, retention.
+
+`readme_blocks` gives each part by the name of its markers; scripts/render.py writes them.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import errors
+from images import Catalogue, Image, Policy
+from tables import Fields, read_toml
+
+DOCKER = Path(__file__).resolve().parent.parent / "docker"
+DISTRIBUTIONS_CSV = DOCKER / "distributions.csv"
+COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
+
+# How distributions call themselves; every name of distributions.csv is here.
+NAMES = {
+    "almalinux": "AlmaLinux",
+    "alpine": "Alpine",
+    "alt": "ALT",
+    "amazonlinux": "Amazon Linux",
+    "anolisos": "Anolis OS",
+    "archlinux": "Arch Linux",
+    "centos": "CentOS",
+    "debian": "Debian",
+    "fedora": "Fedora",
+    "mageia": "Mageia",
+    "opencloudos": "OpenCloudOS",
+    "openeuler": "openEuler",
+    "opensuse": "openSUSE",
+    "oraclelinux": "Oracle Linux",
+    "photon": "Photon",
+    "rhubi": "RHEL",
+    "rockylinux": "Rocky Linux",
+    "slackware": "Slackware",
+    "ubuntu": "Ubuntu",
+}
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release of a distribution: its libc, and when its vendor ends normal, long-term and extended support.
+
+    `eol` is a date, "rolling", or empty where nobody says."""
+
+    distribution: str
+    release: str
+    libc: str
+    libc_version: str
+    eol: str
+    lts_eol: str
+    extended_eol: str
+
+    @property
+    def title(self) -> str:
+        """For people: "CentOS Stream 9"."""
+        return f"{NAMES[self.distribution]} {self.release.replace('stream', 'Stream ')}"
+
+    @property
+    def rolling(self) -> bool:
+        """Whether it is a moving target rather than a release."""
+        return self.eol == "rolling"
+
+    def runs(self, policy: Policy) -> bool:
+        """Whether wheels of a policy run there: the same libc, not older (PEP 600, PEP 656)."""
+        return self.libc == policy.libc and version_key(self.libc_version) >= version_key(policy.libc_version)
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Sorts "2.9" before "2.17"; letters do not count."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def read_releases(path: Path = DISTRIBUTIONS_CSV) -> list[Release]:
+    """Every release of the table. Raises UserError for an unknown distribution or a malformed field."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [Release(**row) for row in rows]
+    for number, release in enumerate(found, start=2):
+        where = f"{path.name}, line {number}"
+        if release.distribution not in NAMES:
+            raise errors.UserError(f"{where}: {release.distribution!r} has no name in scripts/render_readme.py")
+        if release.libc not in ("glibc", "musl") or not re.fullmatch(r"\d+\.\d+", release.libc_version):
+            raise errors.UserError(f"{where}: {release.libc!r} {release.libc_version!r} is no libc with a version")
+        for value in (release.eol, release.lts_eol, release.extended_eol):
+            if not re.fullmatch(r"(\d{4}-\d{2}-\d{2}|rolling)?", value):
+                raise errors.UserError(f"{where}: {value!r} is no date")
+    if len({(r.distribution, r.release) for r in found}) != len(found):
+        raise errors.UserError(f"{path.name}: a release stands there twice")
+    return found
+
+
+@dataclass(frozen=True)
+class PipSupport:
+    """The oldest pip, the oldest CPythons that bundle it and the oldest distributions that ship it, for one tag."""
+
+    tag: str
+    pip: str
+    cpython: tuple[str, ...]
+    distributions: tuple[str, ...]
+
+
+def read_pip(path: Path = COMPATIBILITY_TOML) -> list[PipSupport]:
+    """Which pip installs which wheels. Raises UserError for a malformed row."""
+    found = []
+    for row in read_toml(path)["pip"]:
+        fields = Fields(row, f"{path.name}: pip")
+        found.append(
+            PipSupport(fields.text("tag"), fields.text("pip"), fields.texts("cpython"), fields.texts("distributions"))
+        )
+        fields.done()
+    return found
+
+
+def readme_blocks(catalogue: Catalogue) -> dict[str, str]:
+    """Marker name -> Markdown, ending in a newline."""
+    releases = read_releases()
+    return {
+        "count": f"{len(catalogue.images())} images are published, at `{catalogue.registry}`.\n",
+        "policies": _policies(catalogue),
+        "oldest": _oldest(catalogue, releases),
+        "releases": _releases(catalogue, releases),
+        "interpreters": _interpreters(catalogue),
+        "tools": _tools(catalogue),
+        "components": _components(catalogue),
+        "pip": _pip(read_pip()),
+        "retired": _retired(catalogue),
+        "retention": _retention(catalogue),
+    }
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of Markdown."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _policies(catalogue: Catalogue) -> str:
+    rows = []
+    for policy in catalogue.policies.values():
+        here = [i for i in catalogue.images(published_only=False) if i.policy.name == policy.name]
+        bases = dict.fromkeys(i.policy.title for i in here)
+        names = [
+            (i.platform.name if i.policy.title == policy.title else f"{i.platform.name} ({i.policy.title})")
+            + ("" if i.published else "*")
+            for i in here
+        ]
+        end = f"{policy.eol}" + (f" ({policy.eol_note})" if policy.eol_note else "")
+        status = "not published" if policy.status == "unpublished" else policy.status
+        tags = ", ".join(f"`{tag}`" for tag in policy.tags)
+        rows.append([tags, next(iter(bases)), policy.compiler, ", ".join(names), status, end])
+    table = markdown_table(["wheel tags", "base", "compiler", "platforms", "status", "base maintained until"], rows)
+    return table + "\n\\* can be built, but is not published.\n"
+
+
+def _oldest(catalogue: Catalogue, releases: Sequence[Release]) -> str:
+    """For each policy the oldest release of each distribution that runs its wheels."""
+    rows = []
+    for policy in sorted(catalogue.policies.values(), key=lambda p: (p.libc, version_key(p.libc_version))):
+        oldest: dict[str, Release] = {}
+        for release in sorted(releases, key=lambda r: version_key(r.release)):
+            if not release.rolling and release.runs(policy):
+                oldest.setdefault(release.distribution, release)
+        names = [release.title for release in sorted(oldest.values(), key=_by_name)]
+        rows.append([f"`{policy.tags[-1]}`", f"{policy.libc} {policy.libc_version}", ", ".join(names)])
+    return markdown_table(["wheel tag", "needs", "runs on these releases and later ones"], rows)
+
+
+def _releases(catalogue: Catalogue, releases: Sequence[Release]) -> str:
+    """For each release the newest policy whose wheels run there, and how long its vendor maintains it."""
+    rows = []
+    policies = sorted(catalogue.policies.values(), key=lambda p: version_key(p.libc_version))
+    for release in sorted(releases, key=lambda r: (_by_name(r), r.rolling, version_key(r.release))):
+        newest = [policy.tags[-1] for policy in policies if release.runs(policy)]
+        older = [r for r in catalogue.retired.values() if _retired_runs(r.libc, r.libc_version, release)]
+        best = f"`{newest[-1]}`" if newest else f"`{older[-1].name}` (retired)" if older else "none"
+        support = [release.eol] if release.eol else []
+        support += [f"long-term {release.lts_eol}"] if release.lts_eol else []
+        support += [f"extended {release.extended_eol}"] if release.extended_eol else []
+        rows.append([release.title, f"{release.libc} {release.libc_version}", best, ", ".join(support)])
+    return markdown_table(["distribution", "libc", "newest policy whose wheels run there", "maintained until"], rows)
+
+
+def _retired_runs(libc: str, version: str, release: Release) -> bool:
+    return libc == release.libc and version_key(release.libc_version) >= version_key(version)
+
+
+def _by_name(release: Release) -> str:
+    return NAMES[release.distribution].lower()
+
+
+def _where(every: Sequence[Image], having: Sequence[Image]) -> str:
+    """In words, in which images something is: "every image", "musllinux", "manylinux on x86_64, aarch64"."""
+    if len(having) == len(every):
+        return "every image"
+    parts = []
+    for libc, kind in (("glibc", "manylinux"), ("musl", "musllinux")):
+        all_here = dict.fromkeys(i.platform.name for i in every if i.policy.libc == libc)
+        here = dict.fromkeys(i.platform.name for i in having if i.policy.libc == libc)
+        missing = [name for name in all_here if name not in here]
+        if not missing:
+            parts.append(kind)
+        elif here and len(missing) < len(here):
+            parts.append(f"{kind} but {', '.join(missing)}")
+        elif here:
+            parts.append(f"{kind} on {', '.join(here)}")
+    return "; ".join(parts)
+
+
+def _interpreters(catalogue: Catalogue) -> str:
+    names = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
+    notes = {"stable": "", "prerelease": "pre-release", "eol": "no longer maintained upstream"}
+    every = catalogue.images(published_only=False)
+    rows = []
+    for interpreter in catalogue.interpreters.values():
+        tag = interpreter.tag
+        threaded = ", free-threaded" if interpreter.threaded else ""
+        having = [image for image in every if interpreter in (*image.interpreters, *image.on_demand)]
+        how = "preinstalled" if interpreter.preinstalled else f"`manylinux-interpreters ensure {tag}`"
+        name = f"{names[interpreter.implementation]} {interpreter.minor}{threaded}"
+        rows.append([f"`{tag}`", name, _where(every, having), how, notes[interpreter.status]])
+    return markdown_table(["tag", "interpreter", "in", "how", ""], rows)
+
+
+def _tools(catalogue: Catalogue) -> str:
+    every = catalogue.images(published_only=False)
+    rows = []
+    for tool in catalogue.tools.values():
+        held = f"held below {tool.hold_below}: {tool.hold_reason}" if tool.hold_below else ""
+        rows.append([f"`{tool.name}`", _where(every, [i for i in every if tool in i.tools]), held])
+    return markdown_table(["tool", "in", ""], rows)
+
+
+def _components(catalogue: Catalogue) -> str:
+    names = dict.fromkeys(name for policy in catalogue.policies.values() for name in policy.build)
+    rows = []
+    for component in names:
+        having = [p.name for p in catalogue.policies.values() if component in p.build]
+        everywhere = len(having) == len(catalogue.policies)
+        rows.append([f"`{component}`", "every image" if everywhere else ", ".join(having)])
+    exposed = ", ".join(f"`{p.name}`" for p in catalogue.policies.values() if p.sqlite_exposed)
+    return (
+        markdown_table(["component", "in"], rows)
+        + f"\nSQLite's headers are offered to users, by pkg-config, in {exposed}.\n"
+    )
+
+
+def _pip(rows: Sequence[PipSupport]) -> str:
+    def line(row: PipSupport) -> list[str]:
+        bundled = ", ".join(f"{version}+" for version in row.cpython)
+        return [f"`{row.tag}`", f">= {row.pip}", bundled, ", ".join(row.distributions)]
+
+    headings = ["wheel tag", "pip", "bundled with CPython", "distributions whose pip is new enough (or later)"]
+    return markdown_table(headings, [line(row) for row in rows])
+
+
+def _retired(catalogue: Catalogue) -> str:
+    rows = [
+        [f"`{r.name}`", r.title, f"{r.libc} {r.libc_version}", r.gcc, ", ".join(r.platforms), f"{r.ended}", r.last_tag]
+        for r in catalogue.retired.values()
+    ]
+    return markdown_table(["policy", "base", "libc", "compiler", "platforms", "ended", "last tag"], rows)
+
+
+def _retention(catalogue: Catalogue) -> str:
+    rules = catalogue.retention
+    lines = [
+        f"- An image is kept for {rules.years} years from the date in its tag.",
+        f"- What any cibuildwheel from {rules.cibuildwheel_from} on pins is kept for ever.",
+        "- The last tag of each retired policy is kept for ever.",
+        *(f"- `{kept.tag}` is kept for ever: {kept.reason}." for kept in rules.keep),
+        "- A tag that is kept for one image is kept for all of them.",
+    ]
+    return "".join(f"{line}\n" for line in lines)
