@@ -9,9 +9,9 @@ PREFIX=/opt/_internal/zstd
 
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source/lib
-make -j "$(nproc)" PREFIX="${PREFIX}" DESTDIR="${DEVROOT}" CPPFLAGS="${HARDEN_CPPFLAGS} -DZSTD_MULTITHREAD" \
-    CFLAGS="${HARDEN_CFLAGS} -fvisibility=hidden -pthread" LDFLAGS="${HARDEN_LDFLAGS} -pthread" \
-    install-shared install-pc install-includes
+# In the environment, so that its makefile can add to them
+export CPPFLAGS="${HARDEN_CPPFLAGS} -DZSTD_MULTITHREAD" CFLAGS="${HARDEN_CFLAGS} -fvisibility=hidden -pthread" LDFLAGS="${HARDEN_LDFLAGS} -pthread"
+make -j "$(nproc)" PREFIX="${PREFIX}" DESTDIR="${DEVROOT}" install-shared install-pc install-includes
 sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/libzstd.pc"
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"

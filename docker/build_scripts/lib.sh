@@ -40,7 +40,7 @@ has_sha256() {
 with_mirrors() {
     local url="$1" prefix alternatives alternative
     echo "${url}"
-    while read -r prefix alternatives; do
+    while read -r prefix alternatives || [[ -n "${prefix}" ]]; do
         [[ -n "${prefix}" && "${prefix}" != "#"* && "${url}" == "${prefix}"* ]] || continue
         for alternative in ${alternatives}; do
             echo "${alternative}${url#"${prefix}"}"

@@ -1,0 +1,162 @@
+"""docker/build_scripts/lib.sh: downloads verified before use, and results that are the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit import servers
+
+import pins
+
+SCRIPTS = pins.DOCKERFILE.parent / "build_scripts"
+SOURCE = pins.DOCKERFILE.parent / "src" / "baseline-compiler.c"
+
+
+def bash(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a few lines after lib.sh."""
+    return subprocess.run(
+        ["bash", "-c", f"set -Eeuo pipefail; source lib.sh; {script}", "bash", *map(str, arguments)],
+        cwd=environment.pop("cwd", SCRIPTS),
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def server() -> Iterator[servers.Server]:
+    with servers.running() as running:
+        yield running
+
+
+def scripts_with_mirrors(tmp_path: Path, mirrors: str) -> Path:
+    """A copy of lib.sh beside its own list of mirrors; its pauses between attempts are cut."""
+    directory = tmp_path / "scripts"
+    directory.mkdir()
+    text = (SCRIPTS / "lib.sh").read_text(encoding="utf-8")
+    (directory / "lib.sh").write_text(text.replace("sleep $((attempt * 2))", ":"), encoding="utf-8")
+    (directory / "mirrors.txt").write_text(mirrors, encoding="utf-8")
+    return directory
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_verified_download_is_kept(tmp_path: Path, server: servers.Server) -> None:
+    server.routes["/a.tar"] = servers.good(b"archive")
+    scripts = scripts_with_mirrors(tmp_path, "# none\n")
+    done = bash('download "$@"', server.url("/a.tar"), sha256(b"archive"), tmp_path / "a", cwd=str(scripts))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a").read_bytes() == b"archive"
+
+
+def test_a_page_instead_of_the_file_is_refused(tmp_path: Path, server: servers.Server) -> None:
+    server.routes["/a.tar"] = servers.good(servers.HTML)
+    scripts = scripts_with_mirrors(tmp_path, "")
+    done = bash('download "$@"', server.url("/a.tar"), sha256(b"archive"), tmp_path / "a", cwd=str(scripts))
+    assert done.returncode == 1
+    assert "gave 54 bytes that are not sha256" in done.stderr
+    assert f"error: cannot get {server.url('/a.tar')}" in done.stderr
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_mirror_stands_in(tmp_path: Path, server: servers.Server) -> None:
+    server.routes["/mirror/a.tar"] = servers.good(b"archive")
+    scripts = scripts_with_mirrors(
+        tmp_path, " ".join(server.url(f"/{name}/") for name in ("original", "nowhere", "mirror"))
+    )
+    done = bash('download "$@"', server.url("/original/a.tar"), sha256(b"archive"), tmp_path / "a", cwd=str(scripts))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.index("/original/") < done.stderr.index("/nowhere/") < done.stderr.index("/mirror/")
+    assert (tmp_path / "a").read_bytes() == b"archive"
+
+
+def test_a_file_larger_than_any_source_is_cut_off(tmp_path: Path, server: servers.Server) -> None:
+    server.routes["/a.tar"] = servers.good(b"x" * 300_000)
+    scripts = scripts_with_mirrors(tmp_path, "")
+    script = 'MAX_SOURCE_KIB=100; download "$@"'
+    done = bash(script, server.url("/a.tar"), sha256(b"x" * 300_000), tmp_path / "a", cwd=str(scripts))
+    assert done.returncode == 1
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_a_stage_makes_is_dated_like_its_source(tmp_path: Path, server: servers.Server) -> None:
+    source = tmp_path / "name-1.0"
+    source.mkdir()
+    for name, date in (("old", 1_000_000_000), ("new", 1_200_000_000)):
+        (source / name).write_text(name)
+        os.utime(source / name, (date, date))
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(source, arcname="name-1.0")
+    server.routes["/name-1.0.tar.gz"] = servers.good(packed.getvalue())
+    digest = sha256(packed.getvalue())
+    scripts = scripts_with_mirrors(tmp_path, "")
+    result = tmp_path / "result"
+    result.mkdir()
+    (result / "link").symlink_to("nowhere")
+    script = 'fetch_source "$1" "$2" "$3"; clamp_times "$4"; echo "${SOURCE_DATE_EPOCH}"'
+    done = bash(script, server.url("/name-1.0.tar.gz"), digest, tmp_path / "unpacked", result, cwd=str(scripts))
+    assert done.stdout == "1200000000\n", done.stderr
+    assert (tmp_path / "unpacked" / "new").read_text() == "new"
+    assert {path.lstat().st_mtime for path in (result, result / "link")} == {1_200_000_000}
+
+
+def test_identical_files_become_one(tmp_path: Path) -> None:
+    for name, text in (("a", "same"), ("b", "same"), ("c", "other"), ("empty1", ""), ("empty2", "")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "program").write_text("same")
+    (tmp_path / "program").chmod(0o755)
+    assert bash('link_duplicates "$1"', tmp_path).returncode == 0
+    inodes = {path.name: path.stat().st_ino for path in tmp_path.iterdir()}
+    assert inodes["a"] == inodes["b"]
+    assert len(set(inodes.values())) == 5  # c, both empty ones and the program stand alone
+    assert (tmp_path / "program").stat().st_mode & 0o111
+
+
+def test_a_site_without_secrets_changes_nothing() -> None:
+    done = bash('use_site; echo "${PIP_CERT-none}"')
+    assert done.stdout == "none\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "added"),
+    [
+        ((), ["-march=x86-64", "-mtune=generic"]),
+        (("-c", "a b.c"), ["-march=x86-64", "-mtune=generic"]),
+        (("-march=native",), []),
+        (("-O2", "-march=haswell", "-mtune=skylake"), []),
+        (("-mtune=native", "", "x"), ["-march=x86-64"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["gcc", "g++", "x86_64-redhat-linux-gcc"])
+def test_compiler_wrapper(tmp_path: Path, name: str, arguments: tuple[str, ...], added: list[str]) -> None:
+    real, local = tmp_path / "real", tmp_path / "local"
+    real.mkdir()
+    local.mkdir()
+    (real / name).write_text('#!/bin/sh\nprintf "%s\\n" "$0" "$@"\nexit 7\n')
+    (real / name).chmod(0o755)
+    subprocess.run(
+        ["gcc", "-Wall", "-Wextra", "-Werror", f'-DREAL_DIRECTORY="{real}"', "-o", local / "wrapper", SOURCE],
+        check=True,
+    )
+    (local / name).symlink_to("wrapper")
+    done = subprocess.run([name, *arguments], env={"PATH": str(local)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert done.stdout.splitlines() == [str(real / name), *added, *arguments]
+
+
+def test_compiler_wrapper_says_what_is_missing(tmp_path: Path) -> None:
+    wrapper = tmp_path / "gcc"
+    subprocess.run(["gcc", '-DREAL_DIRECTORY="/nonexistent"', "-o", wrapper, SOURCE], check=True)
+    done = subprocess.run([wrapper], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (127, "/nonexistent/gcc: No such file or directory\n")

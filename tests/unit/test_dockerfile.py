@@ -1,0 +1,97 @@
+"""Laws of docker/Dockerfile and docker/build_scripts, and what render_dockerfile writes into the former."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import images
+import pins
+import render_dockerfile
+
+DOCKER = pins.DOCKERFILE.parent
+TEXT = pins.DOCKERFILE.read_text(encoding="utf-8")
+CATALOGUE = images.load()
+NAMED = [*CATALOGUE.policies, *CATALOGUE.retired]
+
+
+def stages() -> Iterator[tuple[str, str, str]]:
+    """(name, what it is built from, its text) of every stage."""
+    for part in re.split(r"(?m)^(?=FROM )", TEXT)[1:]:
+        match = re.match(r"FROM (\S+) AS (\S+)", part)
+        assert match, f"a stage without a name: {part.splitlines()[0]}"
+        yield match[2], match[1], part
+
+
+STAGES = {name: (source, text) for name, source, text in stages()}
+
+
+def test_every_interpreter_and_tool_has_its_stage_switch_and_layer() -> None:
+    final = STAGES["image"][1]
+    names = {i.tag: f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.preinstalled}
+    names |= {tool: f"tool-{tool}" for tool in CATALOGUE.tools}
+    components = {c for policy in CATALOGUE.policies.values() for c in policy.build}
+    names |= {component: f"component-{component}" for component in components}
+    for name, stage in names.items():
+        switch = f"{pins.env_prefix(name)}_STAGE"
+        assert stage in STAGES
+        assert STAGES[name][0] == f"${{{switch}}}"
+        assert re.search(rf"(?m)^ARG {switch}=({stage}|empty)$", TEXT)
+        assert final.count(f"COPY --from={name} /rootfs /\n") == 1
+
+
+@pytest.mark.parametrize("interpreter", [i for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")])
+def test_a_pin_is_seen_by_its_own_stages_alone(interpreter: images.Interpreter) -> None:
+    arg = f"ARG {pins.env_prefix(interpreter.pin)}_VERSION\n"
+    seen = {name for name, (_, text) in STAGES.items() if arg in text}
+    sharing = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin == interpreter.pin}
+    assert seen == sharing
+
+
+def test_rendered_blocks_are_in_the_dockerfile() -> None:
+    for name, block in render_dockerfile.dockerfile_blocks(CATALOGUE).items():
+        match = re.search(rf"(?ms)^# begin {name}\b[^\n]*\n(.*?)^# end {name}$", TEXT)
+        assert match, f"no markers for {name}"
+        assert match[1] == block, "run `nox -s render`"
+
+
+def test_tools_run_on_the_newest_stable_cpython_by_default() -> None:
+    assert "ARG TOOLS_PYTHON=cp315-cp315\n" in render_dockerfile.dockerfile_blocks(CATALOGUE)["switches"]
+
+
+def test_only_what_every_engine_knows() -> None:
+    assert not re.search(r"(?m)^# *syntax=", TEXT), "a syntax line needs a registry"
+    for word in ("--link", "--checksum", "<<"):  # podman 4.3, Docker 20.10
+        assert word not in TEXT
+
+
+def test_files_copied_and_mounted_enter_the_build_context() -> None:
+    ignored = (DOCKER.parent / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = [line[1:] for line in ignored if line.startswith("!")]
+    for copied in re.findall(r"(?m)^COPY (?!--from)((?:[^\n]|\\\n)+) \S+$", TEXT):
+        for path in copied.replace("\\\n", " ").split():
+            assert (DOCKER.parent / path).exists(), path
+            assert any(path == a or path.startswith(f"{a}/") for a in allowed), f"{path}: .dockerignore hides it"
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_no_policy_is_named_in_the_scripts(name: str) -> None:
+    for path in (DOCKER / "build_scripts").iterdir():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            code = line.split("# ", 1)[0] if path.suffix == ".sh" else line
+            assert not re.search(rf"\b{re.escape(name)}\b", code), f"{path.name}: {line}"
+
+
+@pytest.mark.parametrize("path", sorted((DOCKER / "build_scripts").glob("*.sh")), ids=lambda p: p.name)
+def test_shape_of_a_script(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "#!/bin/bash"
+    assert lines[1].startswith("# ")
+    sourced = {"lib.sh", "system.sh", "tools.sh", "cpython.sh", "debian.sh", "rhel.sh", "alpine.sh", "yum.sh", "dnf.sh"}
+    if path.name not in sourced:
+        assert "set -Eeuo pipefail" in lines
+        assert path.stat().st_mode & 0o111
+        assert len(lines) < 60
