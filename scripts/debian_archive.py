@@ -168,6 +168,16 @@ def find_mirrors(environment: Mapping[str, str] | None = None, apt: Path = Path(
     return tuple(dict.fromkeys(found))
 
 
+def apt_proxies() -> dict[str, str]:
+    """Scheme -> proxy, where apt's own configuration names one: its mirrors may be reachable that way only."""
+    if not shutil.which("apt-config"):
+        return {}
+    command = ["apt-config", "dump", "--format", "%F %v%n", "Acquire"]
+    said = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout
+    found = re.findall(r"(?m)^Acquire::(https?)::Proxy (\S+)$", said)
+    return {scheme: proxy for scheme, proxy in found if proxy != "DIRECT"}
+
+
 def suite_names(wanted: Iterable[str] = ()) -> tuple[str, ...]:
     """The suites to ask a mirror for: the wanted ones, else everything that a Debian archive may have."""
     return tuple(wanted) or tuple(
@@ -217,7 +227,7 @@ class Archive:
     ) -> None:
         """Raises errors.UserError when gpgv is not installed."""
         self._mirrors, self._keyrings, self._cache = tuple(mirrors), tuple(keyrings), cache
-        self._fetcher = fetcher or fetch.Fetcher(mirrors=None)
+        self._fetcher = fetcher or fetch.Fetcher(mirrors=None, proxies=apt_proxies())
         if not shutil.which("gpgv"):
             raise errors.UserError("gpgv is needed to verify Debian's archive: apt-get install gpgv")
 

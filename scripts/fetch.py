@@ -23,7 +23,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -99,12 +99,18 @@ class Fetcher:
         limits: Limits = Limits(),
         mirrors: Path | None = MIRRORS_TXT,
         ca_bundle: Path | None = None,
+        proxies: Mapping[str, str] | None = None,
     ) -> None:
-        """`ca_bundle` wins over the variables of CA_VARIABLES. Raises errors.UserError when it cannot be read."""
+        """`ca_bundle` wins over the variables of CA_VARIABLES, `proxies` (scheme -> URL) over those of the environment.
+
+        Raises errors.UserError when the bundle cannot be read."""
         self.limits = limits
         self._mirrors = read_mirrors(mirrors) if mirrors else {}
         context = _tls_context(ca_bundle)
-        self._opener = urllib.request.build_opener(_Http(limits), _Https(limits, context), _redirects(limits.redirects))
+        proxy = urllib.request.ProxyHandler({**urllib.request.getproxies(), **(proxies or {})})
+        self._opener = urllib.request.build_opener(
+            proxy, _Http(limits), _Https(limits, context), _redirects(limits.redirects)
+        )
 
     def download(
         self,

@@ -9,6 +9,7 @@ missing. Every file is compared with its sha256, pinned or from the archive's si
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform as machine
 import re
@@ -24,6 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+import debian_archive
 import errors
 import fetch
 import images
@@ -344,16 +346,16 @@ def fill_wheelhouse(
 
     Does nothing where they are there already. `run_pip` defaults to the pip of this Python, else that of uv. Raises
     errors.Failure when there is neither or a download fails."""
-    progress = progress or Progress()
     dest.mkdir(parents=True, exist_ok=True)
-    for minor in minors:
-        lock = (locks / f"{minor}.txt").read_text(encoding="utf-8")
-        if wheels_missing(lock, dest):
-            with progress.task(f"wheels for the smoke tests of Python {minor}") as task:
-                _download_wheels(lock, minor, dest, run_pip or choose_pip())
-                task.note = "complete"
-            if absent := wheels_missing(lock, dest):
-                raise errors.Failure(f"pip did not download {', '.join(absent)} for Python {minor}")
+    with contextlib.nullcontext(progress) if progress else Progress() as shown:
+        for minor in minors:
+            lock = (locks / f"{minor}.txt").read_text(encoding="utf-8")
+            if wheels_missing(lock, dest):
+                with shown.task(f"wheels for the smoke tests of Python {minor}") as task:
+                    _download_wheels(lock, minor, dest, run_pip or choose_pip())
+                    task.note = "complete"
+                if absent := wheels_missing(lock, dest):
+                    raise errors.Failure(f"pip did not download {', '.join(absent)} for Python {minor}")
 
 
 def wheels_missing(lock: str, directory: Path) -> list[str]:
@@ -425,7 +427,7 @@ def run(
 ) -> Lock | None:
     """The whole command: sources, lock and wheelhouse. Returns the lock where there is one.
 
-    `only`: these pins and interpreter tags and no others. Raises errors.UserError and errors.Failure."""
+    `only`: these pins and interpreter tags and no others; `progress`: a display that is already shown. Raises errors.UserError and errors.Failure."""
     if suites and source != "debian":
         raise errors.UserError("--suite only goes with --from debian")
     catalogue = images.load()
@@ -437,9 +439,10 @@ def run(
         if name not in known:
             raise errors.UserError(f"unknown pin {name!r}" + near_matches(name, known))
     chosen = {name for name in known if not only or name in only}
-    fetcher = fetch.Fetcher(ca_bundle=ca_bundle)
+    proxies = debian_archive.apt_proxies() if source == "debian" else {}
+    fetcher = fetch.Fetcher(ca_bundle=ca_bundle, proxies=proxies)
     lock = None
-    with progress or Progress() as shown:
+    with contextlib.nullcontext(progress) if progress else Progress() as shown:
         if source == "debian":
             lock = from_debian(
                 {name: pin for name, pin in pins.items() if name in chosen},

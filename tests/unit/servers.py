@@ -61,6 +61,7 @@ def running(certificate: Path | None = None) -> Iterator[Server]:
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 64  # a full queue would cost a client one second
         block_on_close = False
 
         def handle_error(self, request: object, client_address: object) -> None:

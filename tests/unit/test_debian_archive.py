@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -121,6 +122,19 @@ def test_the_variable_wins(tmp_path: Path) -> None:
 def test_a_mirror_with_an_unusual_name_has_no_guessed_security_archive(tmp_path: Path) -> None:
     found = find_mirrors({"MANYLINUX_DEBIAN_MIRROR": "http://example.org/d12"}, tmp_path)
     assert found == (Root("http://example.org/d12", False),)
+
+
+def test_proxies_of_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said = ["Acquire ", "Acquire::http ", "Acquire::http::Proxy http://cache.example.org:3142/"]
+    said += ["Acquire::http::Proxy::own.example.org DIRECT", "Acquire::https::Proxy DIRECT"]
+    config = tmp_path / "apt-config"
+    config.write_text("#!/bin/sh\nprintf '%s\\n' " + " ".join(f"'{line}'" for line in said) + "\n")
+    config.chmod(0o755)
+    assert debian_archive.apt_proxies() == {"http": "http://cache.example.org:3142/"}
+    config.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert debian_archive.apt_proxies() == {}
 
 
 @pytest.mark.parametrize(

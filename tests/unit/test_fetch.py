@@ -311,6 +311,14 @@ def refused_missing(fetcher: fetch.Fetcher, url: str, tmp_path: Path) -> bool:
     return caught.value.missing
 
 
+def test_proxy(server: servers.Server, tmp_path: Path) -> None:
+    server.routes["http://mirror.example.org/a"] = servers.good(BODY)
+    fetcher = fetch.Fetcher(limits=QUICK, mirrors=None, proxies={"http": server.url("")})
+    assert get(fetcher, "http://mirror.example.org/a", tmp_path).read_bytes() == BODY
+    server.routes["http://mirror.example.org/b"] = servers.status(407)
+    refused(fetcher, "http://mirror.example.org/b", tmp_path / "b", "the proxy wants a user name")
+
+
 def test_pages(server: servers.Server, fetcher: fetch.Fetcher) -> None:
     server.routes["/page"] = servers.failing(1, 500, then=servers.good(b"text"))
     server.routes["/short"] = servers.truncated(b"text", 2)

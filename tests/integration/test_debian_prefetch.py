@@ -1,0 +1,66 @@
+"""The Debian archive for real: the mirror that this machine's apt is configured with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import debian_archive
+import errors
+import fetch
+import pins
+import prefetch
+from progress import Progress
+
+pytestmark = [
+    pytest.mark.network,
+    pytest.mark.skipif(not shutil.which("gpgv"), reason="needs gpgv: apt-get install gpgv"),
+]
+
+
+@pytest.fixture(scope="module")
+def archive() -> debian_archive.Archive:
+    """Skips where no mirror is configured or none answers: everything here is about what it says."""
+    try:
+        found = debian_archive.Archive.of_this_machine()
+        found.open_suite("trixie")
+    except (errors.UserError, debian_archive.Untrusted) as error:
+        pytest.skip(f"no Debian mirror: {error}")
+    return found
+
+
+def test_stable_suites_are_signed_by_the_installed_keyring(archive: debian_archive.Archive) -> None:
+    for name in ("bookworm", "trixie", "trixie-security"):
+        suite = archive.open_suite(name)
+        assert suite and suite.name == name and suite.size > 0
+
+
+def test_what_the_bootstrap_needs_is_there(archive: debian_archive.Archive, tmp_path: Path) -> None:
+    """The interpreters that an image from Debian's sources must have, and a second run that downloads nothing."""
+    table = pins.read()
+    names = ("cpython-3.9", "cpython-3.11", "cpython-3.13", "mpdecimal", "zstd", "cpython-3.8")
+    chosen = {name: table[name] for name in names}
+
+    def run(fetcher: fetch.Fetcher) -> prefetch.Lock:
+        return prefetch.from_debian(
+            chosen,
+            prefetch.read_tracking(),
+            tmp_path,
+            archive=archive,
+            fetcher=fetcher,
+            progress=Progress(quiet=True),
+        )
+
+    lock = run(fetch.Fetcher())
+    assert set(lock["pins"]) == set(names) - {"cpython-3.8"}
+    assert set(lock["missing"]) == {"cpython-3.8"}
+    assert prefetch.lock_holds(lock, tmp_path)
+    for name, row in lock["pins"].items():
+        if row["verbatim"] and row["version"] == table[name].version:
+            assert row["sha256"] == table[name].sha256, f"{name}: not upstream's file, though the table says so"
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    again = run(fetch.Fetcher())
+    assert {**again, "created": ""} == {**lock, "created": ""}
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
