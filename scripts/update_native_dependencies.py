@@ -1,24 +1,19 @@
 #!/usr/bin/env python3
 """Finds the newest good release of every native pin, proves that its file is genuine, and commits the bump.
 
-Candidates are walked from newest to oldest; the first that passes every check of its row in
-docker/dependencies.toml wins, and the report says why each newer one was passed over. A release that upstream has
-taken back gives way to an older one. Where upstream does not answer, the Debian archive stands in as far as its
-files can be proved.
+docker/dependencies.toml tracks the pins at the top of docker/Dockerfile; choice.py decides. A release that upstream
+has taken back gives way to an older one; what was taken on the word of the Debian archive alone is confirmed as soon
+as upstream answers.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-import os
 import sys
-import tempfile
-import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 from packaging.version import Version
@@ -29,17 +24,16 @@ import pins
 import releases
 import updates
 import web
+from choice import Context, Listing, Taken, case_of, choose, examine, listing
 from dependencies import Dependency
 from pins import Pin
-from proof import Case, NotYet, Proof
+from proof import NotYet, Proof
 from releases import Release
 from report import Row, State
 from signatures import BadSignature
-from updates import Bump, Options, Outcome, Subject
-from witness import Witness
+from updates import Bump, Outcome, Subject
 
 END_OF_LIFE_NEAR = timedelta(days=180)
-SEEN_VARIABLE = "MANYLINUX_UPDATE_STATE"
 UNCONFIRMED = "docker/unconfirmed.toml"
 _UNCONFIRMED_HEAD = """\
 # Pins that were bumped on the word of the Debian archive alone, because upstream did not answer. The first run of
@@ -47,118 +41,45 @@ _UNCONFIRMED_HEAD = """\
 """
 
 
-class PassedOver(Exception):
-    """A release that is not taken now, and the state that this leaves its pin in."""
-
-    def __init__(self, state: State, reason: str) -> None:
-        super().__init__(reason)
-        self.state = state
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The releases that upstream lists or, where none of its lists answers, that the Debian archive carries."""
-
-    releases: Mapping[str, Release]
-    upstream: bool
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A release that passed every check, and its age in whole days."""
-
-    proof: Proof
-    published: datetime
-    age: int
-
-
-@dataclass
-class Sightings:
-    """The day on which a run first saw a release that nothing else dates; kept outside the repository."""
-
-    path: Path
-    _days: dict[str, dict[str, str]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @classmethod
-    def of_this_user(cls) -> Sightings:
-        """The file that $MANYLINUX_UPDATE_STATE names, else one below the XDG state directory."""
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        path = Path(os.environ.get(SEEN_VARIABLE) or Path(home) / "manylinux" / "first-seen.json")
-        try:
-            return cls(path, json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            return cls(path)
-
-    def first(self, name: str, version: str, now: datetime) -> datetime:
-        """When a run first asked about this release: perhaps now."""
-        with self._lock:
-            day = self._days.setdefault(name, {}).setdefault(version, now.isoformat())
-        return datetime.fromisoformat(day)
-
-    def save(self) -> None:
-        """Writes the file, if there is anything to remember."""
-        if self._days:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self._days, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
 @dataclass(frozen=True)
 class Run:
-    """What all look-ups of a run share."""
+    """A run over all pins: the rows, the pins, the Dockerfiles that hold each, those to be confirmed."""
 
     rows: Mapping[str, Dependency]
     pinned: Mapping[str, Pin]
     places: Mapping[str, Sequence[str]]
-    client: web.Client
-    witness: Witness
-    sightings: Sightings
     unconfirmed: Mapping[str, Mapping[str, str]]
-    eager: Sequence[str]
-    now: datetime
-    directory: Path
+    context: Context
 
 
 def look(run: Run, group: Sequence[Dependency]) -> Outcome:
     """The outcome for pins that move together (mostly one): a release counts when every one of them accepts it."""
+    pinned = run.pinned[group[0].name].version
     try:
-        listings = [listing(run, row) for row in group]
+        listings = [listing(run.context, row, pinned) for row in group]
     except web.Unreachable:
         if len(group) == 1:
             raise
-        return Outcome([row for member in group for row in _alone(run, member).rows])
-    pinned = run.pinned[group[0].name].version
+        return Outcome([_alone(run, row) for row in group])
     common = set.intersection(*(set(found.releases) for found in listings))
     known = sorted((v for v in common if all(row.accepts(v, pinned) for row in group)), key=Version, reverse=True)
     withdrawn = _withdrawn(run, group, listings, known, pinned)
-    wanted = known if withdrawn else [version for version in known if Version(version) > Version(pinned)]
 
-    taken: list[Taken] = []
-    version, state = pinned, State.CURRENT
-    passed_over, alarms = [], []
-    for candidate in wanted:
-        try:
-            taken = [_examine(run, row, found, candidate) for row, found in zip(group, listings, strict=True)]
-            version, state = candidate, State.UPDATE
-            break
-        except BadSignature as error:
-            alarms.append(f"{candidate} is refused for its signature or checksum: {error}")
-            state = State.FAILED
-        except web.Unreachable as error:
-            passed_over.append(f"{candidate}: {error}")
-            state = State.UNREACHABLE if state is State.CURRENT else state
-        except PassedOver as error:
-            passed_over.append(f"{candidate}: {error}")
-            state = error.state if state is State.CURRENT else state
+    def examine_all(version: str) -> list[Taken]:
+        return [
+            examine(run.context, row, run.pinned[row.name], found.releases[version])
+            for row, found in zip(group, listings, strict=True)
+        ]
+
+    choice = choose([v for v in known if withdrawn or Version(v) > Version(pinned)], examine_all)
+    state, taken = choice.state, choice.taken
+    reasons = [note for found in listings for note in found.notes]
     if withdrawn:
         state = State.WITHDRAWN
-    reasons = [f"{pinned} is gone upstream"] if withdrawn else []
-    reasons += [note for found in listings for note in found.notes]
-    if state is State.CURRENT:
+        reasons.insert(0, f"{pinned} is gone upstream")
+    elif state is State.CURRENT:
         state, remarks = _remarkable(run, group[0], listings[0])
         reasons = [*remarks, *reasons]
-    bump = _bump(run, group, version, taken, withdrawn) if taken else None
     rows = [
         Row(
             name=row.name,
@@ -166,58 +87,31 @@ def look(run: Run, group: Sequence[Dependency]) -> Outcome:
             state=state,
             reason="; ".join(reasons),
             newest=known[0] if known else "",
-            acceptable=version if taken or not withdrawn else "",
+            acceptable=choice.version or ("" if withdrawn else pinned),
             age=taken[number].age if taken else None,
             trust=_short(taken[number].proof) if taken else _standing(run, row),
-            passed_over=tuple(passed_over),
-            alarms=tuple(alarms),
+            passed_over=tuple(choice.passed_over),
+            alarms=tuple(choice.alarms),
         )
         for number, row in enumerate(group)
     ]
-    if not bump and len(group) == 1 and group[0].name in run.unconfirmed and listings[0].upstream:
+    if taken:
+        return Outcome(rows, _bump(run, group, choice.version, taken, withdrawn))
+    if group[0].name in run.unconfirmed and listings[0].upstream:
         return _confirm(run, group[0], rows[0])
-    return Outcome(rows, bump)
+    return Outcome(rows)
 
 
-def _alone(run: Run, row: Dependency) -> Outcome:
+def _alone(run: Run, row: Dependency) -> Row:
     """What can be said about one pin while another that it moves with cannot be looked up: it may not move."""
     name, pinned = row.name, run.pinned[row.name].version
     try:
-        known = [version for version in listing(run, row).releases if row.accepts(version, pinned)]
+        known = [v for v in listing(run.context, row, pinned).releases if row.accepts(v, pinned)]
     except web.Unreachable as error:
-        return Outcome([Row(name, pinned, State.UNREACHABLE, str(error))])
+        return Row(name, pinned, State.UNREACHABLE, str(error))
     newest = max([pinned, *known], key=Version)
     state = State.CURRENT if newest == pinned else State.PENDING
-    return Outcome([Row(name, pinned, state, f"moves with {row.together}, which does not answer", newest)])
-
-
-def listing(run: Run, row: Dependency) -> Listing:
-    """The releases that the first answering source lists, or the Debian archive where none of them answers.
-
-    Raises web.Unreachable, or Failure where a source answers but its list cannot be read."""
-    problems: list[str] = []
-    unreadable = False
-    for source in row.sources:
-        try:
-            found = releases.listed(row, source, run.client)
-            return Listing({release.version: release for release in found}, True, tuple(problems))
-        except web.Unreachable as error:
-            problems.append(str(error))
-        except (web.Missing, web.Refused) as error:
-            problems.append(str(error))
-            unreadable = True
-    if unreadable:
-        raise errors.Failure("; ".join(problems))
-    silent = ", ".join(dict.fromkeys(problems))
-    try:
-        versions = run.witness.versions(row)
-    except web.Unreachable as error:
-        raise web.Unreachable(f"{silent}; {error}") from None
-    pinned = Version(run.pinned[row.name].version)
-    if not any(row.in_series(version) and Version(version) >= pinned for version in versions):
-        raise web.Unreachable(f"{silent}; the Debian archive has no file of upstream's from this pin on")
-    note = f"the Debian archive was asked, for upstream does not answer ({silent})"
-    return Listing({version: Release(version) for version in versions}, False, (note,))
+    return Row(name, pinned, state, f"moves together with {row.together}, whose upstream does not answer", newest)
 
 
 def _withdrawn(
@@ -233,45 +127,11 @@ def _withdrawn(
             continue
         for source in row.sources:
             try:
-                if any(release.version == pinned for release in releases.listed(row, source, run.client)):
+                if any(release.version == pinned for release in releases.listed(row, source, run.context.client)):
                     return False
             except (web.Unreachable, web.Missing, web.Refused):
                 continue
     return True
-
-
-def _examine(run: Run, row: Dependency, found: Listing, version: str) -> Taken:
-    """The proof for one release. Raises PassedOver, BadSignature or web.Unreachable."""
-    if hold := row.held(version, run.now.date()):
-        raise PassedOver(State.HELD, f"held until {hold.until}: {hold.reason}")
-    case = _case(run, row, found.releases[version])
-    try:
-        published, source = _dated(run, case, case.head())
-        age = (run.now - published).days
-        if age < row.cooldown and row.name not in run.eager:
-            raise PassedOver(State.PENDING, f"{source} {age} days ago, to be taken after {row.cooldown}")
-        return Taken(case.prove(row.trust), published, age)
-    except (web.Missing, web.Refused, NotYet) as error:
-        raise PassedOver(State.PENDING, str(error)) from None
-
-
-def _case(run: Run, row: Dependency, release: Release, url: str = "") -> Case:
-    directory = run.directory / f"{row.name}-{release.version}"
-    directory.mkdir(parents=True, exist_ok=True)
-    return Case(row, run.pinned[row.name], release, run.client, run.witness, directory, url)
-
-
-def _dated(run: Run, case: Case, head: web.Head | None) -> tuple[datetime, str]:
-    """When a release was published, and who says so: the list, upstream's server, Debian's changelog, our own runs.
-
-    Never a date that an author can choose, such as a tag's."""
-    if case.release.published:
-        return case.release.published, "published"
-    if head and head.modified:
-        return head.modified, "published"
-    if case.from_debian and (entered := run.witness.published(case.version, case.debian)):
-        return entered, "entered Debian"
-    return run.sightings.first(case.dependency.name, case.version, run.now), "nothing dates it, first seen"
 
 
 def _remarkable(run: Run, row: Dependency, found: Listing) -> tuple[State, list[str]]:
@@ -288,9 +148,9 @@ def _remarkable(run: Run, row: Dependency, found: Listing) -> tuple[State, list[
     if newer and row is max(family, key=lambda other: Version(other.series)):
         state = State.NEW_SERIES
         remarks.append(f"{max(newer, key=Version)} is outside the series {row.series}")
-    if row.end_of_life - run.now.date() <= END_OF_LIFE_NEAR:
+    if row.end_of_life - run.context.now.date() <= END_OF_LIFE_NEAR:
         state = State.END_OF_LIFE
-        verb = "ended" if row.end_of_life <= run.now.date() else "ends"
+        verb = "ended" if row.end_of_life <= run.context.now.date() else "ends"
         remarks.append(f"the series {row.series} {verb} on {row.end_of_life}")
     return state, remarks
 
@@ -298,7 +158,7 @@ def _remarkable(run: Run, row: Dependency, found: Listing) -> tuple[State, list[
 def _confirm(run: Run, row: Dependency, shown: Row) -> Outcome:
     """Checks at upstream a pin that was taken on Debian's word, and strikes it off the list of such pins."""
     pin = run.pinned[row.name]
-    case = _case(run, row, Release(pin.version), pin.url)
+    case = case_of(run.context, row, pin, Release(pin.version), pin.url)
     try:
         if case.head() is None:
             return Outcome([shown])
@@ -405,28 +265,14 @@ def read_pins(root: Path) -> tuple[dict[str, Pin], dict[str, list[str]]]:
 
 def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> int:
     """Looks for new releases of the native dependencies, and commits a bump for each pin that can move."""
-    options: Options = updates.parse(str(main.__doc__), arguments)
+    options = updates.parse(str(main.__doc__), arguments)
     rows = dependencies.load(root / "docker" / "dependencies.toml")
     pinned, places = read_pins(root)
     dependencies.check(rows, {name: pin.version for name, pin in pinned.items()})
-    client = web.Client(os.environ.get("GITHUB_API_TOKEN") or os.environ.get("GITHUB_TOKEN"))
-    sightings = Sightings.of_this_user()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        run = Run(
-            rows=rows,
-            pinned=pinned,
-            places=places,
-            client=client,
-            witness=Witness(client, rows.values()),
-            sightings=sightings,
-            unconfirmed=tomllib.loads((root / UNCONFIRMED).read_text(encoding="utf-8")),
-            eager=options.no_cooldown,
-            now=datetime.now(UTC),
-            directory=Path(directory),
-        )
-        status = updates.run("Native dependencies", subjects(run), options, root)
-    sightings.save()
-    return status
+    with Context.open(rows.values(), options.no_cooldown) as context:
+        unconfirmed = tomllib.loads((root / UNCONFIRMED).read_text(encoding="utf-8"))
+        run = Run(rows, pinned, places, unconfirmed, context)
+        return updates.run("Native dependencies", subjects(run), options, root)
 
 
 if __name__ == "__main__":
