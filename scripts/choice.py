@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 from packaging.version import Version
 
 import errors
+import registry
 import releases
 import web
 from dependencies import Dependency
@@ -164,6 +165,8 @@ def listing(context: Context, row: Dependency, pinned: str) -> Listing:
     if unreadable:
         raise errors.Failure("; ".join(problems))
     silent = ", ".join(dict.fromkeys(problems))
+    if not row.debian.source:
+        raise web.Unreachable(silent)
     try:
         versions = context.witness.versions(row)
     except web.Unreachable as error:
@@ -179,6 +182,8 @@ def examine(context: Context, row: Dependency, pin: Pin, release: Release) -> Ta
     if hold := row.held(release.version, context.now.date()):
         raise PassedOver(State.HELD, f"held until {hold.until}: {hold.reason}")
     case = case_of(context, row, pin, release)
+    if row.image and not _image_exists(context, row.fill(row.image, release.version)):
+        raise PassedOver(State.PENDING, "its image is not in the registry yet")
     try:
         published, source = _dated(context, case, case.head())
         age = (context.now - published).days
@@ -187,6 +192,15 @@ def examine(context: Context, row: Dependency, pin: Pin, release: Release) -> Ta
         return Taken(case.prove(row.trust), published, age)
     except (web.Missing, web.Refused, NotYet) as error:
         raise PassedOver(State.PENDING, str(error)) from None
+
+
+def _image_exists(context: Context, reference: str) -> bool:
+    image = registry.Reference.parse(reference)
+    try:
+        host = registry.Registry(image.host)
+        return context.client.once(reference, lambda: host.digest(image.repository, image.tag)) is not None
+    except errors.Failure as error:
+        raise web.Unreachable(str(error)) from None
 
 
 def case_of(context: Context, row: Dependency, pin: Pin, release: Release, url: str = "") -> Case:
