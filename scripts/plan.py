@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def build_args(self) -> dict[str, str]:
-        """The ARGs to hand over, by name. What equals the Dockerfile's own default (pins, stages) is left out."""
+        """The ARGs to hand over, by name. Pins that equal the Dockerfile's own are left out."""
         policy, platform = self.image.policy, self.image.platform
         toolset = policy.toolset
         local = "/usr/local/bin:" if policy.local_first else ""
@@ -108,14 +108,16 @@ class Plan:
 
     @property
     def stages(self) -> dict[str, str]:
-        """The switches, each the name of a part's stage or `empty`, that differ from the Dockerfile's defaults."""
+        """The switches, each the name of a part's stage or `empty`.
+
+        All of them, since podman 4.3 runs stages side by side in an order that heeds only switches it is given."""
         wanted = {i.stage: f"interpreter-{i.tag}" for i in self.interpreters}
         wanted |= {native_pins.env_prefix(name) + "_STAGE": f"component-{name}" for name in self.components}
         wanted |= {native_pins.env_prefix(t.name) + "_STAGE": f"tool-{t.name}" for t in self._piped_tools()}
         defaults = native_pins.switches()
         if unknown := sorted(set(wanted) - set(defaults)):
             raise errors.Failure(f"docker/Dockerfile has no ARG {', '.join(unknown)}: run `nox -s render`")
-        return {name: stage for name in defaults if (stage := wanted.get(name, "empty")) != defaults[name]}
+        return {name: wanted.get(name, "empty") for name in defaults}
 
     @property
     def labels(self) -> dict[str, str]:
