@@ -31,7 +31,6 @@ import site_settings
 from engines import Engine
 from images import Image
 from plan import Plan
-from progress import Progress
 from site_settings import Mirror, Site
 
 ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
@@ -230,8 +229,7 @@ def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
     engine = engine or engines.choose(frontend, site.reach())
     _say(f"using {engine.name} ({engine.executable})" + (f" with {engine.settings}" if str(engine.settings) else ""))
     reference = ensure_base(engine, base, site.mirror)
-    with Progress() as progress:
-        prefetch.run(source="debian", platform=image.platform.name, ca_bundle=site.ca, wheels=False, progress=progress)
+    prefetch.run(source="debian", platform=image.platform.name, ca_bundle=site.ca, wheels=False)
     return engine, reference
 
 
