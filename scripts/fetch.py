@@ -107,9 +107,11 @@ class Fetcher:
         self.limits = limits
         self._mirrors = read_mirrors(mirrors) if mirrors else {}
         context = _tls_context(ca_bundle)
-        proxy = urllib.request.ProxyHandler({**urllib.request.getproxies(), **(proxies or {})})
         self._opener = urllib.request.build_opener(
-            proxy, _Http(limits), _Https(limits, context), _redirects(limits.redirects)
+            urllib.request.ProxyHandler({**urllib.request.getproxies(), **(proxies or {})}),
+            _Http(limits),
+            _Https(limits, context),
+            _redirects(limits.redirects),
         )
 
     def download(
@@ -460,7 +462,8 @@ def _plain(error: object) -> str:
 def _unusable(name: str, problems: dict[str, Exception]) -> Unusable:
     missing = all(isinstance(error, _Missing) for error in problems.values())
     reasons = "".join(f"\n  {url}: {error}" for url, error in problems.items())
-    advice = "" if missing else "\n  Run the same command again: it goes on where it stopped."
+    passing = any(isinstance(error, _Again) for error in problems.values())
+    advice = "\n  Run the same command again: it goes on where it stopped." if passing else ""
     return Unusable(f"{name} could not be downloaded:{reasons}{advice}", missing)
 
 

@@ -427,7 +427,8 @@ def run(
 ) -> Lock | None:
     """The whole command: sources, lock and wheelhouse. Returns the lock where there is one.
 
-    `only`: these pins and interpreter tags and no others; `progress`: a display that is already shown. Raises errors.UserError and errors.Failure."""
+    `only`: these pins and interpreter tags and no others; `progress`: a display that is already shown.
+    Raises errors.UserError and errors.Failure."""
     if suites and source != "debian":
         raise errors.UserError("--suite only goes with --from debian")
     catalogue = images.load()
