@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Smoke-tests an image: runs tests/smoke in containers of it and reports one line a check.
 
-Three things are looked at: the image's configuration, as the engine tells it; the main pass, as root; and a short pass as
-uid 1000 without HOME, with a read-only root and LD_LIBRARY_PATH pointing nowhere. None of them has a network.
+Three things are looked at: the image's configuration, as the engine tells it; the main pass, as root; and a short pass
+as uid 1000 without HOME, with a read-only root and LD_LIBRARY_PATH pointing nowhere. None of them has a network.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 import xml.etree.ElementTree as ElementTree
@@ -128,11 +129,13 @@ def _xml_text(text: str) -> str:
     return "".join(c for c in text if c in "\t\n" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff")
 
 
-# --- The image's configuration ------------------------------------------------------------------------------------------------
+# --- The image's configuration ----------------------------------------------------------------------------
 
 
-def configuration_results(config: Mapping[str, Any], architecture: str, expected: Mapping[str, Any]) -> Iterator[Result]:
-    """Compares what the engine says of an image with what it should: entry point, command, environment, labels and the rest."""
+def configuration_results(
+    config: Mapping[str, Any], architecture: str, expected: Mapping[str, Any]
+) -> Iterator[Result]:
+    """Compares what the engine says of an image with what it should: entry point, command, environment, labels..."""
     variables = dict(item.split("=", 1) for item in config.get("Env") or [])
     wanted = {**expected["env"], "PATH": ":".join([*expected["path_first"], BASE_PATH])}
     yield _result("image-entrypoint", _differences({"Entrypoint": expected["entrypoint"]}, config))
@@ -150,7 +153,15 @@ def configuration_results(config: Mapping[str, Any], architecture: str, expected
         "OnBuild": config.get("OnBuild") or [],
         "StopSignal": (config.get("StopSignal") or "SIGTERM").replace("15", "SIGTERM"),
     }
-    plain = {"User": "", "WorkingDir": "", "Volumes": {}, "ExposedPorts": {}, "Healthcheck": {}, "OnBuild": [], "StopSignal": "SIGTERM"}
+    plain = {
+        "User": "",
+        "WorkingDir": "",
+        "Volumes": {},
+        "ExposedPorts": {},
+        "Healthcheck": {},
+        "OnBuild": [],
+        "StopSignal": "SIGTERM",
+    }
     yield _result("image-settings", _differences(plain, others))
     platform = {"Architecture": ARCHITECTURES[expected["platform"]]}
     yield _result("image-platform", _differences(platform, {"Architecture": architecture}))
@@ -181,7 +192,9 @@ def _run_through_entrypoint(engine: Engine, reference: str) -> Result:
     start = time.monotonic()
     words = ["a b", "", "it's", '"quoted"', "$HOME", "*"]
     argv = engine.run(reference, ["bash", "-c", 'printf "[%s]" "$@"; exit 7', "bash", *words])
-    done = subprocess.run(argv, env=engine.environment(), capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
+    done = subprocess.run(
+        argv, env=engine.environment(), capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+    )
     problems = []
     if done.returncode != 7:
         problems.append(f"exit status 7 becomes {done.returncode}: {done.stderr.strip()[-300:]}")
@@ -190,7 +203,7 @@ def _run_through_entrypoint(engine: Engine, reference: str) -> Result:
     return Result("image-run", "", tuple(problems), round(time.monotonic() - start, 3))
 
 
-# --- The passes in containers -------------------------------------------------------------------------------------------------
+# --- The passes in containers -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -226,35 +239,52 @@ def drivers(expected: Mapping[str, Any]) -> list[str]:
 
 
 def _run_pass(
-    engine: Engine, reference: str, which: Pass, mounts: Sequence[Mount], arguments: Sequence[str], python: str, report: Report
+    engine: Engine,
+    reference: str,
+    which: Pass,
+    mounts: Sequence[Mount],
+    arguments: Sequence[str],
+    python: str,
+    report: Report,
 ) -> bool:
     """Runs the suite in one container on one interpreter; returns whether it came to its end."""
     name = f"manylinux-smoke-{uuid.uuid4().hex[:12]}"
     argv = [*which.prefix, python, "-B", "-m", "smoke", which.name, *arguments]
     command = engine.run(reference, argv, mounts=mounts, name=name, workdir="/", **which.options)
+    ended = False
+    start = time.monotonic()
     with tempfile.TemporaryFile("w+") as complaints:
-        process = subprocess.Popen(
-            command, env=engine.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True
-        )
-        assert process.stdout is not None
-        ended = False
-        start = time.monotonic()
-        try:
-            for line in process.stdout:
-                event = _event(line)
-                if isinstance(event, Result):
-                    report.add(event)
-                ended = ended or event == "done"
-            process.wait(timeout=TIME_LIMIT)
-        except BaseException:
-            process.kill()
-            engine.ask(engine.remove_container(name))
-            raise
+        with subprocess.Popen(
+            command,
+            env=engine.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            errors="replace",
+        ) as process:
+            guard = threading.Timer(TIME_LIMIT, process.kill)
+            guard.start()
+            try:
+                for line in process.stdout or ():
+                    event = _event(line)
+                    if isinstance(event, Result):
+                        report.add(event)
+                    ended = ended or event == "done"
+                process.wait()
+            except BaseException:
+                process.kill()
+                raise
+            finally:
+                guard.cancel()
+                if not ended:  # otherwise it is gone already
+                    engine.ask(engine.remove_container(name))
         if not ended:
             complaints.seek(0)
             said = complaints.read().strip().splitlines()[-12:]
-            problem = "\n".join([f"the {which.name} pass ended with status {process.returncode} before its checks did", *said])
-            report.add(Result(f"{which.name}-pass", python.split("/")[3], (problem,), round(time.monotonic() - start, 3)))
+            problem = f"the {which.name} pass ended with status {process.returncode} before its checks did"
+            seconds = round(time.monotonic() - start, 3)
+            report.add(Result(f"{which.name}-pass", python.split("/")[3], ("\n".join([problem, *said]),), seconds))
     return ended
 
 
@@ -298,10 +328,15 @@ def run(
     arguments += ["--jobs", str(jobs)] if jobs else []
     with tempfile.TemporaryDirectory(prefix="manylinux-smoke-") as directory:
         # uid 1000 in the container must be able to read it.
-        os.chmod(directory, 0o755)
+        Path(directory).chmod(0o755)
         expect = Path(directory) / "expect.json"
         expect.write_text(json.dumps(expectations), encoding="utf-8")
-        shared = [Mount(SUITE, "/smoke"), Mount(wheelhouse, "/wheelhouse"), Mount(expect, "/smoke-expect.json"), *mounts]
+        shared = [
+            Mount(SUITE, "/smoke"),
+            Mount(wheelhouse, "/wheelhouse"),
+            Mount(expect, "/smoke-expect.json"),
+            *mounts,
+        ]
         for which in PASSES:
             for tag in drivers(expectations):
                 python = f"/opt/python/{tag}/bin/python"
@@ -316,7 +351,7 @@ def run(
     return report.passed
 
 
-# --- Command line -------------------------------------------------------------------------------------------------------------
+# --- Command line -----------------------------------------------------------------------------------------
 
 
 def main() -> int:
@@ -326,9 +361,13 @@ def main() -> int:
     parser.add_argument("--image", help="what it should be, where its name does not say so: manylinux_2_36_x86_64")
     parser.add_argument("--interpreters", metavar="TAG,...", help="those it was built with, if not all of the table")
     parser.add_argument("--lock", type=Path, metavar="FILE", help="the lock of local sources that it was built from")
-    parser.add_argument("--expectations", type=Path, metavar="FILE", help="what to hold it to, as JSON, instead of the above")
+    parser.add_argument(
+        "--expectations", type=Path, metavar="FILE", help="what to hold it to, as JSON, instead of the above"
+    )
     parser.add_argument("--print-expectations", action="store_true", help="print that JSON and test nothing")
-    parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="run these checks only (repeatable)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="GLOB", help="run these checks only (repeatable)"
+    )
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="checks at a time (default: all cores)")
     parser.add_argument("--wheelhouse", type=Path, default=WHEELHOUSE, metavar="DIRECTORY")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML")

@@ -8,12 +8,24 @@ import os
 import sys
 from pathlib import Path
 
-from . import configuration, interpreters, restricted, stdlib, system, tls, toolchain, tools, venvs, wheels
+from . import (
+    configuration,
+    distribution,
+    interpreters,
+    layout,
+    restricted,
+    stdlib,
+    tls,
+    toolchain,
+    tools,
+    venvs,
+    wheels,
+)
 from .context import Context, Expected
 from .registry import MAIN, RESTRICTED, registry, run_jobs
 from .snapshot import Snapshot
 
-TOPICS = (interpreters, configuration, stdlib, venvs, wheels, toolchain, tools, tls, system, restricted)
+TOPICS = (interpreters, configuration, stdlib, venvs, wheels, toolchain, tools, tls, layout, distribution, restricted)
 
 
 def main() -> int:

@@ -137,9 +137,9 @@ class Context:
                     self._values[key] = (make(), None)
                 except Exception as error:
                     self._values[key] = (None, error)
-        value, error = self._values[key]
-        if error is not None:
-            raise Problem(f"{key} failed: {error}") from error
+        value, failure = self._values[key]
+        if failure is not None:
+            raise Problem(f"{key} failed: {failure}") from failure
         return value  # type: ignore[no-any-return]
 
     def run(
@@ -201,4 +201,3 @@ def tail(done: subprocess.CompletedProcess[str], lines: int = 12) -> str:
     """The end of what a command said, each line indented, or nothing."""
     said = (done.stdout + "\n" + done.stderr).strip().splitlines()[-lines:]
     return "".join(f"\n    {line}" for line in said)
-

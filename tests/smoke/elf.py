@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +104,7 @@ def _parse(data: bytes) -> Elf:
         layout = order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII")
         raw.append(struct.unpack_from(layout, data, shoff + index * shentsize))
     names = raw[shstrndx][4] if raw else 0
-    sections = tuple(
-        Section(_string(data, names + r[0]), r[1], r[3], r[4], r[5], r[6], r[7], r[8]) for r in raw
-    )
+    sections = tuple(Section(_string(data, names + r[0]), r[1], r[3], r[4], r[5], r[6], r[7], r[8]) for r in raw)
     tags = _dynamic(data, segments, order, wide)
     strings = _file_offset(segments, tags[5][0]) if 5 in tags else 0  # DT_STRTAB
 
@@ -186,7 +185,7 @@ def _defined_versions(data: bytes, sections: tuple[Section, ...], order: str) ->
 def defects(elf: Elf) -> list[str]:
     """What a rewriting tool may have broken: misaligned, overlapping or cut-off segments and sections.
 
-    The rules are those of the gABI: offset and address of a PT_LOAD are congruent modulo its alignment, PT_LOADs ascend."""
+    The rules are those of the gABI: offset and address of a PT_LOAD agree modulo its alignment, PT_LOADs ascend."""
     found = []
     page = PAGE_SIZES.get(elf.machine, 0x1000)
     loads = [segment for segment in elf.segments if segment.type == PT_LOAD]
@@ -194,7 +193,10 @@ def defects(elf: Elf) -> list[str]:
         found.append("no PT_LOAD segment")
     for number, load in enumerate(loads):
         if load.align > 1 and load.offset % load.align != load.address % load.align:
-            found.append(f"PT_LOAD {number}: offset {load.offset:#x} and address {load.address:#x} disagree modulo {load.align:#x}")
+            found.append(
+                f"PT_LOAD {number}: offset {load.offset:#x} and address {load.address:#x} disagree "
+                f"modulo {load.align:#x}"
+            )
         if load.align < page:
             found.append(f"PT_LOAD {number} is aligned to {load.align:#x}, less than a page of {page:#x}")
         if load.offset + load.file_size > elf.size:
@@ -203,7 +205,7 @@ def defects(elf: Elf) -> list[str]:
             found.append(f"PT_LOAD {number} is larger in the file than in memory")
         if load.flags & PF_X and load.flags & PF_W:
             found.append(f"PT_LOAD {number} is writable and executable")
-    for first, second in zip(loads, loads[1:], strict=False):
+    for first, second in itertools.pairwise(loads):
         if second.address < first.address + first.memory_size:
             found.append(f"PT_LOAD at {second.address:#x} overlaps or precedes the one at {first.address:#x}")
     for segment in elf.segments:

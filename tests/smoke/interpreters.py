@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import lzma
 import os
 import re
+import shlex
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,9 +85,8 @@ def path(context: Context, interpreter: Interpreter) -> Iterator[str]:
 def tag(context: Context, interpreter: Interpreter) -> Iterator[str]:
     """What `packaging` makes of the interpreter is the name of its directory; it accepts wheels of the policy."""
     tags = identity(context, interpreter)["tags"]
-    if interpreter.is_cpython or interpreter.implementation == "pypy":
-        if tags["first"] != interpreter.tag:
-            yield f"packaging calls it {tags['first']}"
+    if interpreter.implementation != "graalpy" and tags["first"] != interpreter.tag:
+        yield f"packaging calls it {tags['first']}"
     for policy in context.expected.policy_tags:
         platform = f"{policy}_{context.expected.platform}"
         if platform not in tags["platforms"]:
@@ -94,7 +96,16 @@ def tag(context: Context, interpreter: Interpreter) -> Iterator[str]:
 def scripts(interpreter: Interpreter) -> list[str]:
     """The commands that an interpreter's bin directory must have."""
     if not interpreter.is_cpython:
-        return ["python", "python3", f"python{interpreter.minor}", interpreter.implementation, "pip", "pip3", f"pip{interpreter.minor}", "pyproject-build"]
+        return [
+            "python",
+            "python3",
+            f"python{interpreter.minor}",
+            interpreter.implementation,
+            "pip",
+            "pip3",
+            f"pip{interpreter.minor}",
+            "pyproject-build",
+        ]
     suffix = interpreter.minor + ("t" if interpreter.threaded else "")
     names = ["python", "python3", f"python{suffix}", "python3-config", f"python{suffix}-config"]
     names += ["pip", "pip3", f"pip{interpreter.minor}", "pydoc3", "idle3", "pyproject-build"]
@@ -131,7 +142,9 @@ def pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
     wanted = f"pip {interpreter.packages.get('pip', '')}"
     for name in ("pip", "pip3"):
         said = context.output([Path(interpreter.prefix) / "bin" / name, "--version"])
-        if not (said.startswith(wanted) and f"{interpreter.prefix}/" in said and f"(python {interpreter.minor})" in said):
+        if not (
+            said.startswith(wanted) and f"{interpreter.prefix}/" in said and f"(python {interpreter.minor})" in said
+        ):
             yield f"bin/{name} --version says {said!r}, expected {wanted} below {interpreter.prefix}"
     context.run([interpreter.python, "-m", "pip", "check"])
 
@@ -192,7 +205,7 @@ def file_digest(path: Path) -> str:
 
 @check("launchers", each_interpreter=True)
 def launchers(context: Context, interpreter: Interpreter) -> Iterator[str]:
-    """Each name in /usr/local/bin runs this interpreter, by a script: a link to it would break venvs (cpython#106045)."""
+    """Each name in /usr/local/bin runs this interpreter, by a script: a link would break venvs (cpython#106045)."""
     script, *aliases = interpreter.launchers
     for name in interpreter.launchers:
         path = LOCAL_BIN / name
@@ -222,27 +235,60 @@ def launcher_set(context: Context) -> Iterator[str]:
     yield from difference(f"launchers in {LOCAL_BIN}", expected, filter(pattern.match, os.listdir(LOCAL_BIN)))
 
 
-@check("static-libraries")
+STATIC_ARCHIVE = INTERNAL / "static-libs-for-embedding-only.tar.xz"
+
+
+def static_library(interpreter: Interpreter) -> str:
+    """The name of a CPython's static library in the archive for embedding."""
+    suffix = interpreter.minor + ("t" if interpreter.threaded else "")
+    return f"{Path(interpreter.prefix).name}/lib/libpython{suffix}.a"
+
+
+def unpacked_static_libraries(context: Context) -> Path:
+    """The directory that the archive for embedding was unpacked to."""
+
+    def make() -> Path:
+        target = context.directory("static")
+        try:
+            with tarfile.open(STATIC_ARCHIVE, "r:xz") as archive:
+                archive.extractall(target)
+        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+            raise Problem(f"{STATIC_ARCHIVE}: {error}") from error
+        return target
+
+    return context.once(f"unpacking {STATIC_ARCHIVE.name}", make)
+
+
+def is_whole_archive(content: bytes) -> bool:
+    """Whether `ar` would read a static library to its end: members follow each other up to the last byte."""
+    at = 8
+    while content.startswith(b"!<arch>\n") and content[at + 58 : at + 60] == b"`\n":
+        size = int(content[at + 48 : at + 58])
+        at += 60 + size + size % 2
+    return at > 8 and at in (len(content), len(content) + 1)
+
+
+@check("static-libraries", heavy=True)
 def static_libraries(context: Context) -> Iterator[str]:
     """The archive for embedding has the libpython of every CPython, whole, and nothing else."""
-    import tarfile
+    directory = unpacked_static_libraries(context)
+    wanted = {static_library(interpreter) for interpreter in context.expected.interpreters if interpreter.is_cpython}
+    found = {str(path.relative_to(directory)) for path in directory.rglob("*") if not path.is_dir()}
+    yield from difference(f"members of {STATIC_ARCHIVE.name}", wanted, found)
+    for name in sorted(wanted & found):
+        if not is_whole_archive((directory / name).read_bytes()):
+            yield f"{name} in {STATIC_ARCHIVE.name} is not a whole static library"
 
-    archive = INTERNAL / "static-libs-for-embedding-only.tar.xz"
-    wanted = {}
-    for interpreter in context.expected.interpreters:
-        if interpreter.is_cpython:
-            suffix = interpreter.minor + ("t" if interpreter.threaded else "")
-            wanted[f"{Path(interpreter.prefix).name}/lib/libpython{suffix}.a"] = interpreter
-    found = {}
-    try:
-        with tarfile.open(archive, "r:xz") as tar:
-            for member in tar:
-                if member.isfile() or member.islnk():
-                    source = tar.extractfile(member)
-                    found[member.name] = source.read() if source else b""
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise Problem(f"{archive}: {error}") from error
-    yield from difference(f"members of {archive.name}", wanted, found)
-    for name in wanted.keys() & found.keys():
-        if not found[name].startswith(b"!<arch>\n") or b"Py_InitializeFromConfig" not in found[name]:
-            yield f"{name} in {archive.name} is not a whole static library of Python"
+
+@check("static-embedding", each_interpreter=True, suits=lambda i: i.is_cpython, heavy=True)
+def embedding(context: Context, interpreter: Interpreter) -> Iterator[str]:
+    """A program that embeds the interpreter links its static library and runs."""
+    library = unpacked_static_libraries(context) / static_library(interpreter)
+    variables = identity(context, interpreter)["variables"]
+    program = context.directory("embedding") / interpreter.tag
+    include = f"-I{identity(context, interpreter)['paths']['include']}"
+    flags = [*shlex.split(str(variables["LINKFORSHARED"])), *shlex.split(f"{variables['LIBS']} {variables['SYSLIBS']}")]
+    context.run(["gcc", "-O0", include, context.projects / "programs/embed.c", library, *flags, "-lm", "-o", program])
+    said = context.output([program], env={**context.environment, "PYTHONHOME": interpreter.prefix})
+    if said != interpreter.minor:
+        yield f"a program that embeds it says {said!r}"

@@ -11,7 +11,9 @@ from .tools import commands
 from .venvs import bare_environment
 from .wheels import repaired_wheel, structure_problems, tag_problems
 
-IMPORTS = "import ssl, sqlite3, ctypes, zlib, bz2, lzma, decimal, hashlib, tkinter, curses, uuid, xml.etree.ElementTree, multiprocessing"
+IMPORTS = "import " + (
+    "ssl, sqlite3, ctypes, zlib, bz2, lzma, decimal, hashlib, tkinter, curses, uuid, xml.etree.ElementTree"
+)
 
 
 @check("restricted-container", container=RESTRICTED)

@@ -109,7 +109,9 @@ def _foreign(interpreter: Interpreter, origins: dict[str, str], names: set[str])
 def pypy(context: Context, interpreter: Interpreter) -> Iterator[str]:
     """PyPy's library imports, as far as it has CPython's modules."""
     pure = modules_of(interpreter.key, context.data / "stdlib-modules.txt")
-    skipped = re.compile(r"_aix_support|_pydatetime|ensurepip\..*|idlelib.*|lib2to3\.tests.*|test.*|.*\._bootsubprocess")
+    skipped = re.compile(
+        r"_aix_support|_pydatetime|ensurepip\..*|idlelib.*|lib2to3\.tests.*|test.*|.*\._bootsubprocess"
+    )
     names = [n for n in pure if not NOT_IMPORTED.fullmatch(n) and not skipped.fullmatch(n)] + PYPY_EXTENSIONS
     request = json.dumps({"find": [], "import": [n for n in names if n != "readline"]})
     answer = context.worker(interpreter, "modules", stdin=request)
@@ -126,9 +128,11 @@ def test_package(context: Context, interpreter: Interpreter) -> Iterator[str]:
         yield f"{directory} holds {len(tests)} tests, such as {sorted(tests)[0]}"
 
 
-# --- What C libraries are for ---------------------------------------------------------------------------------------------
+# --- What C libraries are for -----------------------------------------------------------------------------
 
-COMMON = "sqlite ssl hashes zlib bz2 lzma dbm.dumb ctypes decimal processes sockets locale expat gil curses tkinter".split()
+COMMON = (
+    "sqlite ssl hashes zlib bz2 lzma dbm.dumb ctypes decimal processes sockets locale expat gil curses tkinter".split()
+)
 CPYTHON_ONLY = "dbm.gnu dbm.ndbm readline uuid".split()
 
 

@@ -93,25 +93,47 @@ def other_clients(context: Context) -> Iterator[str]:
     """pip and uv follow SSL_CERT_FILE; git and curl have authorities of their own."""
     data = context.data / "tls"
     interpreter = context.expected.interpreter(context.expected.tools_python)
-    environment = {key: value for key, value in context.environment.items() if not key.startswith(("PIP_", "SSL_", "UV_", "REQUESTS_", "CURL_"))}
+    environment = {
+        key: value
+        for key, value in context.environment.items()
+        if not key.startswith(("PIP_", "SSL_", "UV_", "REQUESTS_", "CURL_"))
+    }
     trusting = {**environment, "SSL_CERT_FILE": str(bundle(context))}
     with server(data / "server.pem", data / "server.key") as url:
-        pip = [interpreter.python, "-m", "pip", "download", "--no-cache-dir", "--retries", "0", "-d", str(context.scratch), "-i", url, "no-such-package"]
+        pip = [
+            interpreter.python,
+            "-m",
+            "pip",
+            "download",
+            "--no-cache-dir",
+            "--retries",
+            "0",
+            "-d",
+            str(context.scratch),
+            "-i",
+            url,
+            "no-such-package",
+        ]
         for env, accepted in ((trusting, True), (environment | {"SSL_CERT_FILE": str(INTERNAL / "certs.pem")}, False)):
             done = context.run(pip, env=env, status=None)
             refused = "CERTIFICATE_VERIFY_FAILED" in done.stdout + done.stderr
             if refused is accepted:
-                yield f"pip {'refuses' if accepted else 'accepts'} the server: {(done.stdout + done.stderr).strip()[-400:]}"
+                verb = "refuses" if accepted else "accepts"
+                yield f"pip {verb} the server: {(done.stdout + done.stderr).strip()[-400:]}"
         done = context.run(["curl", "-sS", "--cacert", bundle(context), url], env=environment, status=None)
         if not done.stdout.startswith("hello"):
             yield f"curl refuses the server with the authority given: {done.stderr.strip()}"
         done = context.run(["curl", "-sS", url], env=environment, status=None)
         if done.returncode != 60:
             yield f"curl accepts an unknown authority: exit status {done.returncode} {done.stderr.strip()}"
-        done = context.run(["git", "ls-remote", url + "x"], env={**environment, "GIT_SSL_CAINFO": str(bundle(context))}, status=None)
+        done = context.run(
+            ["git", "ls-remote", url + "x"], env={**environment, "GIT_SSL_CAINFO": str(bundle(context))}, status=None
+        )
         if "certificate" in done.stderr.lower():
             yield f"git refuses the server with the authority given: {done.stderr.strip()}"
-    store = next((p for p in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt") if os.path.exists(p)), "")
+    store = next(
+        (p for p in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt") if os.path.exists(p)), ""
+    )
     if not store:
         raise Problem("the distribution's certificate bundle is missing")
     count = Path(store).read_text(encoding="utf-8", errors="replace").count("BEGIN CERTIFICATE")

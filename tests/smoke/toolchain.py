@@ -15,18 +15,7 @@ from .venvs import bare_environment
 
 CXX_STANDARDS = {9: "17", 10: "20", 11: "20", 12: "20"}  # GCC major -> newest standard worth linking; later ones: 23
 
-# language, source, suffix, command that must compile it besides the names of the compiler collection
-SOURCES = {
-    "c": ("int bits(unsigned value) { return __builtin_popcount(value); }\n", ".c"),
-    "c++": ("int bits(unsigned value) { return __builtin_popcount(value); }\n", ".cpp"),
-    "fortran": ("integer function bits(value)\n  integer, intent(in) :: value\n  bits = popcnt(value)\nend function\n", ".f90"),
-}
-PROGRAMS = {
-    "c": ("#include <stdio.h>\n#include <math.h>\nint main(int n, char **a) { (void)a; return cos(n - 1) == 1 ? 0 : 1; }\n", ".c", ["-lm"]),
-    "c++": ("#include <iostream>\n#include <stdexcept>\nint main() { try { throw std::runtime_error(\"x\"); } catch (const std::exception &e) "
-            "{ std::cout << e.what(); } return 0; }\n", ".cpp", []),
-    "fortran": ("program smoke\n  real :: x(3)\n  x = [1.0, 2.0, 3.0]\n  if (abs(sum(x) - 6.0) > 1e-5) stop 1\nend program\n", ".f90", []),
-}  # fmt: skip
+SUFFIXES = {"c": ".c", "c++": ".cpp", "fortran": ".f90"}
 
 
 def triples(context: Context) -> dict[str, list[str]]:
@@ -55,7 +44,21 @@ def compiler_version(context: Context) -> Iterator[str]:
             yield f"{name} ({path}) is version {major}, expected {context.expected.gcc_major}"
         if root and not path.startswith((f"{root}/", "/usr/local/bin/")):
             yield f"{name} is {path}, outside {root}"
-    for name in ("ld", "as", "ar", "nm", "objdump", "objcopy", "ranlib", "readelf", "strip", "strings", "addr2line", "c++filt", "size"):
+    for name in (
+        "ld",
+        "as",
+        "ar",
+        "nm",
+        "objdump",
+        "objcopy",
+        "ranlib",
+        "readelf",
+        "strip",
+        "strings",
+        "addr2line",
+        "c++filt",
+        "size",
+    ):
         context.run([name, "--version"])
 
 
@@ -64,13 +67,11 @@ def compile_and_run(context: Context) -> Iterator[str]:
     """Every compiler name makes programs that run, with an empty environment too."""
     directory = context.directory("programs")
     for language, names in triples(context).items():
-        text, suffix, libraries = PROGRAMS[language]
-        source = directory / f"program{suffix}"
-        source.write_text(text)
+        source = context.projects / f"programs/program{SUFFIXES[language]}"
         for name in names:
             program = directory / f"{name}-{language.replace('+', 'x')}"
             try:
-                context.run([name, "-Wall", "-Werror", source, "-o", program, *libraries])
+                context.run([name, "-Wall", "-Werror", source, "-o", program, "-lm"])
                 context.run([program], env=bare_environment())
             except Problem as problem:
                 yield f"{name}: {problem}"
@@ -80,18 +81,17 @@ def compile_and_run(context: Context) -> Iterator[str]:
 def default_isa(context: Context) -> Iterator[str]:
     """No compiler name uses instructions beyond the platform's baseline unless told to: C, C++ and Fortran."""
     platform = context.expected.platform
-    directory = context.directory("isa")
     for language, names in triples(context).items():
-        text, suffix = SOURCES[language]
-        source = directory / f"bits{suffix}"
-        source.write_text(text)
+        source = context.projects / f"programs/bits{SUFFIXES[language]}"
         for name in names:
             assembly = context.output([name, "-O2", "-S", source, "-o", "-"])
             if platform in ("x86_64", "i686") and re.search(r"\bpopcnt[lq]?\b", assembly):
                 yield f"{name} uses popcnt, which is x86-64-v2, by default"
             if language == "fortran":
                 continue
-            macros = set(re.findall(r"(?m)^#define (\w+) ", context.output([name, "-dM", "-E", "-x", language, "/dev/null"])))
+            macros = set(
+                re.findall(r"(?m)^#define (\w+) ", context.output([name, "-dM", "-E", "-x", language, "/dev/null"]))
+            )
             yield from (f"{name} defines {macro} by default" for macro in sorted(macros & BEYOND.get(platform, set())))
             yield from (f"{name} does not define {macro}" for macro in sorted(REQUIRED.get(platform, set()) - macros))
             options = ["-march=x86-64-v3"] if platform == "x86_64" else []
@@ -120,12 +120,8 @@ REQUIRED = {
 @check("regression-13-as-needed", heavy=True)
 def as_needed(context: Context) -> Iterator[str]:
     """C++ links and runs with every usual linker option: a toolset's libstdc++ once lost symbols with --as-needed."""
-    source = context.directory("as-needed") / "program.cpp"
-    source.write_text(
-        "#include <fstream>\n#include <regex>\n#include <string>\n#include <thread>\n#include <vector>\n"
-        "#include <cassert>\nint main() { std::vector<int> v{1}; std::string s = std::to_string(v[0]);\n"
-        "std::thread t([&] { s += 'x'; }); t.join(); return std::regex_match(s, std::regex(\"[0-9]x\")) ? 0 : 1; }\n"
-    )
+    source = context.projects / "programs/as_needed.cpp"
+    directory = context.directory("as-needed")
     newest = CXX_STANDARDS.get(context.expected.gcc_major, "23")
     matrix = [
         ("17", ["-Wl,--as-needed"]),
@@ -134,14 +130,14 @@ def as_needed(context: Context) -> Iterator[str]:
         ("17", ["-flto", "-Wl,--as-needed"]),
     ]
     for number, (standard, options) in enumerate(matrix):
-        program = source.parent / f"program-{number}"
+        program = directory / f"program-{number}"
         environment = {**bare_environment(), "LD_BIND_NOW": "1"}
         try:
             context.run(["g++", f"-std=c++{standard}", "-O0", source, "-o", program, *options, "-pthread"])
             context.run([program], env=environment)
         except Problem as problem:
             yield f"-std=c++{standard} {' '.join(options)}: {problem}"
-    library = source.parent / "libprogram.so"
+    library = directory / "libprogram.so"
     context.run(["g++", "-shared", "-fPIC", "-O0", source, "-o", library, "-Wl,--as-needed", "-Wl,-z,defs", "-pthread"])
     yield from elf.defects(elf.parse(library.read_bytes()))
 
@@ -165,8 +161,8 @@ def linker_path(context: Context) -> Iterator[str]:
 
 
 SONAMES = (
-    "libc libm libdl libpthread librt libutil libresolv libstdc++ libgcc_s libatomic libgfortran libquadmath libX11 libXext libXrender "
-    "libICE libSM libGL libglib-2.0 libgobject-2.0 libgthread-2.0 libz libexpat"
+    "libc libm libdl libpthread librt libutil libresolv libstdc++ libgcc_s libatomic libgfortran libquadmath "
+    "libX11 libXext libXrender libICE libSM libGL libglib-2.0 libgobject-2.0 libgthread-2.0 libz libexpat"
 ).split()
 
 
@@ -188,7 +184,11 @@ PROMISED = {
     "expat": ("expat.h", "XML_ExpatVersion()", ["-lexpat"]),
     "x11": ("X11/Xlib.h", "XDisplayName(0)", ["-lX11"]),
     "xext": ("X11/Xlib.h>\n#include <X11/extensions/Xext.h", "XMissingExtension(0, 0)", ["-lXext", "-lX11"]),
-    "xrender": ("X11/Xlib.h>\n#include <X11/extensions/Xrender.h", "XRenderQueryVersion(0, 0, 0)", ["-lXrender", "-lX11"]),
+    "xrender": (
+        "X11/Xlib.h>\n#include <X11/extensions/Xrender.h",
+        "XRenderQueryVersion(0, 0, 0)",
+        ["-lXrender", "-lX11"],
+    ),
     "ice": ("X11/ICE/ICElib.h", "IceConnectionNumber(0)", ["-lICE"]),
     "sm": ("X11/SM/SMlib.h", "SmcVendor(0)", ["-lSM", "-lICE"]),
     "gl": ("GL/gl.h", "glGetError()", ["-lGL"]),
@@ -207,14 +207,29 @@ def promised_libraries(context: Context) -> Iterator[str]:
     for name, (header, call, libraries) in PROMISED.items():
         source = directory / f"{name}.c"
         # volatile: the call must reach the linker, not run
-        source.write_text(f"#include <{header}>\nint main(int n, char **a) {{ (void)a; if (n > 5) (void)({call}); return 0; }}\n")
+        source.write_text(
+            f"#include <{header}>\nint main(int n, char **a) {{ (void)a; if (n > 5) (void)({call}); return 0; }}\n"
+        )
         try:
             flags = context.output(["pkg-config", "--cflags", "--libs", name]).split() if name in PKG_CONFIG else []
-            context.run(["gcc", "-O0", "-Werror=implicit-function-declaration", source, "-o", directory / name, *flags, *libraries])
+            context.run(
+                [
+                    "gcc",
+                    "-O0",
+                    "-Werror=implicit-function-declaration",
+                    source,
+                    "-o",
+                    directory / name,
+                    *flags,
+                    *libraries,
+                ]
+            )
             context.run([directory / name])
         except Problem as problem:
             yield f"{name}: {problem}"
-    for header in "features.h pthread.h dlfcn.h sys/socket.h linux/types.h asm/unistd.h X11/Xutil.h GL/glext.h zconf.h".split():
+    for (
+        header
+    ) in "features.h pthread.h dlfcn.h sys/socket.h linux/types.h asm/unistd.h X11/Xutil.h GL/glext.h zconf.h".split():
         try:
             context.run(["gcc", "-fsyntax-only", "-include", header, "-x", "c", "/dev/null"])
         except Problem as problem:
@@ -271,8 +286,8 @@ def autotools(context: Context) -> Iterator[str]:
 def aclocal(context: Context) -> Iterator[str]:
     """aclocal, the newest and the system's, each finds pkg.m4 of the system and libtool.m4 of /usr/local."""
     directory = context.directory("aclocal")
-    configure = "AC_INIT([smoke], [1])\nAC_PROG_CC\nLT_INIT\nPKG_PROG_PKG_CONFIG\nPKG_CHECK_MODULES([ZLIB], [zlib])\nAC_OUTPUT\n"
-    (directory / "configure.ac").write_text(configure)
+    shutil.copy(context.projects / "autotools/configure.ac", directory)
+    (directory / "m4").mkdir()
     for program in dict.fromkeys(filter(None, (shutil.which("aclocal"), "/usr/bin/aclocal"))):
         if not os.path.exists(program):
             continue
@@ -304,7 +319,9 @@ def autotools_versions(context: Context) -> Iterator[str]:
         built = context.expected.components.get(name)
         if built and said != built["version"]:
             yield f"{command} is {said}, expected {built['version']}"
-        elif not built and context.expected.complete and tuple(int(p) for p in re.findall(r"\d+", said)) < MINIMUM[name]:
+        elif (
+            not built and context.expected.complete and tuple(int(p) for p in re.findall(r"\d+", said)) < MINIMUM[name]
+        ):
             yield f"{command} is {said}, expected at least {MINIMUM[name]}"
     for command in ("autoheader", "autom4te", "autoreconf", "autoscan", "autoupdate", "ifnames", "aclocal", "libtool"):
         context.run([command, "--version"])
@@ -325,12 +342,16 @@ def yasm(context: Context) -> Iterator[str]:
         yield "yasm wrote no ELF file"
 
 
+COMMANDS = (
+    "bash sh make patch unzip bzip2 xz gzip tar diff cmp file curl bison gpg git pkg-config find hostname which sed "
+    "awk grep linux32 m4 perl sha256sum ldd ldconfig locale hardlink"
+).split()
+
+
 @check("base-commands")
 def base_commands(context: Context) -> Iterator[str]:
     """What users call in their own build steps is there."""
-    wanted = ("bash sh make patch unzip bzip2 xz gzip tar diff cmp file curl bison gpg git pkg-config find hostname which "
-              "sed awk grep linux32 m4 perl sha256sum ldd ldconfig locale").split()  # fmt: skip
-    yield from difference("commands", wanted, [name for name in wanted if shutil.which(name)])
+    yield from difference("commands", COMMANDS, filter(shutil.which, COMMANDS))
     directory = context.directory("archives")
     (directory / "text").write_text("text\n")
     for suffix in ("gz", "bz2", "xz"):

@@ -1,4 +1,4 @@
-"""The tools: pipx and what it installed, git, the image's own commands, and that each is of the asked version and whole."""
+"""The tools: pipx and what it installed, git, the image's own commands; each of the right version, and whole."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .context import INTERNAL, LOCAL_BIN, Context, Expected, Problem
 from .interpreters import record_problems
-from .registry import check, difference
+from .registry import check, difference, differences
 
 VENVS = INTERNAL / "pipx/venvs"
 COMMANDS = {"cmake": ["cmake", "ctest", "cpack"], "uv": ["uv", "uvx"]}
 ENTRYPOINT = str(LOCAL_BIN / "manylinux-entrypoint")
-GIT_COMMANDS = "add am apply bisect blame branch checkout clone commit config daemon diff fetch http-fetch init log ls-remote " \
-    "merge pull push rebase remote-http remote-https reset send-pack shell stash status submodule tag upload-pack worktree".split()
+GIT_COMMANDS = (
+    "add am apply bisect blame branch checkout clone commit config daemon diff fetch http-fetch init log ls-remote "
+    "merge pull push rebase remote-http remote-https reset send-pack shell stash status submodule tag upload-pack worktree"
+).split()
 
 
 def commands(tool: str) -> list[str]:
@@ -49,7 +52,7 @@ def versions(context: Context) -> Iterator[str]:
 
 @check("tool-set")
 def tool_set(context: Context) -> Iterator[str]:
-    """Exactly the expected tools are installed, each by pipx, on the tools' Python, with its command in /usr/local/bin."""
+    """Exactly the expected tools are installed by pipx, on the tools' Python, with their commands in /usr/local/bin."""
     yield from difference(f"tools in {VENVS}", context.expected.tools, os.listdir(VENVS))
     python = context.expected.interpreter(context.expected.tools_python)
     for tool in context.expected.tools:
@@ -63,8 +66,9 @@ def tool_set(context: Context) -> Iterator[str]:
         except (OSError, ValueError) as error:
             yield f"{metadata}: {error}"
             continue
-        if recorded["main_package"]["package_version"] != context.expected.tools[tool]:
-            yield f"pipx recorded {tool} {recorded['main_package']['package_version']}, expected {context.expected.tools[tool]}"
+        found, wanted = recorded["main_package"]["package_version"], context.expected.tools[tool]
+        if found != wanted:
+            yield f"pipx recorded {tool} {found}, expected {wanted}"
     for venv in [*(VENVS / tool for tool in context.expected.tools), INTERNAL / "tools"]:
         if os.path.realpath(venv / "bin/python") != os.path.realpath(python.python):
             yield f"{venv} runs on {os.path.realpath(venv / 'bin/python')}, expected {python.tag}"
@@ -89,7 +93,11 @@ def pipx(context: Context) -> Iterator[str]:
         yield f"pipx is {said}, expected {context.expected.base_tools['pipx']}"
     listed = json.loads(context.output([LOCAL_BIN / "pipx", "list", "--json"]))
     yield from difference("tools in pipx list", context.expected.tools, listed["venvs"])
-    for name, value in (("PIPX_HOME", f"{INTERNAL}/pipx"), ("PIPX_BIN_DIR", str(LOCAL_BIN)), ("PIPX_MAN_DIR", "/usr/local/share/man")):
+    for name, value in (
+        ("PIPX_HOME", f"{INTERNAL}/pipx"),
+        ("PIPX_BIN_DIR", str(LOCAL_BIN)),
+        ("PIPX_MAN_DIR", "/usr/local/share/man"),
+    ):
         found = context.output([LOCAL_BIN / "pipx", "environment", "--value", name])
         if found != value:
             yield f"pipx has {name} {found!r}, expected {value}"
@@ -121,7 +129,10 @@ def certifi(context: Context) -> Iterator[str]:
         yield f"{link} leads to {target}"
     python = INTERNAL / "tools/bin/python"
     said = context.output([python, "-c", "import certifi; print(certifi.__version__, certifi.where())"]).split()
-    wanted = [".".join(str(int(part)) for part in version.split(".")) for version in (said[0], context.expected.base_tools["certifi"])]
+    wanted = [
+        ".".join(str(int(part)) for part in version.split("."))
+        for version in (said[0], context.expected.base_tools["certifi"])
+    ]
     if wanted[0] != wanted[1]:
         yield f"certifi is {said[0]}, expected {context.expected.base_tools['certifi']}"
     if os.path.realpath(said[1]) != target:
@@ -131,7 +142,7 @@ def certifi(context: Context) -> Iterator[str]:
         yield f"{link} holds {count} certificates"
 
 
-# --- git ------------------------------------------------------------------------------------------------------------------
+# --- git --------------------------------------------------------------------------------------------------
 
 
 def builds_git(expected: Expected) -> bool:
@@ -148,7 +159,9 @@ def git(context: Context) -> Iterator[str]:
     if shutil.which("git") != "/usr/local/bin/git":
         yield f"git is {shutil.which('git')}"
     path = Path(context.output(["git", "--exec-path"]))
-    yield from (f"{path}/git-{name} is missing" for name in GIT_COMMANDS if not os.access(path / f"git-{name}", os.X_OK))
+    yield from (
+        f"{path}/git-{name} is missing" for name in GIT_COMMANDS if not os.access(path / f"git-{name}", os.X_OK)
+    )
     directory = context.directory("git")
     identity = ["-c", "user.name=smoke", "-c", "user.email=smoke@example.org"]
     context.run(["git", "init", "-q", "-b", "main", "one"], cwd=directory)
@@ -174,7 +187,7 @@ def git_lfs(context: Context) -> Iterator[str]:
         yield "git-lfs has no filter in git's configuration"
 
 
-# --- The image's own commands -----------------------------------------------------------------------------------------------
+# --- The image's own commands -----------------------------------------------------------------------------
 
 
 @check("manylinux-interpreters-list")
@@ -193,15 +206,13 @@ def interpreters_list(context: Context) -> Iterator[str]:
     rows = json.loads(context.output([command, "list", "--format", "json"]))
     yield from difference("interpreters in `list --format json`", known, [row["identifier"] for row in rows])
     for row in rows:
-        interpreter = installed.get(row["identifier"])
-        if row["installed"] is not (interpreter is not None):
-            yield f"json: {row['identifier']} has installed={row['installed']}"
-        if interpreter and row["implementation_version"] != interpreter.version:
-            yield f"json: {row['identifier']} has implementation_version {row['implementation_version']}, expected {interpreter.version}"
-        if interpreter and interpreter.is_cpython and row["python_version"] != interpreter.version:
-            yield f"json: {row['identifier']} has python_version {row['python_version']}, expected {interpreter.version}"
-        if row["install_path"] != f"/opt/python/{row['identifier']}":
-            yield f"json: {row['identifier']} has install_path {row['install_path']}"
+        tag, interpreter = row["identifier"], installed.get(row["identifier"])
+        wanted: dict[str, Any] = {"installed": interpreter is not None, "install_path": f"/opt/python/{tag}"}
+        if interpreter:
+            wanted["implementation_version"] = interpreter.version
+        if interpreter and interpreter.is_cpython:
+            wanted["python_version"] = interpreter.version
+        yield from (f"`list --format json`, {tag}: {problem}" for problem in differences(wanted, row))
     verbose = context.output([command, "list", "-v", "-i"])
     for tag in installed:
         if f"{tag}:\n  installed: yes\n" not in verbose + "\n":
@@ -251,12 +262,13 @@ def install_clang(context: Context) -> Iterator[str]:
     for arguments, message in wrong:
         done = context.run([command, *arguments], status=None)
         if done.returncode != 1 or message not in done.stderr:
-            yield f"{' '.join(arguments)}: exit status {done.returncode}, {done.stderr.strip()[-200:]!r}, expected 1 and {message!r}"
+            said = done.stderr.strip()[-200:]
+            yield f"{' '.join(arguments)}: exit status {done.returncode}, {said!r}, expected 1 and {message!r}"
     if os.path.lexists("/opt/clang"):
         yield "/opt/clang is there without having been asked for"
 
 
-# --- Entry point ------------------------------------------------------------------------------------------------------------
+# --- Entry point ------------------------------------------------------------------------------------------
 
 
 @check("entrypoint")
@@ -305,6 +317,8 @@ def machine(context: Context) -> Iterator[str]:
     if said not in wanted:
         yield f"uname -m says {said}"
     for interpreter in context.expected.interpreters:
-        said = context.output([ENTRYPOINT, interpreter.python, "-c", "import sysconfig; print(sysconfig.get_platform())"])
+        said = context.output(
+            [ENTRYPOINT, interpreter.python, "-c", "import sysconfig; print(sysconfig.get_platform())"]
+        )
         if said != f"linux-{context.expected.platform}":
             yield f"{interpreter.tag}: sysconfig.get_platform() is {said}"

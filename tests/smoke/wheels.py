@@ -155,7 +155,7 @@ def structure_problems(expected: Expected, wheel: Wheel) -> Iterator[str]:
 
 def symbol_problems(expected: Expected, name: str, file: elf.Elf) -> Iterator[str]:
     """Symbol versions newer than what the policy promises."""
-    limits = {key: value for key, value in (expected.get("symbols") or {}).items()}
+    limits = dict(expected.get("symbols") or {})
     if expected.is_glibc:
         limits["GLIBC"] = expected.libc_version
     for library, version in file.needed_versions:
@@ -220,7 +220,9 @@ def alignment(context: Context, interpreter: Interpreter) -> Iterator[str]:
         done = context.run(["strip", "-o", directory / path.name, path])
         if done.stderr.strip():
             yield f"strip complains: {done.stderr.strip()[:500]}"
-        yield from (f"{path.name} after strip: {d}" for d in elf.defects(elf.parse((directory / path.name).read_bytes())))
+        yield from (
+            f"{path.name} after strip: {d}" for d in elf.defects(elf.parse((directory / path.name).read_bytes()))
+        )
 
 
 @check("regression-04-wheel-names", heavy=True)
@@ -232,11 +234,13 @@ def names(context: Context) -> Iterator[str]:
         if f"{policy}_{context.expected.platform}" not in repaired.platforms:
             yield f"{repaired.path.name} is not tagged {policy}_{context.expected.platform}"
     for platform in repaired.platforms:
-        if not platform.startswith(("manylinux", "musllinux")) or not platform.endswith(f"_{context.expected.platform}"):
+        if not platform.startswith(("manylinux", "musllinux")) or not platform.endswith(
+            f"_{context.expected.platform}"
+        ):
             yield f"{repaired.path.name} carries the tag {platform}"
 
 
-# --- Installing and running -------------------------------------------------------------------------------------------------
+# --- Installing and running -------------------------------------------------------------------------------
 
 
 def _use(context: Context, interpreter: Interpreter, environment: Path) -> Iterator[str]:
@@ -269,7 +273,9 @@ def has_uv(expected: Expected) -> bool:
     return "uv" in expected.tools
 
 
-@check("wheel-install-uv", each_interpreter=True, when=has_uv, suits=lambda i: i.implementation != "graalpy", heavy=True)
+@check(
+    "wheel-install-uv", each_interpreter=True, when=has_uv, suits=lambda i: i.implementation != "graalpy", heavy=True
+)
 def install_uv(context: Context, interpreter: Interpreter) -> Iterator[str]:
     """uv makes a venv of the interpreter and installs the repaired wheels."""
     environment = context.scratch / f"uv-{interpreter.tag}"
@@ -283,7 +289,7 @@ def install_uv(context: Context, interpreter: Interpreter) -> Iterator[str]:
     yield from _use(context, interpreter, environment)
 
 
-# --- abi3 -------------------------------------------------------------------------------------------------------------------
+# --- abi3 -------------------------------------------------------------------------------------------------
 
 
 def _stable(expected: Expected) -> bool:
@@ -327,12 +333,14 @@ def abi3_everywhere(context: Context) -> Iterator[str]:
     environment = {**context.environment, "PYTHONPATH": str(files)}
     for interpreter in stable:
         try:
-            context.run([interpreter.python, "-c", "import smoke_abi3; assert smoke_abi3.answer() == 42"], env=environment)
+            context.run(
+                [interpreter.python, "-c", "import smoke_abi3; assert smoke_abi3.answer() == 42"], env=environment
+            )
         except Problem as problem:
             yield f"{interpreter.tag}: {problem}"
 
 
-# --- C++ ------------------------------------------------------------------------------------------------------------------
+# --- C++ --------------------------------------------------------------------------------------------------
 
 
 @check("regression-15-libstdcxx", heavy=True)
@@ -343,7 +351,8 @@ def libstdcxx(context: Context) -> Iterator[str]:
     yield from tag_problems(context.expected, interpreter, "torture", repaired)
     yield from structure_problems(context.expected, repaired)
     environment = {**bare_environment(), "PYTHONPATH": str(repaired.files), "LD_BIND_NOW": "1"}
-    said = context.output([interpreter.python, "-B", "-c", "import smoke_torture; print(smoke_torture.run())"], env=environment)
+    said = context.output(
+        [interpreter.python, "-B", "-c", "import smoke_torture; print(smoke_torture.run())"], env=environment
+    )
     if said != "10":
         yield f"{said} of 10 things worked"
-

@@ -192,9 +192,9 @@ def locales():
 
 def expat():
     import pyexpat
-    import xml.etree.ElementTree as tree
+    from xml.etree import ElementTree
 
-    assert tree.fromstring("<a><b>text</b></a>")[0].text == "text"
+    assert ElementTree.fromstring("<a><b>text</b></a>")[0].text == "text"
     return pyexpat.EXPAT_VERSION
 
 

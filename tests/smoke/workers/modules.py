@@ -1,4 +1,4 @@
-"""Imports the modules named on standard input; says which failed, where each came from. Runs on Python 3.8 and later."""
+"""Imports the modules named on standard input; says which failed and where each came from. Runs on Python 3.8 too."""
 
 import contextlib
 import importlib

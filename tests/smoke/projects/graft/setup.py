@@ -4,7 +4,7 @@ import os
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-LIBRARIES = ["smoke_private"] + ["smoke_many%d" % number for number in range(1, 31)]
+LIBRARIES = ["smoke_private"] + [f"smoke_many{number}" for number in range(1, 31)]
 # patchelf replaces this with a short one; a replacement that is longer needs room, one that is shorter leaves some.
 LONG = "/nowhere/" + "x" * 200
 

@@ -1,0 +1,5 @@
+/* Compiled to one instruction where the compiler may use it, to a call where it may not. */
+int bits(unsigned value)
+{
+    return __builtin_popcount(value);
+}

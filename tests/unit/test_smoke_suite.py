@@ -1,0 +1,401 @@
+"""The pure parts of tests/smoke: the registry of checks, the ELF reader, the module tables, the order of tags."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.smoke import __main__ as entry
+from tests.smoke import elf, interpreters, layout, stdlib, tools, wheels
+from tests.smoke.context import Context, Expected, Interpreter, Problem
+from tests.smoke.registry import MAIN, RESTRICTED, Job, Registry, difference, differences, run_job, run_jobs
+from tests.smoke.registry import registry as real
+from tests.smoke.snapshot import Snapshot, is_dangling
+
+import images
+
+SUITE = Path(entry.__file__).parent
+DATA = SUITE / "data"
+
+
+def interpreter(tag: str = "cp313-cp313", **changes: object) -> dict[str, object]:
+    row: dict[str, object] = {
+        "tag": tag,
+        "implementation": "cpython",
+        "minor": "3.13",
+        "threaded": False,
+        "status": "stable",
+        "version": "3.13.1",
+        "prefix": "/opt/_internal/cpython-3.13.1",
+        "launchers": ["cpython3.13", "python3.13"],
+        "packages": {"pip": "26.1"},
+    }
+    return {**row, **changes}
+
+
+def expected(**changes: object) -> Expected:
+    content: dict[str, object] = {
+        "interpreters": [interpreter(), interpreter("cp313-cp313t", threaded=True)],
+        "tools": {"uv": "1"},
+        "libc": "glibc",
+        "libc_version": "2.36",
+        "platform": "x86_64",
+        "policy_tags": ["manylinux_2_36"],
+        "symbols": {"GLIBCXX": "3.4.30"},
+        "components": {},
+    }
+    return Expected({**content, **changes})
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    return Context(expected(), tmp_path, Snapshot({}))
+
+
+class TestRegistry:
+    def test_a_check_runs_once_for_each_interpreter_that_suits(self, context: Context) -> None:
+        registry = Registry()
+        seen = []
+
+        @registry.check("one", each_interpreter=True, suits=lambda i: not i.threaded)
+        def one(context: Context, interpreter: Interpreter) -> None:
+            seen.append(interpreter.tag)
+
+        jobs = registry.jobs(context.expected)
+        assert [job.title for job in jobs] == ["one[cp313-cp313]"]
+        assert [result.problems for result in run_jobs(jobs, context, 2)] == [()]
+        assert seen == ["cp313-cp313"]
+
+    def test_every_way_of_failing_becomes_a_problem_of_that_check(self, context: Context) -> None:
+        registry = Registry()
+
+        @registry.check("yields")
+        def yields(context: Context) -> Iterator[str]:
+            yield "first"
+            yield "second"
+
+        @registry.check("raises")
+        def raises(context: Context) -> None:
+            raise Problem("it is gone")
+
+        @registry.check("stumbles")
+        def stumbles(context: Context) -> None:
+            raise KeyError("x")
+
+        found = {job.check.name: run_job(job, context).problems for job in registry.jobs(context.expected)}
+        assert found["yields"] == ("first", "second")
+        assert found["raises"] == ("it is gone",)
+        assert found["stumbles"][0].startswith("KeyError: 'x'")
+
+    def test_what_was_found_before_a_check_stumbles_is_kept(self, context: Context) -> None:
+        registry = Registry()
+
+        @registry.check("both")
+        def both(context: Context) -> Iterator[str]:
+            yield "first"
+            raise Problem("then this")
+
+        [job] = registry.jobs(context.expected)
+        assert run_job(job, context).problems == ("first", "then this")
+
+    def test_names_are_unique(self) -> None:
+        registry = Registry()
+        registry.check("same")(lambda context: None)
+        with pytest.raises(ValueError, match="two checks are named same"):
+            registry.check("same")(lambda context: None)
+
+    def test_selection_by_name_glob_title_and_container(self) -> None:
+        registry = Registry()
+        registry.check("wheel-c", each_interpreter=True)(lambda context, interpreter: None)
+        registry.check("wheel-names", heavy=True)(lambda context: None)
+        registry.check("alone", container=RESTRICTED)(lambda context: None)
+        registry.check("never", when=lambda e: False)(lambda context: None)
+
+        def titles(container: str, *only: str) -> list[str]:
+            return [job.title for job in registry.jobs(expected(), container, only)]
+
+        assert titles(MAIN) == ["wheel-names", "wheel-c[cp313-cp313]", "wheel-c[cp313-cp313t]"]
+        assert titles(RESTRICTED) == ["alone"]
+        assert titles(MAIN, "wheel-n*") == ["wheel-names"]
+        assert titles(MAIN, "wheel-c[cp313-cp313t]") == ["wheel-c[cp313-cp313t]"]
+        assert titles(MAIN, "other") == []
+
+    def test_a_result_is_one_line_of_json(self, context: Context) -> None:
+        registry = Registry()
+        registry.check("lines")(lambda context: ["two\nlines"])
+        event = run_job(registry.jobs(context.expected)[0], context).event()
+        assert "\n" not in event
+        assert json.loads(event)["problems"] == ["two\nlines"]
+
+    def test_the_suite_itself(self) -> None:
+        every = real.checks
+        assert len(every) > 80
+        assert all(
+            check.function.__doc__ or check.name.startswith(("capability-", "wheel-")) for check in every.values()
+        )
+        regressions = {name.split("-")[1] for name in every if name.startswith("regression-")}
+        assert regressions >= {"01", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15"}
+        assert regressions >= {"18", "19", "20", "21", "23", "24", "28"}
+
+
+class TestContext:
+    def test_once_makes_a_value_once_and_remembers_failures(self, context: Context) -> None:
+        calls = []
+
+        def make() -> int:
+            calls.append(1)
+            raise Problem("broken")
+
+        for _ in range(2):
+            with pytest.raises(Problem, match="the thing failed: broken"):
+                context.once("the thing", make)
+        assert calls == [1]
+        assert context.once("another", lambda: 5) == context.once("another", lambda: 6) == 5
+
+    def test_run_says_what_went_wrong(self, context: Context) -> None:
+        with pytest.raises(Problem, match="exit status 3\n    to stderr"):
+            context.run(["sh", "-c", "echo to stderr >&2; exit 3"])
+        with pytest.raises(Problem, match="killed by signal 9"):
+            context.run(["sh", "-c", "kill -9 $$"])
+        with pytest.raises(Problem, match="/no/such: cannot be run: No such file"):
+            context.run(["/no/such"])
+        with pytest.raises(Problem, match="no answer after 0 s"):
+            context.run(["sleep", "5"], timeout=0.1)
+        assert context.run(["sh", "-c", "exit 3"], status=None).returncode == 3
+
+    def test_expectations_that_are_missing_are_named(self) -> None:
+        with pytest.raises(AttributeError, match="lack 'sqlite_exposed'"):
+            _ = expected().sqlite_exposed
+
+
+def test_differences_name_both_sides() -> None:
+    assert list(difference("tags", ["a", "b"], ["b", "c"])) == ["missing tags: a", "unexpected tags: c"]
+    assert list(difference("tags", ["a"], ["a"])) == []
+    assert list(differences({"x": 1, "y": 2, "z": 3}, {"x": 1, "y": 4})) == [
+        "y is 4, expected 2",
+        "z is not set, expected 3",
+    ]
+
+
+def shared_library(bits: int = 64, order: str = "<", machine: int = 62) -> bytes:
+    """A small shared library: two PT_LOADs, a dynamic section with names, versions it defines and versions it needs."""
+    wide = bits == 64
+    names = b"\0libp.so.1\0libm.so.6\0$ORIGIN/x\0SMOKE_1\0GLIBC_2.17\0.shstrtab\0.text\0"
+    at = {name: names.index(b"\0" + name + b"\0") + 1 for name in names.split(b"\0") if name}
+    strings = 0x400
+    tags = [(14, at[b"libp.so.1"]), (1, at[b"libm.so.6"]), (29, at[b"$ORIGIN/x"]), (5, strings), (0, 0)]
+    dynamic = b"".join(struct.pack(order + ("qQ" if wide else "iI"), *tag) for tag in tags)
+    defined = struct.pack(order + "HHHHIII", 1, 0, 1, 1, 0, 20, 0) + struct.pack(order + "II", at[b"SMOKE_1"], 0)
+    needed = struct.pack(order + "HHIII", 1, 1, at[b"libm.so.6"], 16, 0)
+    needed += struct.pack(order + "IHHII", 0, 0, 2, at[b"GLIBC_2.17"], 0)
+    # type, flags, offset, address, file size, memory size, alignment
+    segments = [
+        (1, 5, 0, 0, 0x1000, 0x1000, 0x1000),
+        (1, 6, 0x1000, 0x1000, 0x1000, 0x1000, 0x1000),
+        (2, 6, 0x500, 0x500, len(dynamic), len(dynamic), 8),
+        (0x6474E551, 6, 0, 0, 0, 0, 16),
+    ]
+    # name, type, address, offset, size, link, info, alignment
+    sections = [
+        (0, 0, 0, 0, 0, 0, 0, 0),
+        (at[b".shstrtab"], 3, 0, strings, len(names), 0, 0, 1),
+        (0, 0x6FFFFFFD, 0, 0x600, len(defined), 1, 1, 4),
+        (0, 0x6FFFFFFE, 0, 0x700, len(needed), 1, 1, 4),
+        (at[b".text"], 1, 0x800, 0x800, 16, 0, 0, 16),
+    ]
+    content = bytearray(0x3000)
+    head = (
+        b"\x7fELF"
+        + bytes([bits // 32, 1 if order == "<" else 2, 1])
+        + bytes(9)
+        + struct.pack(order + "HHI", 3, machine, 1)
+    )
+    sizes = (64, 56, 64) if wide else (52, 32, 40)
+    layout = order + ("QQQIHHHHHH" if wide else "IIIIHHHHHH")
+    head += struct.pack(layout, 0, sizes[0], 0x2000, 0, sizes[0], sizes[1], len(segments), sizes[2], len(sections), 1)
+    table = b"".join(
+        struct.pack(order + "IIQQQQQQ", kind, flags, offset, address, address, size, memory, align)
+        if wide
+        else struct.pack(order + "IIIIIIII", kind, offset, address, address, size, memory, flags, align)
+        for kind, flags, offset, address, size, memory, align in segments
+    )
+    rows = b"".join(
+        struct.pack(
+            order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII"), name, kind, 0, address, offset, size, link, info, align, 0
+        )
+        for name, kind, address, offset, size, link, info, align in sections
+    )
+    parts = {0: head + table, strings: names, 0x500: dynamic, 0x600: defined, 0x700: needed, 0x2000: rows}
+    for start, part in parts.items():
+        content[start : start + len(part)] = part
+    return bytes(content)
+
+
+class TestElf:
+    @pytest.mark.parametrize(
+        ("bits", "order", "machine", "name"),
+        [
+            (64, "<", 62, "x86_64"),
+            (32, "<", 3, "i686"),
+            (32, "<", 40, "armv7l"),
+            (64, ">", 22, "s390x"),
+            (64, "<", 243, "riscv64"),
+        ],
+    )
+    def test_reads_both_classes_and_byte_orders(self, bits: int, order: str, machine: int, name: str) -> None:
+        file = elf.parse(shared_library(bits, order, machine))
+        assert (file.machine, file.bits) == (name, bits)
+        assert (file.soname, file.needed, file.runpath, file.rpath) == ("libp.so.1", ("libm.so.6",), "$ORIGIN/x", "")
+        assert file.defined_versions == ("SMOKE_1",)
+        assert file.needed_versions == (("libm.so.6", "GLIBC_2.17"),)
+        assert file.section(".text") is not None and file.section(".nothing") is None
+        assert elf.defects(file) == []
+
+    def test_reads_a_real_program(self) -> None:
+        file = elf.parse(Path("/proc/self/exe").resolve().read_bytes())
+        assert any(version.startswith("GLIBC_") for _, version in file.needed_versions)
+        assert elf.defects(file) == []
+
+    @pytest.mark.parametrize(
+        ("at", "value", "defect"),
+        [
+            (64 + 56 + 8, 0x1008, "PT_LOAD 1: offset 0x1008 and address 0x1000 disagree modulo 0x1000"),
+            (64 + 56 + 16, 0, "PT_LOAD at 0x0 overlaps or precedes the one at 0x0"),
+            (64 + 56 + 32, 0x9000, "PT_LOAD 1 reaches beyond the end of the file"),
+            (64 + 56 + 40, 0x10, "PT_LOAD 1 is larger in the file than in memory"),
+            (64 + 48, 0x100, "PT_LOAD 0 is aligned to 0x100, less than a page of 0x1000"),
+            (64, 0x700000001, "PT_LOAD 0 is writable and executable"),
+            (64 + 3 * 56, 0x76474E551, "asks for an executable stack"),
+            (0x2000 + 4 * 64 + 16, 0x808, "section .text at 0x808 is not aligned to 16"),
+            (0x2000 + 4 * 64 + 32, 0x9000, "section .text reaches beyond the end of the file"),
+        ],
+    )
+    def test_every_defect_is_named(self, at: int, value: int, defect: str) -> None:
+        changed = bytearray(shared_library())
+        changed[at : at + 8] = value.to_bytes(8, "little")
+        assert defect in elf.defects(elf.parse(bytes(changed)))
+
+    def test_pages_are_larger_on_some_machines(self) -> None:
+        file = elf.parse(shared_library(machine=183))
+        assert "PT_LOAD 0 is aligned to 0x1000, less than a page of 0x10000" in elf.defects(file)
+
+    @pytest.mark.parametrize("length", [0, 3, 10, 40, 100, 0x2010])
+    def test_what_is_cut_off_is_refused(self, length: int) -> None:
+        with pytest.raises(ValueError, match="ELF"):
+            elf.parse(shared_library()[:length])
+
+
+class TestModuleTables:
+    @pytest.mark.parametrize("minor", images.load().interpreters.values(), ids=lambda i: i.tag)
+    def test_every_minor_of_the_table_has_modules(self, minor: images.Interpreter) -> None:
+        key = tuple(int(part) for part in minor.minor.split("."))
+        assert len(stdlib.modules_of(key, DATA / "stdlib-modules.txt")) > 500
+        assert len(stdlib.modules_of(key, DATA / "extension-modules.txt")) > 60
+
+    def test_spans(self) -> None:
+        def has(minor: tuple[int, int], name: str) -> bool:
+            files = ("stdlib-modules.txt", "extension-modules.txt")
+            return any(name in stdlib.modules_of(minor, DATA / file) for file in files)
+
+        assert not has((3, 10), "tomllib") and has((3, 11), "tomllib") and has((3, 15), "tomllib")
+        assert has((3, 11), "distutils") and not has((3, 12), "distutils")
+        assert has((3, 9), "parser") and not has((3, 10), "parser")
+        assert not has((3, 13), "_zstd") and has((3, 14), "_zstd")
+        assert has((3, 8), "_sqlite3") and has((3, 15), "_sqlite3")
+
+    def test_every_line_is_well_formed_and_in_order(self) -> None:
+        for name in ("stdlib-modules.txt", "extension-modules.txt"):
+            lines = [line for line in (DATA / name).read_text().splitlines() if not line.startswith("#")]
+            names = [line.split()[0] for line in lines]
+            assert names == sorted(set(names))
+
+
+class TestWheels:
+    def test_what_stays_outside(self) -> None:
+        for name in (
+            "libc.so.6",
+            "libstdc++.so.6",
+            "libz.so.1",
+            "libglib-2.0.so.0",
+            "ld-linux-x86-64.so.2",
+            "libm.so.6",
+        ):
+            assert wheels.LEFT_OUT.fullmatch(name), name
+        for name in ("libcurl.so.4", "libsmoke_private.so.1", "libstdc++fs.so", "libgfortran.so.5", "libzstd.so.1"):
+            assert not wheels.LEFT_OUT.fullmatch(name), name
+        assert not wheels.LEFT_OUT_MUSL.fullmatch("libstdc++.so.6")
+
+    def test_symbols_newer_than_the_policy(self) -> None:
+        versions: tuple[tuple[str, str], ...] = (
+            ("libc.so.6", "GLIBC_2.38"),
+            ("libc.so.6", "GLIBC_2.4"),
+            ("libstdc++.so.6", "GLIBCXX_3.4.31"),
+        )
+        versions += (("libc.so.6", "GLIBC_PRIVATE"), ("libm.so.6", "GLIBC_2.2.5"), ("libstdc++.so.6", "GLIBCXX_3.4.9"))
+        file = elf.Elf("x86_64", 64, (), (), (), "", "", "", versions, (), 0)
+        assert list(wheels.symbol_problems(expected(), "x.so", file)) == [
+            "x.so needs GLIBC_2.38 of libc.so.6, the policy allows 2.36",
+            "x.so needs GLIBCXX_3.4.31 of libstdc++.so.6, the policy allows 3.4.30",
+        ]
+
+    def test_abi3_is_for_interpreters_with_a_stable_abi(self) -> None:
+        plain, threaded = expected().interpreters
+        assert "abi3" in wheels.kinds(plain) and "abi3" not in wheels.kinds(threaded)
+
+
+def test_tags_are_listed_by_implementation_then_minor() -> None:
+    tags = [
+        "cp39-cp39",
+        "cp313-cp313",
+        "cp313-cp313t",
+        "cp314-cp314",
+        "graalpy312-graalpy250_312_native",
+        "pp39-pypy39_pp73",
+    ]
+    tags.append("pp311-pypy311_pp73")
+    assert sorted(set(tags), key=tools.tag_key) == tags
+
+
+class TestSnapshot:
+    def test_names_links_and_what_is_outside(self, tmp_path: Path) -> None:
+        (tmp_path / "a/b").mkdir(parents=True)
+        (tmp_path / "a/file").write_text("12345")
+        (tmp_path / "a/good").symlink_to("file")
+        (tmp_path / "bad").symlink_to("nowhere")
+        (tmp_path / "mounted").mkdir()
+        (tmp_path / "mounted/x").touch()
+        snapshot = Snapshot.take(str(tmp_path), frozenset({f"{tmp_path}/mounted"}))
+        assert snapshot.names(str(tmp_path)) == {"a", "bad"}
+        assert snapshot.names(f"{tmp_path}/a") == {"b", "file", "good"}
+        assert snapshot.entries[f"{tmp_path}/a/file"].size == 5
+        dangling = [entry.path for entry in snapshot.entries.values() if is_dangling(entry)]
+        assert dangling == [f"{tmp_path}/bad"]
+
+
+def test_every_private_prefix_belongs_to_a_component() -> None:
+    components = {component for policy in images.load().policies.values() for component in policy.build}
+    assert set(layout.PRIVATE) <= components
+
+
+def test_a_static_library_is_whole_or_it_is_not() -> None:
+    members = [b"abc\n", b"odd\n "]
+    whole = b"!<arch>\n" + b"".join(
+        b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (b"m.o/", 0, 0, 0, b"644", len(m)) + m + b"\n" * (len(m) % 2)
+        for m in members
+    )
+    assert interpreters.is_whole_archive(whole)
+    for length in (0, 4, 8, 20, 60, 70, len(whole) - 6, len(whole) - 2):
+        assert not interpreters.is_whole_archive(whole[:length]), length
+    assert not interpreters.is_whole_archive(b"\0" + whole[1:])
+    assert not interpreters.is_whole_archive(whole + b"rest of something")
+
+
+def test_titles() -> None:
+    check = real.checks["tls"]
+    assert Job(check, expected().interpreters[0]).title == "tls[cp313-cp313]"
+    assert Job(check, None).title == "tls"
