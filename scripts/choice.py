@@ -200,7 +200,7 @@ def _image_exists(context: Context, reference: str) -> bool:
         host = registry.Registry(image.host)
         return context.client.once(reference, lambda: host.digest(image.repository, image.tag)) is not None
     except errors.Failure as error:
-        raise web.Unreachable(str(error)) from None
+        raise web.Unreachable(str(error).partition(": HTTP")[0]) from None
 
 
 def case_of(context: Context, row: Dependency, pin: Pin, release: Release, url: str = "") -> Case:

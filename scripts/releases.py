@@ -61,13 +61,13 @@ def python_org(client: web.Client, source: Source) -> Iterator[Release]:
     for row in rows:
         name = re.fullmatch(r"Python (\d[\w.]*)", row.get("name", ""))
         if name and row.get("is_published") and row.get("slug", "").startswith("python"):
-            yield Release(name[1], _date(row.get("release_date")))
+            yield Release(name[1], date(row.get("release_date")))
 
 
 def curl_info(client: web.Client, source: Source) -> Iterator[Release]:
     """curl.se/info.json: the newest release alone."""
     facts = {key.lower(): value for key, value in client.json(source.url).items()}
-    yield Release(str(facts.get("version", "")), _date(facts.get("date")))
+    yield Release(str(facts.get("version", "")), date(facts.get("date")))
 
 
 def sqlite_csv(client: web.Client, source: Source) -> Iterator[Release]:
@@ -111,7 +111,7 @@ def _matches(pattern: str, texts: Iterable[str]) -> Iterator[Release]:
             yield Release(re.sub("[_-]", ".", match[1]))
 
 
-def _date(text: object) -> datetime | None:
+def date(text: object) -> datetime | None:
     """A point in time (ISO 8601, UTC unless it says otherwise) out of an answer; None where it is none."""
     try:
         moment = datetime.fromisoformat(str(text))

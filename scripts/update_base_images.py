@@ -36,7 +36,7 @@ def look(reference: str, pinned: str) -> Outcome:
     except registry.NotFound as error:
         return Outcome([Row(reference, _short(pinned), State.FAILED, str(error))])
     except errors.Failure as error:
-        raise web.Unreachable(str(error)) from None
+        raise web.Unreachable(str(error).partition(": HTTP")[0]) from None
     state = State.CURRENT if manifest.digest == pinned else State.UPDATE
     reason = "" if manifest.is_index else "the tag names one platform, not an index"
     newest = _short(manifest.digest)

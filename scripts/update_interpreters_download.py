@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Moves the prebuilt interpreters, PyPy and GraalPy, in docker/downloads.toml; one commit for each interpreter.
+
+A tag names its ABI, and so the series that it stays in: pp311-pypy311_pp73 is PyPy 7.3 with Python 3.11,
+graalpy312-graalpy250_312_native GraalPy 25.0 with Python 3.12. Lines without a tag of ours are reported, not taken.
+Neither project signs its archives: each must match the checksum that the project publishes elsewhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from packaging.version import Version
+
+import errors
+import updates
+import web
+from choice import Choice, Context, PassedOver, choose
+from releases import date
+from report import Row, State
+from signatures import BadSignature
+from updates import Bump, Outcome, Subject
+
+DOWNLOADS = "docker/downloads.toml"
+COOLDOWN = 7  # days
+PYPY_VERSIONS = "https://downloads.python.org/pypy/versions.json"
+PYPY_CHECKSUMS = "https://raw.githubusercontent.com/pypy/pypy.org/main/pages/checksums.rst"
+PYPY_PLATFORMS = {"x64": "x86_64", "aarch64": "aarch64", "i686": "i686"}
+GRAALPY_RELEASES = "https://api.github.com/repos/oracle/graalpython/releases?per_page=100"
+GRAALPY_PLATFORMS = {"amd64": "x86_64", "aarch64": "aarch64"}
+# GraalPy has called its assets graalpy-25.0.3-... and graalpy3.12-25.1.0-...; its tags do not always say the same.
+GRAALPY_ASSET = re.compile(r"graalpy(?:3\.\d+)?-(?P<version>\d+(?:\.\d+){2,3})-linux-(?P<arch>amd64|aarch64)\.tar\.gz")
+
+
+@dataclass(frozen=True)
+class Build:
+    """One release for one Python: platform -> URL, and where each URL's sha256 is published."""
+
+    version: str
+    python: str
+    published: datetime | None
+    urls: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """An interpreter tag of ours, and the line of releases that its ABI allows."""
+
+    name: str
+    pinned: str
+    platforms: Sequence[str]
+    series: str
+    python: str
+
+    @classmethod
+    def read(cls, name: str, entry: Mapping[str, Any]) -> Tag:
+        """The tag with its series. Raises UserError for a tag whose shape is unknown."""
+        if pypy := re.fullmatch(r"pp(\d)(\d+)-pypy\d+_pp(\d)(\d+)", name):
+            series, python = f"{pypy[3]}.{pypy[4]}", f"{pypy[1]}.{pypy[2]}"
+        elif graalpy := re.fullmatch(r"graalpy(\d)(\d+)-graalpy(\d+)(\d)_\d+_native", name):
+            series, python = f"{graalpy[3]}.{graalpy[4]}", f"{graalpy[1]}.{graalpy[2]}"
+        else:
+            raise errors.UserError(f"{DOWNLOADS}: no update source knows the interpreter {name}")
+        platforms = [key for key in entry if key != "version"]
+        return cls(name, str(entry["version"]), platforms, series, python)
+
+    @property
+    def is_pypy(self) -> bool:
+        return self.name.startswith("pp")
+
+    def fits(self, build: Build) -> bool:
+        """Whether a build has this tag's ABI. GraalPy's asset names did not say the Python: its series does."""
+        return f"{build.version}.".startswith(f"{self.series}.") and build.python in (self.python, "")
+
+
+def pypy_builds(client: web.Client) -> Iterator[Build]:
+    """The stable releases in PyPy's versions.json (one entry for each Python); download_url is never built by hand."""
+    for entry in client.json(PYPY_VERSIONS):
+        version = str(entry.get("pypy_version", ""))
+        if entry.get("stable") and re.fullmatch(r"\d+(\.\d+)+", version):
+            urls = {
+                PYPY_PLATFORMS[file["arch"]]: file["download_url"]
+                for file in entry["files"]
+                if file["platform"] == "linux" and file["arch"] in PYPY_PLATFORMS
+            }
+            python = ".".join(str(entry["python_version"]).split(".")[:2])
+            yield Build(version, python, date(entry.get("date")), urls)
+
+
+def graalpy_builds(client: web.Client) -> Iterator[Build]:
+    """GraalPy's releases. The version comes from the assets, for tags were renamed after the fact."""
+    for release in client.json(GRAALPY_RELEASES):
+        if release.get("prerelease") or release.get("draft"):
+            continue
+        found: dict[str, dict[str, str]] = {}
+        for asset in release["assets"]:
+            if match := GRAALPY_ASSET.fullmatch(asset["name"]):
+                urls = found.setdefault(match["version"], {})
+                urls[GRAALPY_PLATFORMS[match["arch"]]] = asset["browser_download_url"]
+        for version, urls in found.items():
+            yield Build(version, "", date(release.get("published_at")), urls)
+
+
+def pypy_checksum(client: web.Client, url: str) -> str:
+    """The sha256 in the list on pypy.org. Raises PassedOver while it is not listed."""
+    name = re.escape(url.rpartition("/")[2])
+    listed = re.search(rf"(?m)^\s*([0-9a-f]{{64}})\s+{name}\s*$", client.get(PYPY_CHECKSUMS).decode(errors="replace"))
+    if not listed:
+        raise PassedOver(State.PENDING, f"{PYPY_CHECKSUMS} does not list {url.rpartition('/')[2]}")
+    return listed[1]
+
+
+def graalpy_checksum(client: web.Client, url: str) -> str:
+    """The sha256 in the file beside the archive. Raises PassedOver where there is none."""
+    try:
+        text = client.get(f"{url}.sha256").decode(errors="replace")
+    except web.Missing as error:
+        raise PassedOver(State.PENDING, str(error)) from None
+    if not (digest := re.match(r"[0-9a-f]{64}\b", text)):
+        raise BadSignature(f"{url}.sha256 holds no sha256")
+    return digest[0]
+
+
+def examine(context: Context, tag: Tag, build: Build) -> dict[str, tuple[str, str]]:
+    """Platform -> (URL, sha256), every archive downloaded and compared. Raises PassedOver or BadSignature."""
+    missing = set(tag.platforms) - set(build.urls)
+    if missing:
+        raise PassedOver(State.PENDING, f"there is no archive for {', '.join(sorted(missing))}")
+    published = build.published or context.sightings.first(tag.name, build.version, context.now)
+    age = (context.now - published).days
+    if age < COOLDOWN and tag.name not in context.eager:
+        raise PassedOver(State.PENDING, f"published {age} days ago, to be taken after {COOLDOWN}")
+    checksum = pypy_checksum if tag.is_pypy else graalpy_checksum
+    found = {}
+    for platform in tag.platforms:
+        url = build.urls[platform]
+        expected = checksum(context.client, url)
+        try:
+            file = context.client.download(url, context.directory)
+        except (web.Missing, web.Refused) as error:
+            raise PassedOver(State.PENDING, str(error)) from None
+        file.path.unlink()
+        if file.sha256 != expected:
+            raise BadSignature(f"{url} is not the file that the published checksum names")
+        found[platform] = (url, file.sha256)
+    return found
+
+
+def look(context: Context, tag: Tag, tags: Iterable[Tag], builds: Callable[[web.Client], Iterator[Build]]) -> Outcome:
+    """The outcome for one interpreter tag."""
+    listed = context.client.once(builds.__name__, lambda: tuple(builds(context.client)))
+    ours = {build.version: build for build in listed if tag.fits(build)}
+    newer = sorted((v for v in ours if Version(v) > Version(tag.pinned)), key=Version, reverse=True)
+    choice = choose(newer, lambda version: examine(context, tag, ours[version]))
+    newest = max([tag.pinned, *ours], key=Version)
+    state, reason = choice.state, ""
+    if state is State.CURRENT and (lines := _new_lines(listed, tags, tag)):
+        state, reason = State.NEW_SERIES, f"there is also {', '.join(lines)}"
+    row = Row(
+        name=tag.name,
+        pinned=tag.pinned,
+        state=state,
+        reason=reason,
+        newest=newest,
+        acceptable=choice.version or tag.pinned,
+        trust="checksum" if choice.taken else "",
+        passed_over=tuple(choice.passed_over),
+        alarms=tuple(choice.alarms),
+    )
+    return Outcome([row], _bump(tag, choice) if choice.taken else None)
+
+
+def _new_lines(listed: Iterable[Build], tags: Iterable[Tag], tag: Tag) -> list[str]:
+    """Newer lines of releases that no tag of ours can take: "8.0 (Python 3.12)"."""
+    lines = {}
+    for build in listed:
+        line = ".".join(build.version.split(".")[:2])
+        if Version(line) > Version(tag.series) and not any(other.fits(build) for other in tags):
+            lines[line, build.python] = f"{line} (Python {build.python})" if build.python else line
+    return [lines[key] for key in sorted(lines, key=lambda key: (Version(key[0]), key[1]))]
+
+
+def _bump(tag: Tag, choice: Choice[dict[str, tuple[str, str]]]) -> Bump:
+    files = choice.taken or {}
+
+    def edit(read: Callable[[str], str]) -> Mapping[str, str]:
+        document = tomlkit.parse(read(DOWNLOADS))
+        entry: Any = document["interpreters"][tag.name]
+        entry["version"] = choice.version
+        for platform, (url, sha256) in files.items():
+            entry[platform]["url"], entry[platform]["sha256"] = url, sha256
+        return {DOWNLOADS: tomlkit.dumps(document)}
+
+    lines = [f"{platform}: {url}\nsha256: {sha256}" for platform, (url, sha256) in files.items()]
+    body = "\n".join([*lines, "Trust: checksum published by the project, compared with every file"])
+    return Bump(f"Bump {tag.name} {tag.pinned} → {choice.version}", body, edit)
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> int:
+    """Looks for new releases of PyPy and GraalPy, and commits a bump for each interpreter tag that can move."""
+    options = updates.parse(str(main.__doc__), arguments)
+    table = tomlkit.parse((root / DOWNLOADS).read_text(encoding="utf-8")).unwrap()
+    tags = [Tag.read(name, entry) for name, entry in table["interpreters"].items()]
+    with Context.open([], options.no_cooldown) as context:
+        subjects = [
+            Subject(
+                {tag.name: tag.pinned},
+                functools.partial(look, context, tag, [t for t in tags if t.is_pypy == tag.is_pypy], builds),
+            )
+            for tag in tags
+            for builds in (pypy_builds if tag.is_pypy else graalpy_builds,)
+        ]
+        return updates.run("Prebuilt interpreters", subjects, options, root)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
