@@ -22,7 +22,6 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -246,9 +245,14 @@ class Archive:
         usable: list[Suite] = []
         unusable: dict[str, str] = {}
         names = suite_names(wanted)
-        with ThreadPoolExecutor(8) as pool, progress.task("signed index of Debian's suites", len(names), "") as task:
-            for name, result in zip(names, pool.map(self._try_suite, names), strict=True):
+        with progress.task("signed index of Debian's suites", len(names), "") as task:
+
+            def try_suite(name: str) -> Suite | str:
+                result = self._try_suite(name)
                 task.advance(1)
+                return result
+
+            for name, result in zip(names, fetch.in_parallel(try_suite, names, 8, self._fetcher), strict=True):
                 if isinstance(result, Suite):
                     usable.append(result)
                 elif result or name in wanted:
@@ -258,17 +262,22 @@ class Archive:
             reasons = "".join(f"\n  {name}: {reason}" for name, reason in unusable.items())
             roots = ", ".join(fetch.without_password(mirror.root) for mirror in self._mirrors)
             raise errors.Failure(f"no usable suite on {roots}{reasons}")
+
+        def read(suite: Suite) -> list[Source] | fetch.Unusable:
+            try:
+                return self._sources(suite, pattern, progress)
+            except fetch.Unusable as error:
+                return error
+
         sources: list[Source] = []
-        with ThreadPoolExecutor(4) as pool:
-            read = [(suite, pool.submit(self._sources, suite, pattern, progress)) for suite in usable]
-            for suite, future in read:
-                try:
-                    sources += future.result()
-                except fetch.Unusable as error:
-                    if suite.name in wanted:
-                        raise
-                    usable.remove(suite)
-                    unusable[suite.name] = " ".join(str(error).split())
+        for suite, found in zip(tuple(usable), fetch.in_parallel(read, usable, 4, self._fetcher), strict=True):
+            if isinstance(found, fetch.Unusable):
+                if suite.name in wanted:
+                    raise found
+                usable.remove(suite)
+                unusable[suite.name] = " ".join(str(found).split())
+            else:
+                sources += found
         self._forget_old({suite.sha256 for suite in usable})
         return Index(tuple(sources), tuple(usable), unusable)
 

@@ -19,20 +19,25 @@ import re
 import socket
 import ssl
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, TypeVar
 
 import errors
 from progress import Progress, Task
 from progress import size as human_size
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 MIRRORS_TXT = Path(__file__).resolve().parent.parent / "docker" / "mirrors.txt"
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -90,6 +95,19 @@ class _Again(Exception):
         self.wait, self.fresh = wait, fresh
 
 
+def in_parallel(function: Callable[[T], R], items: Iterable[T], jobs: int, fetcher: Fetcher) -> list[R]:
+    """The results of `function` for all items, in order, `jobs` at a time.
+
+    An exception, Ctrl-C too, stops the fetcher: nobody waits for downloads that are of no use any more."""
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            return list(pool.map(function, items))
+        except BaseException:
+            fetcher.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 class Fetcher:
     """Downloads with one set of limits, mirrors and certificates; may be used from many threads."""
 
@@ -105,6 +123,7 @@ class Fetcher:
 
         Raises errors.UserError when the bundle cannot be read."""
         self.limits = limits
+        self._stopped = threading.Event()
         self._mirrors = read_mirrors(mirrors) if mirrors else {}
         context = _tls_context(ca_bundle)
         self._opener = urllib.request.build_opener(
@@ -165,6 +184,10 @@ class Fetcher:
                 problem = error
         assert problem is not None
         raise _unusable(url.rpartition("/")[2], {without_password(url): problem})
+
+    def stop(self) -> None:
+        """Ends every download at the next opportunity, for good; parts stay, so that a later run goes on from them."""
+        self._stopped.set()
 
     def mirrors_of(self, url: str) -> list[str]:
         """The other places of docker/mirrors.txt that should hold the same file."""
@@ -252,6 +275,7 @@ class Fetcher:
         """The body as it arrives, within the limits of size, speed and time."""
         begun_at = have
         while True:
+            self._go_on()
             try:
                 chunk = answer.read1(_CHUNK)
             except (OSError, http.client.HTTPException) as error:
@@ -271,6 +295,7 @@ class Fetcher:
     @contextlib.contextmanager
     def _open(self, url: str, offset: int) -> Iterator[http.client.HTTPResponse]:
         """The answer to a GET from byte `offset` on, its status judged."""
+        self._go_on()
         wanted = {"Range": f"bytes={offset}-"} if offset else {}
         try:
             bare, authorization = _authorization(url)
@@ -289,7 +314,11 @@ class Fetcher:
             yield answer
 
     def _pause(self, problem: Exception, attempt: int) -> None:
-        time.sleep(max(getattr(problem, "wait", 0), self.limits.backoff * 2 ** (attempt - 1)))
+        self._stopped.wait(max(getattr(problem, "wait", 0), self.limits.backoff * 2 ** (attempt - 1)))
+
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise _Refused("it was stopped")
 
 
 def read_mirrors(path: Path) -> dict[str, list[str]]:

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -128,8 +127,7 @@ def from_upstream(wanted: Iterable[Wanted], dest: Path, fetcher: fetch.Fetcher, 
         return None
 
     items = list(wanted)
-    with ThreadPoolExecutor(jobs) as pool:
-        problems = [problem for problem in pool.map(download, items) if problem]
+    problems = [problem for problem in fetch.in_parallel(download, items, jobs, fetcher) if problem]
     if problems:
         listed = "\n".join(problems)
         raise errors.Failure(
@@ -164,8 +162,7 @@ def from_debian(
             return "the Debian archive has sources only, and the image takes upstream's binary"
         return _newest(pin, tracked[pin.name], index, dest, fetcher, progress)
 
-    with ThreadPoolExecutor(jobs) as pool:
-        results = dict(zip(named, pool.map(obtain, named.values()), strict=True))
+    results = dict(zip(named, fetch.in_parallel(obtain, named.values(), jobs, fetcher), strict=True))
     missing = {name: result for name, result in results.items() if isinstance(result, str)}
     missing |= dict.fromkeys(prebuilt, "the Debian archive has no prebuilt interpreters")
     return Lock(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -309,6 +310,27 @@ def refused_missing(fetcher: fetch.Fetcher, url: str, tmp_path: Path) -> bool:
     with pytest.raises(fetch.Unusable) as caught:
         fetcher.download(url, tmp_path / "other", sha256=SHA256)
     return caught.value.missing
+
+
+def test_an_exception_stops_the_other_downloads(server: servers.Server, tmp_path: Path) -> None:
+    fetcher = fetch.Fetcher(mirrors=None)
+    server.routes["/drip"] = servers.dripping(BODY, 100, 0.02)
+    dripping = threading.Event()
+
+    def work(name: str) -> Path:
+        if name == "interrupt":
+            dripping.wait()
+            time.sleep(0.1)
+            raise KeyboardInterrupt
+        dripping.set()
+        return get(fetcher, server.url(f"/{name}"), tmp_path)
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fetch.in_parallel(work, ["interrupt", "drip", "never started"], 2, fetcher)
+    assert time.monotonic() - started < 3, "the drip alone would take 13 seconds"
+    assert server.asked("/never started") == 0
+    assert (tmp_path / "deep" / "a.tar.gz.part").stat().st_size > 0, "the next run goes on from here"
 
 
 def test_proxy(server: servers.Server, tmp_path: Path) -> None:
