@@ -21,6 +21,7 @@ fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 unset _PYTHON_HOST_PLATFORM # the entry point sets it for armv7l; it would end up in sysconfig
 leave_out_test_modules
+add_loongarch_triplet
 use_own_sqlite
 configure
 skip_byte_compilation

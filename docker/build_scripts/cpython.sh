@@ -12,6 +12,15 @@ leave_out_test_modules() {
         _xxtestfuzz xxlimited >>Modules/Setup.local
 }
 
+# CPython knows the triplet of loongarch64 from 3.12 on.
+add_loongarch_triplet() {
+    if [[ "$(uname -m)" != loongarch64 ]] || at_least 3.12; then return 0; fi
+    local commit=8138f8f7337d95bd098b398d368d4763861f2395
+    download "https://raw.githubusercontent.com/astral-sh/python-build-standalone/${commit}/cpython-unix/patch-configure-add-loongarch-triplet.patch" \
+        0db461609cf8385b2859cf16b4e0aa6ef1f51d368e14bd35c4b8b35b8ca00738 /build/loongarch.patch
+    patch -p1 </build/loongarch.patch
+}
+
 # Up to 3.10 setup.py looks for SQLite in a list of its own and knows nothing of pkg-config.
 use_own_sqlite() {
     at_least 3.11 && return 0

@@ -1,6 +1,11 @@
 #!/bin/bash
 # What every build script shares: errors, the site's settings, verified sources, hardening flags, finishing of a stage's result
 
+# A 32-bit image on a 64-bit kernel: `uname -m` has to say so, or configure scripts build for the kernel's processor.
+if [[ "$(getconf LONG_BIT)" == 32 && "$(uname -m)" == *64 ]] && command -v linux32 >/dev/null; then
+    exec linux32 bash "$0" "$@"
+fi
+
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 umask 022
 
