@@ -37,9 +37,11 @@ import smoke
 from engines import Build, Engine, Mount
 from images import Image
 from plan import Plan, Request
+from tables import read_toml
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
+BASES_TOML = ROOT / "docker" / "bases.toml"
 SOURCES = ROOT / "docker" / "sources"
 LOCK = SOURCES / "lock.json"
 NATIVE_HERE = {"amd64": ("amd64", "386"), "arm64": ("arm64", "arm")}  # what these processors run without emulation
@@ -187,24 +189,46 @@ def _disabled(env: Mapping[str, str], name: str, default: str = "0") -> bool:
     return (env.get(name) or default) != "0"
 
 
+@dataclass(frozen=True)
+class Base:
+    """The base image of a build: how the engine is asked for it, and its digest, "" where nobody knows it."""
+
+    reference: str
+    digest: str
+
+    @property
+    def local(self) -> bool:
+        """Whether it was made here and is in no registry."""
+        return self.reference.startswith("localhost/")
+
+
+def base_of(plan: Plan, path: Path = BASES_TOML) -> Base:
+    """The base of a plan, by the digest that docker/bases.toml pins, if it does."""
+    digest = read_toml(path).get(plan.base, "")
+    if not digest:
+        return Base(plan.base, plan.base.partition("@")[2])
+    head, _, tail = plan.base.rpartition("/")  # podman refuses a tag and a digest at once
+    return Base(f"{head}/{tail.partition(':')[0]}@{digest}", digest)
+
+
 def build_of(
     plan: Plan,
     options: argparse.Namespace,
     site: site_settings.Site,
     clang: Clang,
     secrets: Mapping[str, Path],
-    base_digest: str = "",
+    base: Base,
 ) -> Build:
     """The engine's build that a plan comes to, under its temporary tag."""
     labels = {**plan.labels, "org.opencontainers.image.version": plan.tag}
     labels |= {"org.opencontainers.image.revision": revision} if (revision := _revision()) else {}
-    labels |= {"org.opencontainers.image.base.digest": base_digest} if base_digest else {}
+    labels |= {"org.opencontainers.image.base.digest": base.digest} if base.digest else {}
     return Build(
         context=ROOT,
         dockerfile=DOCKERFILE,
         tag=temporary_tag(plan),
         platform=plan.image.platform.oci,
-        args={**plan.build_args, **clang.args},
+        args={**plan.build_args, "BASEIMAGE": base.reference, **clang.args},
         inherited=site.proxies,
         labels=labels,
         secrets=secrets,
@@ -235,16 +259,13 @@ def say(text: str) -> None:
     print(f"==> {text}", file=sys.stderr, flush=True)
 
 
-def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.Site) -> None:
-    """Prints the build's command for a shell; secrets that are made for a build stand in an invented directory."""
-    name = os.environ.get("MANYLINUX_BUILD_FRONTEND") or engines.NAMES[0]
-    if name not in engines.NAMES:
-        raise errors.UserError(f"MANYLINUX_BUILD_FRONTEND={name}: it must be one of {', '.join(engines.NAMES)}")
-    engine = Engine(name, engines.executable_of(name))
+def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.Site, frontend: str) -> None:
+    """Prints the build's command for a shell, docker-buildx's unless told otherwise; secrets that are made for a build stand in an invented directory."""
+    engine = Engine(frontend or engines.NAMES[0], engines.executable_of(frontend))
     made = Path("/run/manylinux-site")
     secrets = {key: made / key for key in site.secrets(site_settings.debian_suite(plan.image.policy.distribution))}
     clang = clang_for(plan.image, engines.go_architecture(), options.offline)
-    print(engine.shell(engine.build(build_of(plan, options, site, clang, secrets))))
+    print(engine.shell(engine.build(build_of(plan, options, site, clang, secrets, base_of(plan)))))
     if secrets:
         note = f"build.sh writes the secrets {', '.join(secrets)} to a temporary directory; here: {made}"
         print(f"note: {note}", file=sys.stderr)
@@ -281,21 +302,20 @@ def make_source_directories(catalogue: images.Catalogue) -> None:
         (SOURCES / name).mkdir(parents=True, exist_ok=True)
 
 
-def ensure_base(engine: Engine, plan: Plan) -> str:
-    """Makes sure that the base image is here; returns its registry digest, "" for a local one.
-
-    Raises Failure with one line when it cannot be had."""
-    base, wanted = plan.base, plan.image.platform.oci
-    if not base.startswith("localhost/") and "@" not in base:
-        engine.ask(engine.pull(base, wanted))
-    described = engine.ask(engine.inspect(base, "{{.Os}}/{{.Architecture}} {{json .RepoDigests}}"))
-    if described is None or not wanted.startswith(described.split()[0]):
+def ensure_base(engine: Engine, base: Base, platform: str) -> Base:
+    """Makes sure that the base image is here, and returns it with its digest. Raises Failure, in one line, if not."""
+    if not base.local:
+        engine.ask(engine.pull(base.reference, platform))
+    said = engine.ask(engine.inspect(base.reference, "{{.Os}}/{{.Architecture}} {{json .RepoDigests}}"))
+    if said is None or not platform.startswith(said.split()[0]):
         raise errors.Failure(
-            f"the base image {base} ({wanted}) is neither here nor can it be pulled; where no registry but a Debian "
-            "mirror can be reached, use ./build.sh --bootstrap, or name an image with --base"
+            f"the base image {base.reference} ({platform}) is neither here nor can it be pulled; where a Debian mirror "
+            "but no registry can be reached, use ./build.sh --bootstrap, or name an image that is here with --base"
         )
-    digests = json.loads(described.partition(" ")[2]) or []
-    return "" if base.startswith("localhost/") or not digests else str(digests[0]).rpartition("@")[2]
+    digests = json.loads(said.partition(" ")[2]) or []
+    if base.local or base.digest or not digests:
+        return base
+    return Base(base.reference, str(digests[0]).rpartition("@")[2])
 
 
 def build_and_test(
@@ -306,8 +326,8 @@ def build_and_test(
     with _alone(plan.reference):
         make_source_directories(catalogue)
         clang = clang_for(plan.image, _engine_architecture(engine), options.offline or options.bootstrap)
-        digest = ensure_base(engine, plan)
-        _check_runs(engine, plan)
+        base = ensure_base(engine, base_of(plan), plan.image.platform.oci)
+        check_runs(engine, base, plan.image.platform.oci)
         suite = site_settings.debian_suite(plan.image.policy.distribution)
         if suite and site.mirror:
             mirror, notes = site_settings.usable(site.mirror, suite, plan.image.platform.debian)
@@ -316,7 +336,7 @@ def build_and_test(
                 say(note)
         with site.written(suite) as secrets:
             say(f"building {plan.reference} with {engine.name} ({engine.executable})")
-            build = build_of(plan, options, site, clang, secrets, digest)
+            build = build_of(plan, options, site, clang, secrets, base)
             if engine.stream(engine.build(build)):
                 raise errors.Failure(f"the build of {plan.reference} failed, see above; no tag was moved")
             if not options.no_test:
@@ -364,13 +384,12 @@ def image_pip(engine: Engine, plan: Plan, site: site_settings.Site, secrets: Map
     return run
 
 
-def _check_runs(engine: Engine, plan: Plan) -> None:
-    """Raises Failure, naming binfmt, when containers of the image's platform do not run on this machine."""
-    argv = engine.run(plan.base, ["/bin/true"], platform=plan.image.platform.oci, entrypoint="")
-    if engine.ask(argv) is None:
+def check_runs(engine: Engine, base: Base, platform: str) -> None:
+    """Raises Failure, naming binfmt, when containers of a platform do not run on this machine."""
+    if engine.ask(engine.run(base.reference, ["/bin/true"], platform=platform, entrypoint="")) is None:
         raise errors.Failure(
-            f"{plan.base} does not run here as {plan.image.platform.oci}: a foreign architecture needs QEMU in "
-            "binfmt_misc (on Debian: the packages qemu-user-static and binfmt-support)"
+            f"{base.reference} does not run here as {platform}: a foreign architecture needs QEMU in binfmt_misc "
+            "(on Debian: the packages qemu-user-static and binfmt-support)"
         )
 
 
@@ -415,15 +434,15 @@ def main() -> None:
     options = parser(catalogue).parse_args()
     signal.signal(signal.SIGTERM, _terminated)
     default_policy = catalogue.bootstrap_policy if options.bootstrap else catalogue.default_policy
+    frontend = engines.checked(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     image = chosen_image(catalogue, options.variant, default_policy)
     site = site_settings.load(options.ca_bundle)
-    frontend = os.environ.get("MANYLINUX_BUILD_FRONTEND", "")
     engine = None
     if options.bootstrap and not options.print:
         engine, options.base = bootstrap.prepare(image, site, frontend)
     plan = plans.plan(image, request_of(options))
     if options.print:
-        print_command(plan, options, site)
+        print_command(plan, options, site, frontend)
         return
     if options.offline:
         check_sources(plan)

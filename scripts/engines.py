@@ -398,9 +398,7 @@ def choose(name: str = "", reach: tuple[str, int] | None = None) -> Engine:
     """The engine called `name`, or the first that works; `reach` is a host and port that builds need.
 
     Raises UserError for an unknown name, Failure when none works: what was tried, why it failed, what to do."""
-    if name and name not in NAMES:
-        raise errors.UserError(f"MANYLINUX_BUILD_FRONTEND={name}: it must be one of {', '.join(NAMES)}")
-    working, attempts = find(name, reach)
+    working, attempts = find(checked(name), reach)
     if working:
         return working
     tried = "".join(f"\n  {attempt}" for attempt in attempts)
@@ -413,6 +411,13 @@ def choose(name: str = "", reach: tuple[str, int] | None = None) -> Engine:
         f"{what}\nInstall or start docker (with buildx) or podman; on Debian, as root, "
         "`./build.sh --bootstrap` does that for you."
     )
+
+
+def checked(name: str) -> str:
+    """The name of an engine, or "" for any. Raises UserError for another."""
+    if name and name not in NAMES:
+        raise errors.UserError(f"MANYLINUX_BUILD_FRONTEND={name}: it must be one of {', '.join(NAMES)}")
+    return name
 
 
 def find(name: str = "", reach: tuple[str, int] | None = None) -> tuple[Engine | None, list[Attempt]]:
