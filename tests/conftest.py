@@ -1,0 +1,42 @@
+"""What a test may need of the machine: a test whose mark asks for more than there is, is skipped and says why."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+
+import pytest
+
+import engines
+import errors
+import site_settings
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark, lacking in (("engine", no_engine), ("network", no_network)):
+        if item.get_closest_marker(mark) and (reason := lacking()):
+            pytest.skip(reason)
+
+
+@functools.cache
+def no_engine() -> str:
+    """Why there is no container engine; empty when there is one."""
+    try:
+        engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site_settings.load().reach())
+    except (errors.UserError, errors.Failure) as error:
+        return " ".join(str(error).split())
+    return ""
+
+
+@functools.cache
+def no_network() -> str:
+    """Why neither a distribution mirror nor a Python index can be asked; empty when one can."""
+    reach = site_settings.load().reach()
+    if reach is None:
+        return "this machine names neither a Debian mirror nor a Python index of its own"
+    try:
+        with socket.create_connection(reach, timeout=20):
+            return ""
+    except OSError as error:
+        return f"{reach[0]}:{reach[1]} does not answer: {error}"

@@ -1,0 +1,306 @@
+"""What the repository says about itself is true: paths, commands, rendered text, locks, and no fact in two places."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import noxfile
+import pytest
+
+import errors
+import images
+import pins as native_pins
+import plan
+import prefetch
+import render
+import render_readme
+import update_python_dependencies as locks
+
+ROOT = images.ROOT
+CATALOGUE = images.load(overlay=render.NO_OVERLAY)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docker/packages/README.md"]
+LOCKS = sorted((ROOT / "requirements").rglob("*.txt"))
+FIRST_COMMANDS = ["./build.sh --bootstrap", "./scripts/dev nox -s tests"]
+
+
+def _tracked() -> list[Path]:
+    """The files of the repository, new ones included; every file below it where there is no git."""
+    done = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def _commands(document: str) -> list[str]:
+    """Every command that a document shows: in blocks marked `console`, and in backquotes."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return lines + re.findall(r"`([^`\n]+)`", text)
+
+
+# --- What the documents name ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_that_a_document_names_exists(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:docker|scripts|requirements|tests|benchmarks|\.ci|\.github)/[^`\s]*)`", text)
+    named += re.findall(r"`([\w.-]+\.(?:md|sh|py|toml|yaml|csv))`", text)
+    named += re.findall(r"\]\(([^):#]+)\)", text)
+    made_by_people = {"docker/images.local.toml", "docker/sources", "docker/sources/lock.json"}
+    missing = [
+        name
+        for name in named
+        if name not in made_by_people and not list(ROOT.glob(re.sub(r"<[\w-]+>", "*", name).rstrip("/")))
+    ]
+    assert named
+    assert not missing
+
+
+def test_the_readme_opens_with_the_main_job_and_the_tests() -> None:
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    assert [block.strip() for block in blocks[:2]] == FIRST_COMMANDS
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert all(command in text for command in FIRST_COMMANDS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_session_and_task_that_a_document_names_exists(document: str) -> None:
+    sessions = {name for name in dir(noxfile) if not name.startswith("_")}
+    tasks = set(re.findall(r"^def (\w+?)_?\(", (ROOT / "tasks.py").read_text(encoding="utf-8"), re.MULTILINE))
+    for command in _commands(document):
+        if match := re.search(r"\bnox -s ((?:\w+ ?)+)", command):
+            assert set(match[1].split()) <= sessions, command
+        if match := re.search(r"\binvoke (\w+)", command):
+            assert match[1] in tasks, command
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_option_of_build_sh_that_a_document_names_exists(document: str) -> None:
+    known = subprocess.run([ROOT / "build.sh", "--help"], capture_output=True, text=True, check=True).stdout
+    for command in _commands(document):
+        if "build.sh" in command:
+            options = re.findall(r"--[a-z-]+", command.split("build.sh", 1)[1])
+            assert [option for option in options if option not in known] == [], command
+
+
+def test_every_session_has_its_script() -> None:
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    scripts = re.findall(r'script\(session, "(\w+)"\)', text)
+    assert len(scripts) > 5
+    assert [name for name in scripts if not (ROOT / "scripts" / f"{name}.py").is_file()] == []
+
+
+# --- Rendered text ----------------------------------------------------------------------------------------------------
+
+
+def test_rendering_changes_nothing() -> None:
+    for path, blocks in render.all_blocks(CATALOGUE).items():
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert render.rendered(text, blocks, str(path)) == text, f"run `{render.COMMAND}`"
+
+
+def test_rendering_replaces_what_stands_between_markers_only() -> None:
+    text = "before\n# >>> a\nold\n# <<< a\nafter\n<!-- >>> b -->\n<!-- <<< b -->\n"
+    expected = "before\n# >>> a\nnew\n# <<< a\nafter\n<!-- >>> b -->\nlines\n\\1\n<!-- <<< b -->\n"
+    assert render.rendered(text, {"a": "new\n", "b": "lines\n\\1\n"}, "file") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# >>> a\n", "markers of a"),
+        ("# <<< a\n# >>> a\n", "markers of a"),
+        ("# >>> a\n# <<< a\n# >>> a\n# <<< a\n", "markers of a"),
+        ("", "no markers for a"),
+        ("# >>> a\n# <<< a\n# >>> b\n# <<< b\n", "nothing renders b"),
+    ],
+)
+def test_rendering_refuses_markers_that_do_not_fit(text: str, message: str) -> None:
+    with pytest.raises(errors.Failure, match=message):
+        render.rendered(text, {"a": "x\n"}, "file")
+
+
+def test_every_policy_is_in_the_readme() -> None:
+    for policy in CATALOGUE.policies.values():
+        assert all(f"`{tag}`" in README for tag in policy.tags)
+    assert all(f"`{name}`" in README and retired.last_tag in README for name, retired in CATALOGUE.retired.items())
+
+
+# --- Where wheels run -------------------------------------------------------------------------------------------------
+
+
+def test_wheels_run_where_the_c_library_is_new_enough() -> None:
+    oldest = render_readme.readme_blocks(CATALOGUE)["oldest"]
+    rows = {line.split("|")[1].strip(" `"): line for line in oldest.splitlines()[2:]}
+    expected = {
+        "manylinux_2_17": "Debian 8 / Fedora 19 / RHEL 7 / Ubuntu 13.10",
+        "manylinux_2_28": "Debian 10 / Fedora 29 / RHEL 8 / Ubuntu 18.10",
+        "manylinux_2_31": "Debian 11 / Ubuntu 20.04",
+        "manylinux_2_34": "Debian 12 / Fedora 35 / RHEL 9 / Ubuntu 21.10",
+        "manylinux_2_35": "Debian 12 / Ubuntu 22.04",
+        "manylinux_2_36": "Debian 12",
+        "manylinux_2_39": "Debian 13 / Fedora 40 / RHEL 10 / Ubuntu 24.04",
+        "manylinux_2_41": "Debian 13",
+        "musllinux_1_2": "Alpine 3.13",
+    }
+    for tag, names in expected.items():
+        assert all(re.search(rf" {re.escape(name)}[, ]", rows[tag]) for name in names.split(" / ")), tag
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("gentoo,1,glibc,2.40,,,", "has no name"),
+        ("debian,7,glibc,new,,,", "no libc with a version"),
+        ("debian,7,glibc,2.13,soon,,", "is no date"),
+        ("debian,12,glibc,2.36,,,\ndebian,12,glibc,2.36,,,", "stands there twice"),
+    ],
+)
+def test_a_wrong_line_about_a_distribution_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "distributions.csv"
+    header = render_readme.DISTRIBUTIONS_CSV.read_text(encoding="utf-8").splitlines()[0]
+    path.write_text(f"{header}\n{line}\n", encoding="utf-8")
+    with pytest.raises(errors.UserError, match=message):
+        render_readme.read_releases(path)
+
+
+# --- Locks ------------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_a_lock_for_whatever_uses_one_and_no_other() -> None:
+    wanted = {ROOT / lock.path for lock in locks.locks(CATALOGUE, native_pins.read())}
+    assert set(LOCKS) == wanted
+    assert set((ROOT / "requirements").rglob("*.in")) == {
+        ROOT / lock.source for lock in locks.locks(CATALOGUE, native_pins.read())
+    }
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: str(path.relative_to(ROOT / "requirements")))
+def test_a_lock_has_hashes_and_names_no_index(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    entries = re.split(r"\n(?=\S)", text.split("\n", 1)[1])
+    assert entries
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+==\S+( ;[^\\\n]+)? \\\n    --hash=sha256:[0-9a-f]{64}", entry), entry[:80]
+    assert "://" not in text
+    assert "index-url" not in text
+
+
+@pytest.mark.parametrize("lock", locks.locks(CATALOGUE, native_pins.read()), ids=lambda lock: str(lock.path))
+def test_a_lock_has_what_its_source_asks_for(lock: locks.Lock) -> None:
+    source = re.sub(r"#.*", "", (ROOT / lock.source).read_text(encoding="utf-8"))
+    asked = {re.split(r"[ ;<>=]", line)[0] for line in source.splitlines() if line.strip()}
+    assert asked
+    assert asked <= set(locks.versions((ROOT / lock.path).read_text(encoding="utf-8")))
+
+
+def test_held_tools_are_below_their_hold() -> None:
+    for tool in CATALOGUE.tools.values():
+        if tool.hold_below:
+            text = (ROOT / "requirements" / "tools" / f"{tool.name}.txt").read_text(encoding="utf-8")
+            version = locks.versions(text)[tool.name]
+            assert render_readme.version_key(version) < render_readme.version_key(tool.hold_below)
+
+
+def test_git_is_driven_by_a_version_that_does_not_pass_on_options() -> None:
+    text = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
+    assert render_readme.version_key(locks.versions(text)["gitpython"]) >= (3, 2, 1)
+
+
+# --- One place for each fact ------------------------------------------------------------------------------------------
+
+
+def test_no_policy_is_named_where_capabilities_count() -> None:
+    names = re.compile(r"manylinux_?[0-9]|musllinux_[0-9]")
+    files = [ROOT / "docker" / "Dockerfile", *(ROOT / "docker" / "build_scripts").iterdir()]
+    named = [str(path) for path in files if path.is_file() and names.search(path.read_text(encoding="utf-8"))]
+    assert not named
+
+
+def test_the_dockerfile_keeps_to_what_every_engine_knows() -> None:
+    text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert not re.search(r"^# *syntax=", text, re.MULTILINE), "would need a registry"
+    assert not re.search(r"^(?:RUN|COPY|ADD)\b[^\n]*<<-?['\"]?[A-Z]", text, re.MULTILINE), "podman 4.3 has no heredocs"
+    assert "--link" not in text and "--checksum" not in text, "docker 20.10 and podman 4.3 refuse them"
+    assert not re.search(r"^ADD\b", text, re.MULTILINE), "ADD downloads and unpacks without a hash"
+
+
+def test_no_file_names_a_package_registry_or_the_mirror_of_one_machine() -> None:
+    hosts = re.compile("|".join(["pypi" + r"\.org", "files" + r"\.pythonhosted", "deb" + r"\.debian\.org"]))
+    found = []
+    for path in _tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if hosts.search(text):
+            found.append(str(path.relative_to(ROOT)))
+    assert not found
+
+
+def test_what_is_run_can_be_run() -> None:
+    wrong = []
+    for path in _tracked():
+        first = path.read_bytes()[:2]
+        executable = bool(path.stat().st_mode & stat.S_IXUSR)
+        if executable and first != b"#!":
+            wrong.append(f"{path}: executable without an interpreter")
+    for name in ("build.sh", "scripts/dev", ".ci/run"):
+        if not (ROOT / name).stat().st_mode & stat.S_IXUSR:
+            wrong.append(f"{name}: not executable")
+    assert not wrong
+
+
+def test_the_engine_sees_only_what_the_dockerfile_uses() -> None:
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    copied = re.findall(r"^COPY (?!--from)(?:--\S+ )*(.+) \S+$", text, re.MULTILINE)
+    used = {source for line in copied for source in line.split()} | set(re.findall(r"source=([^,\s]+)", text))
+    assert used
+    hidden = {source for source in used if not any(source == a or source.startswith(f"{a}/") for a in allowed)}
+    unused = {a for a in allowed if not any(source == a or source.startswith(f"{a}/") for source in used)}
+    assert not hidden
+    assert not unused
+    assert "**" in lines
+
+
+def test_what_build_sh_runs_needs_only_the_standard_library() -> None:
+    outside = {"git", "requests", "tomlkit", "rich", "uv", "nox", "invoke", "sigstore", "pysequoia", "packaging"}
+    seen: set[str] = set()
+    waiting = ["build"]
+    while waiting:
+        name = waiting.pop()
+        path = ROOT / "scripts" / f"{name}.py"
+        if name in seen or not path.is_file():
+            continue
+        seen.add(name)
+        imported = re.findall(r"^(?:import|from) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert not set(imported) & outside, path
+        waiting += imported
+    assert {"engines", "smoke", "prefetch", "bootstrap"} <= seen
+
+
+def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:
+    oldest = ".".join(map(str, plan.OLDEST_TOOLS_PYTHON))
+    universal = [lock for lock in locks.locks(CATALOGUE, native_pins.read()) if lock.universal]
+    assert universal
+    assert {lock.python for lock in universal} == {oldest}
+
+
+def test_the_wheelhouse_has_a_lock_for_every_minor() -> None:
+    assert set(prefetch.smoke_minors()) == {i.minor for i in CATALOGUE.interpreters.values()}
