@@ -260,7 +260,9 @@ def say(text: str) -> None:
 
 
 def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.Site, frontend: str) -> None:
-    """Prints the build's command for a shell, docker-buildx's unless told otherwise; secrets that are made for a build stand in an invented directory."""
+    """Prints the build's command for a shell, docker-buildx's unless told otherwise.
+
+    Secrets that only exist during a build stand in an invented directory."""
     engine = Engine(frontend or engines.NAMES[0], engines.executable_of(frontend))
     made = Path("/run/manylinux-site")
     secrets = {key: made / key for key in site.secrets(site_settings.debian_suite(plan.image.policy.distribution))}
@@ -323,7 +325,7 @@ def build_and_test(
 ) -> None:
     """Builds, tests and tags. Raises Failure, with the final tag untouched, when one of them fails."""
     temporary = temporary_tag(plan)
-    with _alone(plan.reference):
+    with alone(plan.reference):
         make_source_directories(catalogue)
         clang = clang_for(plan.image, _engine_architecture(engine), options.offline or options.bootstrap)
         base = ensure_base(engine, base_of(plan), plan.image.platform.oci)
@@ -400,7 +402,7 @@ def _engine_architecture(engine: Engine) -> str:
 
 
 @contextlib.contextmanager
-def _alone(reference: str) -> Iterator[None]:
+def alone(reference: str) -> Iterator[None]:
     """Holds a lock on a reference. Raises UserError when another build of it is running."""
     directory = engines.state_directory() / "builds"
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,288 @@
+"""build.sh without an engine: from the environment and the command line to the engine's argument list."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import build
+import engines
+import errors
+import images
+import plan as plans
+import site_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = images.load()
+NAMES = [image.name for image in CATALOGUE.images(published_only=False, variants=True)]
+VARIABLES = ("POLICY", "PLATFORM", "COMMIT_SHA", *site_settings.CA_VARIABLES)
+
+
+@pytest.fixture(autouse=True)
+def plain_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No request in the environment, and a machine without settings of a site."""
+    for name in (*VARIABLES, *(name for name in os.environ if name.startswith(("MANYLINUX_", "PIP_", "UV_")))):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(site_settings, "load", lambda option=None: site_settings.Site())
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def options_of(*words: str) -> argparse.Namespace:
+    return build.parser(CATALOGUE).parse_args(words)
+
+
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> list[str]:
+    """The words of the command that `build.sh --print` shows."""
+    monkeypatch.setattr(sys, "argv", ["build.py", "--print", *words])
+    build.main()
+    return shlex.split(capsys.readouterr().out)
+
+
+def values(argv: Sequence[str], option: str) -> list[str]:
+    return [argv[i + 1] for i, word in enumerate(argv) if word == option]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("frontend", engines.NAMES)
+def test_print_works_for_every_image_and_engine(
+    name: str, frontend: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = CATALOGUE.image(name)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("POLICY", image.policy.name)
+    monkeypatch.setenv("PLATFORM", image.platform.name)
+    monkeypatch.setenv("MANYLINUX_BUILD_FRONTEND", frontend)
+    argv = printed(capsys, monkeypatch, *(["--variant", image.variant] if image.variant else []))
+    start = {
+        "docker-buildx": ["docker", "buildx", "build", "--load"],
+        "docker": ["DOCKER_BUILDKIT=1", "docker", "build"],
+        "podman": ["podman", "build", "--layers=true"],
+    }[frontend]
+    assert argv[: len(start)] == start
+    assert argv[-1] == str(ROOT)
+    assert values(argv, "--platform") == [image.platform.oci]
+    assert values(argv, "--tag") == [f"quay.io/pypa/{name}:latest-untested"]
+    assert values(argv, "--target") == ([image.variant] if image.variant else [])
+    arguments = dict(word.split("=", 1) for word in values(argv, "--build-arg"))
+    assert (arguments["POLICY"], arguments["PLATFORM"]) == (image.policy.name, image.platform.name)
+    declared = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    clang = {"CLANG_STAGE", "BUILDARCH", "DISABLE_CLANG_FOR_CPYTHON"}
+    assert [key for key in arguments if f"ARG {key}" not in declared and key not in clang] == []
+
+
+def test_defaults_are_this_machine_and_the_default_policy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    argv = printed(capsys, monkeypatch)
+    assert values(argv, "--tag") == ["quay.io/pypa/manylinux_2_28_aarch64:latest-untested"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("arm64", "aarch64"), ("armv8l", "armv7l"), ("i586", "i686")],
+)
+def test_this_machine_as_the_table_spells_it(machine: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert build.this_platform() == expected
+
+
+def test_a_request_that_is_less_than_the_table_is_partial(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLICY", "manylinux_2_36")
+    monkeypatch.setenv("PLATFORM", "x86_64")
+    argv = printed(capsys, monkeypatch, "--interpreters", "cp39-cp39,cp313-cp313", "--base", "localhost/base")
+    assert values(argv, "--tag") == ["quay.io/pypa/manylinux_2_36_x86_64:latest-partial-untested"]
+    assert "org.pypa.manylinux.complete=false" in values(argv, "--label")
+    assert "CP314_CP314_STAGE=empty" in values(argv, "--build-arg")
+    assert "BASEIMAGE=localhost/base" in values(argv, "--build-arg")
+    # A builder in a container of its own would look for it in a registry.
+    assert values(argv, "--builder") == ["default"]
+
+
+def test_a_tag_that_is_asked_for_is_not_changed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMMIT_SHA", "2026.01.02-3")
+    argv = printed(capsys, monkeypatch, "--interpreters", "cp313-cp313")
+    assert values(argv, "--tag")[0].endswith(":2026.01.02-3-untested")
+    assert "org.opencontainers.image.version=2026.01.02-3" in values(argv, "--label")
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "message"),
+    [
+        ({"POLICY": "manylinux_2_82"}, (), r"unknown policy 'manylinux_2_82'; did you mean .*manylinux_2_28.*Known: "),
+        ({"PLATFORM": "x86-64"}, (), r"unknown platform 'x86-64'; did you mean x86_64.*Known: "),
+        ({"POLICY": "musllinux_1_2", "PLATFORM": "sparc"}, (), r"unknown platform 'sparc'; Known: "),
+        ({"POLICY": "manylinux_2_31", "PLATFORM": "x86_64"}, (), r"manylinux_2_31 has no x86_64 image: it has armv7l"),
+        ({"POLICY": "manylinux2010"}, (), r"ended on 2022-08-01 .*:2022-08-05-4535177"),
+        ({}, ("--interpreters", "cp27-cp27m"), r"no interpreter 'cp27-cp27m'"),
+        ({}, ("--variant", "sharde"), r"unknown variant 'sharde'; did you mean shared"),
+        ({}, ("--lock", "/nowhere/lock.json"), r"there is no /nowhere/lock.json"),
+        ({"MANYLINUX_BUILD_FRONTEND": "buildah"}, (), r"MANYLINUX_BUILD_FRONTEND=buildah: .*docker-buildx, docker"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    environment: dict[str, str], words: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["build.py", *words])
+    with pytest.raises(errors.UserError, match=message) as caught:
+        build.main()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_ca_file_is_wrong_input_for_the_whole_command(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [ROOT / "build.sh", "--ca-bundle", tmp_path / "missing.pem"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "missing.pem" in done.stderr
+    assert done.stdout == ""
+
+
+def test_help_names_every_variable() -> None:
+    done = subprocess.run([ROOT / "build.sh", "--help"], capture_output=True, text=True, check=True)
+    for word in (
+        *("POLICY", "PLATFORM", "COMMIT_SHA", "MANYLINUX_BUILD_FRONTEND", "MANYLINUX_BUILDARCH"),
+        *("MANYLINUX_DISABLE_CLANG", "MANYLINUX_DISABLE_CLANG_FOR_CPYTHON", "SSL_CERT_FILE", "manylinux_2_28"),
+    ):
+        assert word in done.stdout
+
+
+def test_without_a_python_or_uv_it_says_what_to_install(tmp_path: Path) -> None:
+    for name in ("dirname", "bash"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    done = subprocess.run(
+        ["/bin/bash", ROOT / "build.sh"], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "Python 3.11" in done.stderr and "uv" in done.stderr
+
+
+def test_an_old_python_is_passed_over_for_uv(tmp_path: Path) -> None:
+    for name, script in {"python3": "exit 1", "uv": 'echo "$@"'}.items():
+        program = tmp_path / name
+        program.write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "dirname").symlink_to("/usr/bin/dirname")
+    done = subprocess.run(
+        ["/bin/bash", ROOT / "build.sh", "--print"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shlex.split(done.stdout)[-2:] == [str(ROOT / "scripts" / "build.py"), "--print"]
+
+
+# --- clang ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "builder", "environment", "used", "for_cpython"),
+    [
+        ("manylinux_2_28_x86_64", "amd64", {}, False, False),
+        ("manylinux_2_28_i686", "amd64", {}, False, False),
+        ("manylinux_2_28_s390x", "amd64", {}, True, True),
+        ("manylinux_2_28_aarch64", "amd64", {}, True, False),
+        ("manylinux_2_31_armv7l", "arm64", {}, False, False),
+        ("manylinux_2_31_armv7l", "amd64", {}, True, False),
+        ("musllinux_1_2_aarch64", "amd64", {}, True, True),
+        ("manylinux_2_28_ppc64le", "ppc64le", {}, False, False),
+        ("manylinux_2_28_s390x", "ppc64le", {}, False, False),
+        ("manylinux_2_28_s390x", "amd64", {"MANYLINUX_DISABLE_CLANG": "1"}, False, False),
+        ("manylinux_2_28_s390x", "amd64", {"MANYLINUX_DISABLE_CLANG": "yes"}, False, False),
+        ("manylinux_2_28_s390x", "amd64", {"MANYLINUX_DISABLE_CLANG": "0"}, True, True),
+        ("manylinux_2_28_s390x", "amd64", {"MANYLINUX_DISABLE_CLANG_FOR_CPYTHON": "1"}, True, False),
+        ("manylinux_2_28_aarch64", "amd64", {"MANYLINUX_DISABLE_CLANG_FOR_CPYTHON": "0"}, True, True),
+        ("manylinux_2_28_aarch64", "amd64", {"MANYLINUX_BUILDARCH": "arm64"}, False, False),
+    ],
+)
+def test_clang_is_for_foreign_architectures(
+    name: str, builder: str, environment: dict[str, str], used: bool, for_cpython: bool
+) -> None:
+    clang = build.clang_for(CATALOGUE.image(name), builder, False, environment)
+    assert (clang.used, clang.for_cpython) == (used, for_cpython)
+    assert bool(clang.args) == used
+
+
+def test_clang_comes_from_a_registry_so_never_offline() -> None:
+    assert not build.clang_for(CATALOGUE.image("manylinux_2_28_s390x"), "amd64", True, {}).args
+
+
+# --- sources and bases ----------------------------------------------------------------------------------------
+
+
+def test_offline_names_what_is_missing_or_wrong(tmp_path: Path) -> None:
+    plan = plans.plan(
+        CATALOGUE.image("manylinux_2_36_x86_64"),
+        plans.Request(interpreters=("cp313-cp313",), components=("zstd", "tcltk")),
+    )
+    (tmp_path / "zstd").mkdir()
+    (tmp_path / "zstd" / plan.pins["zstd"].file_name).write_text("not it", encoding="utf-8")
+    with pytest.raises(errors.UserError) as caught:
+        build.check_sources(plan, tmp_path)
+    said = str(caught.value)
+    assert "zstd" in said and "is not what its pin says" in said
+    assert f"tcl {plan.pins['tcl'].version} is missing" in said and "tk " in said and "cpython-3.13" in said
+    assert "invoke prefetch" in said
+
+
+def test_a_pinned_base_is_asked_for_by_its_digest(tmp_path: Path) -> None:
+    plan = plans.plan(CATALOGUE.image("manylinux_2_28_x86_64"), plans.Request())
+    table = tmp_path / "bases.toml"
+    table.write_text(f'"{plan.base}" = "sha256:{"a" * 64}"\n', encoding="utf-8")
+    base = build.base_of(plan, table)
+    assert base.reference == f"quay.io/almalinuxorg/almalinux@sha256:{'a' * 64}"
+    made = build.build_of(plan, options_of(), site_settings.Site(), build.Clang("amd64", False, False), {}, base)
+    assert made.labels["org.opencontainers.image.base.digest"] == f"sha256:{'a' * 64}"
+    assert made.labels["org.opencontainers.image.base.name"] == plan.base
+    assert made.args["BASEIMAGE"] == base.reference
+    table.write_text("", encoding="utf-8")
+    assert build.base_of(plan, table) == build.Base(plan.base, "")
+
+
+def test_settings_of_the_site_enter_as_secrets_and_names(tmp_path: Path) -> None:
+    plan = plans.plan(CATALOGUE.image("manylinux_2_36_x86_64"), plans.Request())
+    site = site_settings.Site(proxies=("https_proxy",))
+    secrets = {"ca": tmp_path / "ca", "pip": tmp_path / "pip"}
+    made = build.build_of(
+        plan, options_of(), site, build.Clang("amd64", False, False), secrets, build.Base(plan.base, "")
+    )
+    docker = engines.Engine("docker", "docker").build(made)
+    assert values(docker, "--secret") == [f"id=ca,src={tmp_path}/ca", f"id=pip,src={tmp_path}/pip"]
+    assert "https_proxy" in values(docker, "--build-arg")
+    assert "https_proxy" not in values(engines.Engine("podman", "podman").build(made), "--build-arg")
+
+
+def test_one_build_of_a_reference_at_a_time(tmp_path: Path) -> None:
+    with build.alone("example.org/image:1"):
+        with pytest.raises(errors.UserError, match="is being built already"), build.alone("example.org/image:1"):
+            pass
+        with build.alone("example.org/image:2"):
+            pass
+    with build.alone("example.org/image:1"):
+        pass
+
+
+def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    lock = {"pins": {}, "missing": {"cpython-3.9": "not in the archive", "git-lfs": "sources only"}}
+    build.describe(plans.plan(CATALOGUE.image("manylinux_2_36_x86_64"), plans.Request(lock=lock)))
+    said = capsys.readouterr().err
+    assert "left out: cp39-cp39 (not in the archive)" in said
+    assert "left out: git-lfs (sources only)" in said
+    assert "cibuildwheel" in said
