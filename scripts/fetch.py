@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import os
@@ -95,6 +96,27 @@ class _Again(Exception):
         self.wait, self.fresh = wait, fresh
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One file to download; `deadline` is a time.monotonic()."""
+
+    target: Path
+    part: Path
+    sha256: str
+    size: int | None
+    deadline: float
+    task: Task | None
+
+    def done(self) -> bool:
+        """Whether the target is there and right."""
+        right_size = self.target.is_file() and self.size in (None, self.target.stat().st_size)
+        return right_size and digest(self.target) == self.sha256
+
+    def forget(self) -> None:
+        """What was downloaded so far is of no use. The file stays: it carries the lock."""
+        os.truncate(self.part, 0)
+
+
 def in_parallel(function: Callable[[T], R], items: Iterable[T], jobs: int, fetcher: Fetcher) -> list[R]:
     """The results of `function` for all items, in order, `jobs` at a time.
 
@@ -146,22 +168,28 @@ class Fetcher:
         """The file at `target`, downloaded unless it is there already and right.
 
         `url` is tried first, then its mirrors, then `alternatives`; `size` is the exact number of bytes where known.
-        Raises Unusable, naming what was wrong with each of them."""
-        if target.is_file() and (size is None or target.stat().st_size == size) and digest(target) == sha256:
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
+        Raises Unusable, naming what was wrong with each of them, and errors.Failure when it cannot be written."""
         part = target.with_name(f"{target.name}.part")
-        if part.is_file() and digest(part) == sha256:  # stopped just before the file got its name
-            part.replace(target)
-            return target
-        deadline = time.monotonic() + self.limits.total
+        job = _Job(target, part, sha256, size, time.monotonic() + self.limits.total, task)
         problems: dict[str, Exception] = {}
-        for candidate in dict.fromkeys((url, *self.mirrors_of(url), *alternatives)):
-            try:
-                self._attempts(candidate, target, part, sha256, size, deadline, task)
+        try:
+            if job.done():
                 return target
-            except (_Refused, _Again) as error:
-                problems[without_password(candidate)] = error
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._alone_with(part):
+                if job.done():  # somebody else has downloaded it meanwhile
+                    return target
+                if digest(part) == sha256:  # stopped just before the file got its name
+                    part.replace(target)
+                    return target
+                for candidate in dict.fromkeys((url, *self.mirrors_of(url), *alternatives)):
+                    try:
+                        self._attempts(candidate, job)
+                        return target
+                    except (_Refused, _Again) as error:
+                        problems[without_password(candidate)] = error
+        except OSError as error:
+            raise errors.Failure(f"{target} cannot be written: {error.strerror}") from None
         raise _unusable(target.name, problems)
 
     def read(self, url: str, *, most: int = 64 << 20) -> bytes:
@@ -198,69 +226,83 @@ class Fetcher:
             for alternative in alternatives
         ]
 
-    def _attempts(
-        self, url: str, target: Path, part: Path, sha256: str, size: int | None, deadline: float, task: Task | None
-    ) -> None:
+    @contextlib.contextmanager
+    def _alone_with(self, part: Path) -> Iterator[None]:
+        """Holds the lock on a `.part` file, which no other thread or process can then write; removes an empty one."""
+        while True:
+            with part.open("ab") as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    mine = part.exists() and os.path.samestat(os.fstat(stream.fileno()), part.stat())
+                except BlockingIOError:
+                    mine = False
+                if mine:
+                    try:
+                        yield
+                    finally:
+                        if part.exists() and part.stat().st_size == 0:
+                            part.unlink()
+                    return
+            self._stopped.wait(0.1)
+            self._go_on()
+
+    def _attempts(self, url: str, job: _Job) -> None:
         """Downloads from one URL. Raises _Refused, or the last _Again."""
         problem: _Again | None = None
         for attempt in range(self.limits.attempts):
             if problem:
-                if task:
-                    task.note = f"attempt {attempt + 1}: {problem}"
+                if job.task:
+                    job.task.note = f"attempt {attempt + 1}: {problem}"
                 self._pause(problem, attempt)
             try:
-                resumed = self._stream(url, target.name, part, size, deadline, task)
-                found = digest(part)
-                if found == sha256:
-                    part.replace(target)
-                    if task:
-                        task.note = ""
+                resumed = self._stream(url, job)
+                found = digest(job.part)
+                if found == job.sha256:
+                    job.part.replace(job.target)
+                    if job.task:
+                        job.task.note = ""
                     return
-                part.unlink()
+                job.forget()
                 if not resumed:
-                    raise _Refused(f"the content is not what was pinned: its sha256 is {found}, expected {sha256}")
+                    raise _Refused(f"the content is not what was pinned: its sha256 is {found}, expected {job.sha256}")
                 problem = _Again("an earlier part did not fit the rest")
             except _Again as error:
                 problem = error
                 if error.fresh:
-                    _drop(part)
+                    job.forget()
         assert problem is not None
         raise problem
 
-    def _stream(self, url: str, name: str, part: Path, size: int | None, deadline: float, task: Task | None) -> bool:
+    def _stream(self, url: str, job: _Job) -> bool:
         """Completes the `.part` file; returns whether its beginning came from an earlier attempt."""
-        have = part.stat().st_size if part.exists() else 0
+        have = job.part.stat().st_size
         with self._open(url, have) as answer:
             if have and answer.status != http.client.PARTIAL_CONTENT:
                 have = 0
             length = answer.headers.get("Content-Length", "")
             announced = have + int(length) if length.isdigit() else None
-            wanted = size if size is not None else announced
-            most = self.limits.most if size is None else size
-            if announced is not None and (announced > most or (size is not None and announced != size)):
-                _drop(part)
-                expected = f"not the expected {size} bytes" if size is not None else f"more than the {most} allowed"
+            wanted = announced if job.size is None else job.size
+            most = self.limits.most if job.size is None else job.size
+            if announced is not None and (announced > most or announced != wanted):
+                job.forget()
+                expected = f"more than the {most} allowed" if job.size is None else f"not the expected {most} bytes"
                 hint = " (an HTML page)" if "html" in answer.headers.get("Content-Type", "") else ""
                 raise _Refused(f"it is {announced} bytes long{hint}, {expected}")
-            if task:
-                task.restart(have, wanted)
+            if job.task:
+                job.task.restart(have, wanted)
             started, resumed = time.monotonic(), have > 0
-            with part.open("ab" if have else "wb") as stream:
-                for chunk in self._chunks(answer, started, have, most, deadline):
+            with job.part.open("ab" if have else "wb") as stream:
+                for chunk in self._chunks(answer, started, have, most, job.deadline):
                     if have == 0:
-                        try:
-                            expect_format(name, chunk)
-                        except _Refused:
-                            _drop(part)
-                            raise
+                        expect_format(job.target.name, chunk)
                     stream.write(chunk)
                     have += len(chunk)
-                    if task:
-                        task.advance(len(chunk))
+                    if job.task:
+                        job.task.advance(len(chunk))
             if wanted is not None and have < wanted:
                 raise _Again(f"it ended after {have} of {wanted} bytes")
             if have < self.limits.least:
-                _drop(part)
+                job.forget()
                 raise _Refused(f"it is only {have} bytes long")
             return resumed
 
@@ -474,10 +516,6 @@ def _expect_whole(answer: http.client.HTTPResponse, have: int) -> None:
     length = answer.headers.get("Content-Length", "")
     if length.isdigit() and have < int(length):
         raise _Again(f"it ended after {have} of {length} bytes")
-
-
-def _drop(part: Path) -> None:
-    part.unlink(missing_ok=True)
 
 
 def _plain(error: object) -> str:

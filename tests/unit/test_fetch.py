@@ -333,6 +333,22 @@ def test_an_exception_stops_the_other_downloads(server: servers.Server, tmp_path
     assert (tmp_path / "deep" / "a.tar.gz.part").stat().st_size > 0, "the next run goes on from here"
 
 
+def test_two_at_once_share_one_download(server: servers.Server, tmp_path: Path) -> None:
+    fetcher = fetch.Fetcher(limits=QUICK, mirrors=None)
+    server.routes["/a"] = servers.dripping(BODY, 20_000, 0.02)
+    targets = fetch.in_parallel(lambda _: get(fetcher, server.url("/a"), tmp_path), range(4), 4, fetcher)
+    assert {target.read_bytes() for target in targets} == {BODY}
+    assert server.asked("/a") == 1
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.tar.gz"]
+
+
+def test_a_place_that_cannot_be_written(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.good(BODY)
+    (tmp_path / "deep").write_text("no directory")
+    with pytest.raises(errors.Failure, match=r"a\.tar\.gz cannot be written: (Not a directory|File exists)"):
+        get(fetcher, server.url("/a"), tmp_path)
+
+
 def test_proxy(server: servers.Server, tmp_path: Path) -> None:
     server.routes["http://mirror.example.org/a"] = servers.good(BODY)
     fetcher = fetch.Fetcher(limits=QUICK, mirrors=None, proxies={"http": server.url("")})
