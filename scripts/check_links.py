@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
             Subject({url: version}, functools.partial(look, context, name, version, url))
             for url, (name, version) in found.items()
         ]
-        return updates.run("Links", subjects, options, root)
+        return updates.run("Links", subjects, options, root, writes=False)
 
 
 if __name__ == "__main__":

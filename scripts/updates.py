@@ -88,15 +88,17 @@ def parse(description: str, arguments: Sequence[str] | None = None) -> Options:
     return Options(**vars(parser.parse_args(arguments)))
 
 
-def run(title: str, subjects: Sequence[Subject], options: Options, root: Path = ROOT) -> int:
-    """Looks up, commits (unless it is a dry run), publishes the report; returns the exit status."""
+def run(title: str, subjects: Sequence[Subject], options: Options, root: Path = ROOT, *, writes: bool = True) -> int:
+    """Looks up, commits (unless it is a dry run), publishes the report; returns the exit status.
+
+    `writes`: whether there can be commits at all."""
     names = [name for subject in subjects for name in subject.pins]
     for name in (*options.only, *options.no_cooldown):
         if name not in names:
             raise errors.UserError(f"no pin {name!r}{near_matches(name, names)}")
     if options.only:
         subjects = [subject for subject in subjects if set(subject.pins) & set(options.only)]
-    if not options.dry_run:
+    if writes and not options.dry_run:
         commits.require_clean(root)
     with Progress() as progress:
         outcomes = ask(subjects, progress)
@@ -104,7 +106,7 @@ def run(title: str, subjects: Sequence[Subject], options: Options, root: Path = 
     if not options.dry_run and any(outcome.bump for outcome in outcomes):
         outcomes = _commit(outcomes, root, made)
     rows = [row for outcome in outcomes for row in outcome.rows]
-    notes = ["Dry run: nothing was changed."] if options.dry_run else []
+    notes = ["Dry run: nothing was changed."] if writes and options.dry_run else []
     report = Report(title, rows, notes, options.allow_unreachable, made)
     report.publish(options.json)
     return report.exit_code

@@ -131,7 +131,7 @@ class Client:
         """A file, stored in `directory` under the last part of its URL.
 
         `progress` is called with the bytes received so far. Raises Refused for a size or first bytes that no
-        release of this name can have: too small, too big, truncated, HTML."""
+        release of this name can have: too small, too big, HTML."""
         name = urlsplit(url).path.rpartition("/")[2]
         path = directory / name
         sha256, sha3, size = hashlib.sha256(), hashlib.sha3_256(), 0
@@ -213,7 +213,7 @@ def _judge(url: str, answer: requests.Response) -> None:
 
 
 def _chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
-    """The body as it arrives. Raises Refused beyond `limit` bytes or when truncated, Unreachable if slow."""
+    """The body as it arrives. Raises Refused beyond `limit` bytes, Unreachable when it breaks off or is slow."""
     started, size = time.monotonic(), 0
     try:
         while chunk := answer.raw.read1(1 << 16):
@@ -223,10 +223,8 @@ def _chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
             if time.monotonic() - started > READ_SECONDS + size / SLOWEST:
                 raise Unreachable(f"{answer.url} comes slower than {SLOWEST // 1000} kB a second")
             yield chunk
-    except urllib3.exceptions.IncompleteRead:
-        raise Refused(f"{answer.url} ends too early, after {size} bytes") from None
-    except urllib3.exceptions.HTTPError as error:
-        raise Unreachable(f"{answer.url} broke off after {size} bytes: {_plain(error)}") from None
+    except urllib3.exceptions.HTTPError:
+        raise Unreachable(f"{answer.url} breaks off after {size} bytes") from None
 
 
 def _head(answer: requests.Response) -> Head:

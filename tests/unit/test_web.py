@@ -1,0 +1,210 @@
+"""HTTP for the updaters, against a server that misbehaves."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+from tests.unit import servers
+
+import web
+
+BODY = b"\x1f\x8b" + bytes(range(256)) * 100
+
+
+@pytest.fixture
+def server() -> Iterator[servers.Server]:
+    with servers.running() as running:
+        yield running
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> web.Client:
+    monkeypatch.setattr(web, "READ_SECONDS", 1)
+    monkeypatch.setattr(web, "RETRY_AFTER_SECONDS", 1)
+    return web.Client()
+
+
+def test_a_good_download(server: servers.Server, client: web.Client, tmp_path: Path) -> None:
+    server.routes["/a.tar.gz"] = servers.good(BODY)
+    file = client.download(server.url("/a.tar.gz"), tmp_path)
+    assert file.path == tmp_path / "a.tar.gz"
+    assert file.path.read_bytes() == BODY
+    assert file.sha256 == hashlib.sha256(BODY).hexdigest()
+    assert file.sha3_256 == hashlib.sha3_256(BODY).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("route", "complaint"),
+    [
+        (servers.html(), "an HTML page"),
+        (servers.good(b"PK" * 10000), "not gz data"),
+        (servers.good(b""), "only 0 bytes"),
+        (servers.good(b"\x1f\x8b tiny"), "only 7 bytes"),
+        (servers.status(418), "answers 418"),
+    ],
+)
+def test_what_cannot_be_the_file(
+    server: servers.Server, client: web.Client, tmp_path: Path, route: servers.Route, complaint: str
+) -> None:
+    server.routes["/a.tar.gz"] = route
+    with pytest.raises(web.Refused, match=complaint):
+        client.download(server.url("/a.tar.gz"), tmp_path)
+
+
+def test_a_file_that_breaks_off(server: servers.Server, client: web.Client, tmp_path: Path) -> None:
+    server.routes["/a.tar.gz"] = servers.truncated(BODY, 5000)
+    with pytest.raises(web.Unreachable, match="breaks off after 5000 bytes"):
+        client.download(server.url("/a.tar.gz"), tmp_path)
+
+
+def test_a_file_without_end(
+    server: servers.Server, client: web.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "FILE_LIMIT", 1 << 20)
+    server.routes["/a.tar.gz"] = servers.endless(BODY)
+    with pytest.raises(web.Refused, match="longer than"):
+        client.download(server.url("/a.tar.gz"), tmp_path)
+
+
+def test_a_redirect_loop(server: servers.Server, client: web.Client) -> None:
+    server.routes["/loop"] = servers.redirecting("/loop")
+    with pytest.raises(web.Refused, match="redirects for ever"):
+        client.get(server.url("/loop"))
+    assert server.asked("/loop") <= 7
+
+
+def test_missing_is_told_from_silent(server: servers.Server, client: web.Client) -> None:
+    with pytest.raises(web.Missing, match="404"):
+        client.get(server.url("/nothing"))
+    with pytest.raises(web.Unreachable, match="refused"):
+        client.get(f"http://127.0.0.1:{servers.closed_port()}/")
+
+
+def test_errors_that_pass_are_waited_out(server: servers.Server, client: web.Client) -> None:
+    server.routes["/"] = servers.failing(2, 503, then=servers.good(b"fine"))
+    assert client.get(server.url("/")) == b"fine"
+
+
+def test_a_server_that_stays_broken_is_unreachable(server: servers.Server, client: web.Client) -> None:
+    server.routes["/"] = servers.status(500)
+    with pytest.raises(web.Unreachable, match="status 500"):
+        client.get(server.url("/"))
+
+
+def test_twelve_hours_are_not_waited(server: servers.Server, client: web.Client) -> None:
+    """python.org has answered 429 with a Retry-After of half a day."""
+    server.routes["/"] = servers.status(429, {"Retry-After": "42578"})
+    started = time.monotonic()
+    with pytest.raises(web.Unreachable, match="status 429"):
+        client.get(server.url("/"))
+    assert time.monotonic() - started < 5
+
+
+def test_a_slow_drip_ends(server: servers.Server, client: web.Client, tmp_path: Path) -> None:
+    server.routes["/a.tar.gz"] = servers.dripping(BODY, 100, 0.2)
+    started = time.monotonic()
+    with pytest.raises(web.Unreachable, match="slower than"):
+        client.download(server.url("/a.tar.gz"), tmp_path)
+    assert time.monotonic() - started < 5
+
+
+def test_silence_ends(server: servers.Server, client: web.Client) -> None:
+    server.routes["/"] = servers.stalling(30)
+    started = time.monotonic()
+    with pytest.raises(web.Unreachable):
+        client.get(server.url("/"))
+    assert time.monotonic() - started < 12
+
+
+def test_a_dead_host_is_asked_once(client: web.Client) -> None:
+    url = f"http://127.0.0.1:{servers.closed_port()}"
+    with pytest.raises(web.Unreachable):
+        client.get(f"{url}/a")
+    started = time.monotonic()
+    for number in range(20):
+        with pytest.raises(web.Unreachable):
+            client.get(f"{url}/{number}")
+    assert time.monotonic() - started < 0.1
+
+
+def test_everybody_gets_the_one_answer(server: servers.Server, client: web.Client) -> None:
+    server.routes["/"] = servers.good(b"fine")
+    found: list[bytes] = []
+    threads = [threading.Thread(target=lambda: found.append(client.get(server.url("/")))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [b"fine"] * 8
+    assert server.asked("/") == 1
+
+
+def test_head_says_size_and_date(server: servers.Server, client: web.Client) -> None:
+    headers = {"Last-Modified": "Wed, 02 Sep 2026 05:48:56 GMT", "Content-Length": "4711"}
+    server.routes["/"] = servers.status(200, headers)
+    head = client.head(server.url("/"))
+    assert head.modified == datetime(2026, 9, 2, 5, 48, 56, tzinfo=UTC)
+    assert [method for method, *_ in server.requests] == ["HEAD"]
+
+
+def test_a_server_without_head(server: servers.Server, client: web.Client) -> None:
+    def route(handler: object) -> None:
+        method = handler.command  # type: ignore[attr-defined]
+        (servers.status(405) if method == "HEAD" else servers.good(BODY))(handler)  # type: ignore[arg-type]
+
+    server.routes["/"] = route
+    assert client.head(server.url("/")).size == len(BODY)
+
+
+def test_a_date_that_is_none(server: servers.Server, client: web.Client) -> None:
+    server.routes["/"] = servers.status(200, {"Last-Modified": "yesterday"})
+    assert client.head(server.url("/")).modified is None
+
+
+def test_the_token_goes_to_github_only(server: servers.Server) -> None:
+    client = web.Client(token="secret")
+    assert client.headers_for("https://api.github.com/repos/a/b") == {"Authorization": "Bearer secret"}
+    for url in (
+        "http://api.github.com/",
+        "https://api.github.com.example.org/",
+        "https://github.com/",
+        "https://example.org/api.github.com",
+    ):
+        assert client.headers_for(url) == {}
+    server.routes["/"] = servers.good(b"fine")
+    client.get(server.url("/"))
+    assert "Authorization" not in server.requests[0][2]
+
+
+def test_cookies_are_not_kept(server: servers.Server, client: web.Client) -> None:
+    server.routes["/a"] = servers.status(200, {"Set-Cookie": "who=you"})
+    server.routes["/b"] = servers.good(b"fine")
+    client.get(server.url("/a"))
+    client.get(server.url("/b"))
+    assert "Cookie" not in server.requests[1][2]
+
+
+def test_json_that_is_none(server: servers.Server, client: web.Client) -> None:
+    server.routes["/"] = servers.html()
+    with pytest.raises(web.Refused, match="is not JSON"):
+        client.json(server.url("/"))
+
+
+def test_tls_is_not_left() -> None:
+    answer = requests.Response()
+    hop = requests.Response()
+    hop.url, answer.url, answer.status_code, answer.history = (
+        "https://example.org/a",
+        "http://example.org/b",
+        200,
+        [hop],
+    )
+    with pytest.raises(web.Refused, match="redirects to plain"):
+        web._judge("https://example.org/a", answer)
