@@ -22,7 +22,7 @@ rpath="-Wl,-rpath,${PREFIX}/lib -Wl,--enable-new-dtags"
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 ./configure --prefix="${PREFIX}" --disable-static --disable-tcl --disable-readline \
-    CFLAGS="${flags}" LDFLAGS="${HARDEN_LDFLAGS} ${rpath}" LIBS=-lm
+    CFLAGS="${flags}" LDFLAGS="${HARDEN_LDFLAGS} ${rpath}"
 make -j "$(nproc)" install-dll install-headers install-pc DESTDIR="${DEVROOT}"
 sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/sqlite3.pc"
 
