@@ -530,7 +530,7 @@ def _unusable(name: str, problems: dict[str, Exception]) -> Unusable:
     missing = all(isinstance(error, _Missing) for error in problems.values())
     reasons = "".join(f"\n  {url}: {error}" for url, error in problems.items())
     passing = any(isinstance(error, _Again) for error in problems.values())
-    advice = "\n  Run the same command again: it goes on where it stopped." if passing else ""
+    advice = "\n  It may work later: run the same command again." if passing else ""
     return Unusable(f"{name} could not be downloaded:{reasons}{advice}", missing)
 
 

@@ -33,7 +33,7 @@ case "$*" in
             echo 'pip: no matching distribution' >&2
             exit 1
         fi
-        echo "#!$top/bin/python" >"$top/bin/pip3"
+        [ -e "{root}/pip-goes-elsewhere" ] || echo "#!$top/bin/python" >"$top/bin/pip3"
         ;;
 esac
 """

@@ -314,15 +314,25 @@ def test_an_error_page_is_named(installable: Installable) -> None:
     assert "HTML page" in result.stderr
 
 
-def test_a_failing_pip_leaves_nothing_behind_and_the_others_are_installed(installable: Installable) -> None:
+def test_a_failing_pip_leaves_nothing_behind(installable: Installable) -> None:
     before = installable.image.files()
     (installable.image.root / "pip-fails").touch()
     result = installable.run("ensure", PYPY)
     assert result.returncode == 1
     assert "no matching distribution" in result.stderr
+    assert f"'{PYPY}' could not be installed: exit status 1 of {installable.image.root}/" in result.stderr
     (installable.image.root / "pip-fails").unlink()
     assert installable.image.files() == before
 
+
+def test_a_pip_that_installs_elsewhere_is_noticed(installable: Installable) -> None:
+    (installable.image.root / "pip-goes-elsewhere").touch()
+    result = installable.run("ensure", PYPY)
+    assert result.returncode == 1
+    assert f"not into {installable.image.root}/opt/_internal/{PYPY}/bin" in result.stderr
+
+
+def test_one_failure_does_not_stop_the_others(installable: Installable) -> None:
     del installable.server.routes[GRAALPY_FILE]
     result = installable.run("ensure", GRAALPY, PYPY)
     assert result.returncode == 1

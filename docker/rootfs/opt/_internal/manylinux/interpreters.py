@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -134,7 +135,7 @@ def ensure(tags: list[str]) -> None:
             print(f"installing '{tag}' at '{place}'", flush=True)
             try:
                 install(tag)
-            except (errors.Failure, OSError, subprocess.CalledProcessError) as error:
+            except (errors.Failure, OSError) as error:
                 hint = ": only root can install" if isinstance(error, PermissionError) and os.geteuid() else ""
                 print(f"error: '{tag}' could not be installed: {error}{hint}", file=sys.stderr)
                 failed.append(tag)
@@ -155,21 +156,22 @@ def install(tag: str) -> None:
             return
         for remains in (prefix, *INTERNAL.glob(".installing-*")):
             shutil.rmtree(remains, ignore_errors=True)
-        try:
-            with tempfile.TemporaryDirectory(dir=INTERNAL, prefix=".installing-") as scratch:
-                row, unpacked = available()[tag], Path(scratch, "unpacked")
-                unpack(obtain(row["url"], row["sha256"], Path(scratch)), unpacked).rename(prefix)
-            finish(prefix, implementation, f"{major}.{minor}")
-            # A script, not a link to the interpreter, see https://github.com/python/cpython/issues/106045
-            launcher.write_text(f'#!/bin/sh\nexec {link}/bin/python "$@"\n', encoding="utf-8")
-            launcher.chmod(0o755)
-            PYTHONS.mkdir(exist_ok=True)
-            link.symlink_to(prefix)
-        except BaseException:
-            link.unlink(missing_ok=True)
-            launcher.unlink(missing_ok=True)
-            shutil.rmtree(prefix, ignore_errors=True)
-            raise
+        with tempfile.TemporaryDirectory(dir=INTERNAL, prefix=".installing-") as scratch:
+            row, unpacked = available()[tag], Path(scratch, "unpacked")
+            tree = unpack(obtain(row["url"], row["sha256"], Path(scratch)), unpacked)
+            try:
+                tree.rename(prefix)
+                finish(prefix, implementation, f"{major}.{minor}")
+                # A script, not a link to the interpreter, see https://github.com/python/cpython/issues/106045
+                launcher.write_text(f'#!/bin/sh\nexec {link}/bin/python "$@"\n', encoding="utf-8")
+                launcher.chmod(0o755)
+                PYTHONS.mkdir(exist_ok=True)
+                link.symlink_to(prefix)
+            except BaseException:
+                link.unlink(missing_ok=True)
+                launcher.unlink(missing_ok=True)
+                shutil.rmtree(prefix, ignore_errors=True)
+                raise
 
 
 @contextlib.contextmanager
@@ -186,7 +188,7 @@ def exclusive(directory: Path) -> Iterator[None]:
 def finish(prefix: Path, implementation: str, minor: str) -> None:
     """Gives a prebuilt interpreter what every one here has: bin/python, pip, build, packaging; no debug files.
 
-    Raises CalledProcessError where pip fails."""
+    Raises Failure where pip fails."""
     for useless in prefix.rglob("*.debug"):
         useless.unlink()
     programs = prefix / "bin"
@@ -206,6 +208,8 @@ def finish(prefix: Path, implementation: str, minor: str) -> None:
         pip = [f"{bundled[0]}/pip"]
     options = ("--no-compile", "--no-cache-dir", "--no-warn-script-location", "--require-hashes")
     run_pip(python, [*pip, "install", *options, "--only-binary", ":all:", "--requirement", str(requirements)])
+    if not (programs / "pip3").exists():
+        raise errors.Failure(f"pip was installed, but not into {programs}")
     if not (programs / "pip").exists():
         (programs / "pip").symlink_to("pip3")
     for compiled in prefix.glob("lib*/**/site-packages/**/__pycache__"):
@@ -213,13 +217,18 @@ def finish(prefix: Path, implementation: str, minor: str) -> None:
 
 
 def run_pip(python: Path, arguments: list[str]) -> None:
-    """Runs a Python command whose output belongs on stderr. Whatever pip it is trusts what the downloads trust."""
+    """Runs a Python command, its output on stderr; any pip trusts what the downloads trust. Raises Failure."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", **quiet}
     if trusted := environment.get("SSL_CERT_FILE"):
         environment.setdefault("REQUESTS_CA_BUNDLE", trusted)  # the weakest of pip's settings: its configuration wins
-    subprocess.run([python, *arguments], check=True, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    command = [str(python), *arguments]
+    status = subprocess.run(
+        command, check=False, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr
+    ).returncode
+    if status:
+        raise errors.Failure(f"exit status {status} of {shlex.join(command)}")
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

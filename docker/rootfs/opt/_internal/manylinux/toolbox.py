@@ -24,8 +24,8 @@ INTERNAL = ROOT / "opt" / "_internal"
 CERTIFICATES = INTERNAL / "certs.pem"
 MANIFEST = INTERNAL / "manifest.json"
 
-# Ten attempts with pauses of 0.2, 0.4, ... 51 seconds: release hosts have been away for a minute before.
-LIMITS = fetch.Limits(attempts=10, backoff=0.2)
+# Ten retries within a minute, after 0.05, 0.1, 0.2, ... 25.6 seconds: release hosts fail often, but rarely for long.
+LIMITS = fetch.Limits(attempts=11, backoff=0.05)
 
 ENVIRONMENT_HELP = """
 environment:
