@@ -22,7 +22,7 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,8 +64,8 @@ class Upstream:
 
     number: tuple[int, ...]
     pre: str
-    text: str
-    repacked: bool
+    text: str = field(compare=False)
+    repacked: bool = field(compare=False)
 
     @property
     def prerelease(self) -> bool:

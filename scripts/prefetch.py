@@ -29,7 +29,7 @@ import errors
 import fetch
 import images
 import pins as native_pins
-from debian_archive import Archive, Index, Source
+from debian_archive import Archive, Index, Source, Upstream, upstream_version
 from pins import Pin
 from progress import Progress
 from tables import near_matches, read_toml
@@ -74,12 +74,13 @@ class Lock(TypedDict):
 
 
 class Tracked(NamedTuple):
-    """What docker/dependencies.toml says about one pin in the Debian archive."""
+    """What docker/dependencies.toml says about one pin in the Debian archive. `together`: a pin of the same version."""
 
     series: str
     source: str
     verbatim: bool
     refuse: Mapping[str, str]
+    together: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,12 +158,17 @@ def from_debian(
     for line in describe_index(index):
         progress.say(line)
 
-    def obtain(pin: Pin) -> LockedPin | str:
+    def obtain(pin: Pin, most: Upstream | None = None) -> LockedPin | str:
         if pin.name not in tracked:
             return "the Debian archive has sources only, and the image takes upstream's binary"
-        return _newest(pin, tracked[pin.name], index, dest, fetcher, progress)
+        return _newest(pin, tracked[pin.name], most, index, dest, fetcher, progress)
 
     results = dict(zip(named, fetch.in_parallel(obtain, named.values(), jobs, fetcher), strict=True))
+    for name, mate in ((name, tracked[name].together) for name in results if name in tracked):
+        while len(versions := _versions(results, name, mate)) == 2 and versions[name] != versions[mate]:
+            newer, older = sorted(versions, key=lambda pin: versions[pin], reverse=True)
+            progress.say(f"{newer} must be the same version as {older}")
+            results[newer] = obtain(named[newer], versions[older])
     missing = {name: result for name, result in results.items() if isinstance(result, str)}
     missing |= dict.fromkeys(prebuilt, "the Debian archive has no prebuilt interpreters")
     return Lock(
@@ -174,8 +180,18 @@ def from_debian(
     )
 
 
-def candidates(pin: Pin, row: Tracked, sources: Iterable[Source]) -> tuple[list[Source], list[str]]:
-    """The versions in the archive that may stand in for a pin, newest first, and why newer ones may not."""
+def _versions(results: Mapping[str, LockedPin | str], *names: str) -> dict[str, Upstream]:
+    """The versions found for some pins, as far as there are any."""
+    found = {name: upstream_version(row["version"]) for name in names if isinstance(row := results.get(name), dict)}
+    return {name: version for name, version in found.items() if version}
+
+
+def candidates(
+    pin: Pin, row: Tracked, sources: Iterable[Source], most: Upstream | None = None
+) -> tuple[list[Source], list[str]]:
+    """The versions in the archive that may stand in for a pin, newest first, and why newer ones may not.
+
+    `most`: versions above this one are left out."""
     series = tuple(int(part) for part in row.series.split("."))
     prerelease = re.search(r"[a-z]", pin.version) is not None
     found, refused = [], []
@@ -185,19 +201,21 @@ def candidates(pin: Pin, row: Tracked, sources: Iterable[Source]) -> tuple[list[
             continue
         if upstream.number[: len(series)] != series or (upstream.prerelease and not prerelease):
             continue
+        if most and upstream > most:
+            continue
         if reason := row.refuse.get(upstream.text):
             refused.append(f"{pin.name} {upstream.text} is passed over: {reason}")
         else:
             found.append((upstream, source))
-    found.sort(key=lambda pair: (pair[0].number, pair[0].pre), reverse=True)
+    found.sort(key=lambda pair: pair[0], reverse=True)
     return [source for _, source in found], sorted(set(refused))
 
 
 def _newest(
-    pin: Pin, row: Tracked, index: Index, dest: Path, fetcher: fetch.Fetcher, progress: Progress
+    pin: Pin, row: Tracked, most: Upstream | None, index: Index, dest: Path, fetcher: fetch.Fetcher, progress: Progress
 ) -> LockedPin | str:
-    """The newest version that can be downloaded, or why there is none."""
-    usable, refused = candidates(pin, row, index.sources)
+    """The newest version, not newer than `most`, that can be downloaded, or why there is none."""
+    usable, refused = candidates(pin, row, index.sources, most)
     for line in refused:
         progress.say(line)
     tried: dict[str, str] = {}
@@ -235,7 +253,8 @@ def _newest(
         )
     if tried:
         return f"no version of it can be downloaded ({'; '.join(tried.values())})"
-    return f"the Debian archive has no version of the series {row.series}"
+    limit = f" up to {most.text}" if most else ""
+    return f"the Debian archive has no version of the series {row.series}{limit}"
 
 
 def read_tracking(path: Path = DEPENDENCIES_TOML) -> dict[str, Tracked]:
@@ -249,7 +268,8 @@ def read_tracking(path: Path = DEPENDENCIES_TOML) -> dict[str, Tracked]:
             if debian := row.get("debian"):
                 try:
                     source = debian["source"].replace("{series}", row["series"].replace(".", r"\."))
-                    rows[name] = Tracked(row["series"], source, debian.get("verbatim", False), debian.get("refuse", {}))
+                    verbatim, refuse = debian.get("verbatim", False), debian.get("refuse", {})
+                    rows[name] = Tracked(row["series"], source, verbatim, refuse, row.get("together", ""))
                 except (KeyError, AttributeError, TypeError) as error:
                     raise errors.UserError(f"{path}: [{name}] debian: {error}") from None
     return rows

@@ -163,6 +163,21 @@ def test_prereleases_only_for_pins_that_are_one(mirror: Mirror) -> None:
 
 
 @needs_gpgv
+def test_what_moves_together_stays_together(mirror: Mirror) -> None:
+    versions = {"tcl8.6": ("8.6.18+dfsg", "8.6.16+dfsg", "8.6.13+dfsg"), "tk8.6": ("8.6.17", "8.6.16", "8.6.13")}
+    mirror.publish("sid", [package(name, f"{v}-1", suffix="tar.gz") for name, vs in versions.items() for v in vs])
+    tracked = {name: Tracked("8.6", rf"{name}8\.6", True, {}, mate) for name, mate in (("tcl", "tk"), ("tk", "tcl"))}
+    both = {name: Pin(name, "8.6.18", f"https://example.org/{name}8.6.18-src.tar.gz", "a" * 64) for name in tracked}
+    for gone, expected in ("nothing", "8.6.16"), ("tk8.6_8.6.16", "8.6.13"), ("tk8.6_8.6.13", None):
+        withdraw(mirror, gone)
+        shutil.rmtree(mirror.directory / "sources", ignore_errors=True)
+        lock = debian(mirror, pins=both, tracked=tracked)
+        if expected:
+            assert {name: row["version"] for name, row in lock["pins"].items()} == dict.fromkeys(both, expected)
+    assert set(lock["missing"]) == {"tk"}, "no common version: without tk there is no component"
+
+
+@needs_gpgv
 def test_damaged_files_are_passed_over(mirror: Mirror) -> None:
     newest = package("git", "1:2.55.0-1")
     mirror.publish("sid", [newest, package("git", "1:2.54.0-1")])
@@ -231,6 +246,7 @@ def test_passwords_of_the_mirror_stay_out_of_the_lock(mirror: Mirror) -> None:
     row = prefetch._newest(
         PINS["git"],
         TRACKED["git"],
+        None,
         type(index)((secret,), index.suites, {}),
         mirror.directory / "sources",
         fetch.Fetcher(limits=LIMITS, mirrors=None),
