@@ -21,6 +21,7 @@ from typing import Generic, TypeVar
 from packaging.version import Version
 
 import errors
+import fetch
 import registry
 import releases
 import web
@@ -114,6 +115,7 @@ class Context:
     eager: Sequence[str]
     now: datetime
     directory: Path
+    mirrors: Mapping[str, Sequence[str]]
 
     @classmethod
     @contextmanager
@@ -123,7 +125,8 @@ class Context:
         sightings = Sightings.of_this_user()
         # A look-up that was left behind may still write while the directory goes away.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-            yield cls(client, Witness(client, rows), sightings, eager, datetime.now(UTC), Path(directory))
+            now, mirrors = datetime.now(UTC), fetch.read_mirrors(fetch.MIRRORS_TXT)
+            yield cls(client, Witness(client, rows), sightings, eager, now, Path(directory), mirrors)
         sightings.save()
 
 
@@ -207,7 +210,7 @@ def case_of(context: Context, row: Dependency, pin: Pin, release: Release, url: 
     """A release to be examined, with a directory of its own."""
     directory = context.directory / f"{row.name}-{release.version}"
     directory.mkdir(parents=True, exist_ok=True)
-    return Case(row, pin, release, context.client, context.witness, directory, url)
+    return Case(row, pin, release, context.client, context.witness, directory, context.mirrors, url)
 
 
 def _dated(context: Context, case: Case, head: web.Head | None) -> tuple[datetime, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,34 +51,48 @@ class Case:
     client: web.Client
     witness: Witness
     directory: Path
+    mirrors: Mapping[str, Sequence[str]]
     url: str = ""
     from_debian: Source | None = None
 
     def __post_init__(self) -> None:
         self.url = self.url or self.dependency.location(self.release.version, self.release.path)
+        self.place = self.url  # where it is fetched from: `url` or a mirror
 
     @property
     def version(self) -> str:
         return self.release.version
 
     def fill(self, text: str) -> str:
-        """A text of the row, for this release."""
-        return self.dependency.fill(text, self.version, self.url, self.pin.version, self.release.path)
+        """A text of the row, for this release; signatures stand beside the file, on a mirror too."""
+        return self.dependency.fill(text, self.version, self.place, self.pin.version, self.release.path)
 
     def head(self) -> web.Head | None:
         """What upstream's server says about the file; None where only the Debian archive could be asked.
 
         From then on `url` has the compression of the file that will be used. Raises web.Missing where the file
         is not there, web.Unreachable where nobody answers."""
-        try:
-            return self.client.head(self.fill(self.url).replace("{goarch}", "amd64"))
-        except web.Unreachable as error:
-            if not self.debian:
-                raise web.Unreachable(f"{error}, and the Debian archive does not have it as upstream's") from None
+        silent = []
+        for place in self._places():
+            try:
+                head = self.client.head(place.replace("{goarch}", "amd64"))
+                self.place = place
+                return head
+            except web.Unreachable as error:
+                silent.append(str(error))
+        if not self.debian:
+            raise web.Unreachable(", ".join([*silent, "the Debian archive has no such file of upstream's"]))
         self.from_debian = self.witness.head(self.debian)
         assert self.from_debian.original is not None
         self.url = self.dependency.location(self.version, self.release.path, self.from_debian.original.name)
+        self.place = self.url
         return None
+
+    def _places(self) -> Iterator[str]:
+        yield self.url
+        for prefix, others in self.mirrors.items():
+            if self.url.startswith(prefix):
+                yield from (other + self.url.removeprefix(prefix) for other in others)
 
     @cached_property
     def debian(self) -> Sequence[Source]:
@@ -93,7 +107,7 @@ class Case:
         """The file itself, downloaded once."""
         if self.from_debian:
             return self.witness.download(self.from_debian, self.directory)
-        return self.client.download(self.url, self.directory)
+        return self.client.download(self.place, self.directory)
 
     def prove(self, levels: Sequence[str]) -> Proof:
         """The proof at the first level whose hosts answer.

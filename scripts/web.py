@@ -26,6 +26,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+import fetch
+
 T = TypeVar("T")
 
 USER_AGENT = "manylinux-updater"
@@ -35,13 +37,6 @@ SLOWEST = 10_000  # bytes a second on average, after READ_SECONDS of grace
 PAGE_LIMIT = 16 << 20
 FILE_LEAST, FILE_LIMIT = 10_000, 400 << 20
 GITHUB_API = "api.github.com"
-_MAGIC = {
-    ".gz": b"\x1f\x8b",
-    ".tgz": b"\x1f\x8b",
-    ".xz": b"\xfd7zXZ\x00",
-    ".bz2": b"BZh",
-    ".zst": b"\x28\xb5\x2f\xfd",
-}
 
 
 class Unreachable(Exception):
@@ -98,39 +93,39 @@ class Client:
         self._once: dict[str, Future[Any]] = {}
         self._down: dict[str, str] = {}
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    def get(self, url: str) -> bytes:
         """A page of at most PAGE_LIMIT bytes."""
 
         def fetch() -> bytes:
-            with self._answer("GET", url, headers) as answer:
+            with self._answer("GET", url) as answer:
                 return b"".join(_chunks(answer, PAGE_LIMIT))
 
-        return self.once(("GET", url, headers), fetch)
+        return self.once(("GET", url), fetch)
 
-    def json(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
+    def json(self, url: str) -> Any:
         """A parsed JSON document. Raises Refused where it is none."""
         try:
-            return json.loads(self.get(url, headers))
+            return json.loads(self.get(url))
         except ValueError as error:
             raise Refused(f"{url} is not JSON: {error}") from None
 
-    def head(self, url: str, headers: Mapping[str, str] | None = None) -> Head:
+    def head(self, url: str) -> Head:
         """What the server says about a URL, by HEAD, or by an unread GET where it does not do HEAD."""
 
         def fetch() -> Head:
             try:
-                with self._answer("HEAD", url, headers) as answer:
+                with self._answer("HEAD", url) as answer:
                     return _head(answer)
             except Refused:
-                with self._answer("GET", url, headers) as answer:
+                with self._answer("GET", url) as answer:
                     return _head(answer)
 
-        return self.once(("HEAD", url, headers), fetch)
+        return self.once(("HEAD", url), fetch)
 
-    def download(self, url: str, directory: Path, progress: Callable[[int], object] = lambda _: None) -> File:
+    def download(self, url: str, directory: Path) -> File:
         """A file, stored in `directory` under the last part of its URL.
 
-        `progress` is called with the bytes received so far. Raises Refused for a size or first bytes that no
+        Raises Refused for a size or first bytes that no
         release of this name can have: too small, too big, HTML."""
         name = urlsplit(url).path.rpartition("/")[2]
         path = directory / name
@@ -143,7 +138,6 @@ class Client:
                 sha256.update(chunk)
                 sha3.update(chunk)
                 size += len(chunk)
-                progress(size)
         if size < FILE_LEAST:
             raise Refused(f"{url} is only {size} bytes long")
         return File(path, size, sha256.hexdigest(), sha3.hexdigest())
@@ -171,7 +165,7 @@ class Client:
         return {}
 
     @contextmanager
-    def _answer(self, method: str, url: str, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+    def _answer(self, method: str, url: str) -> Iterator[requests.Response]:
         host = urlsplit(url).netloc
         if reason := self._down.get(host):
             raise Unreachable(f"{host}: {reason}")
@@ -179,7 +173,7 @@ class Client:
             answer = self._session.request(
                 method,
                 url,
-                headers=self.headers_for(url) | dict(headers or {}),
+                headers=self.headers_for(url),
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
                 stream=True,
                 allow_redirects=True,
@@ -190,6 +184,8 @@ class Client:
         except requests.TooManyRedirects:
             raise Refused(f"{url} redirects for ever") from None
         except requests.ConnectionError as error:
+            if error.request and error.request.url:
+                host = urlsplit(error.request.url).netloc  # not the one that redirected there
             self._down[host] = _plain(error)
             raise Unreachable(f"{host}: {_plain(error)}") from None
         except requests.Timeout:
@@ -237,7 +233,7 @@ def _head(answer: requests.Response) -> Head:
 
 
 def _expect_format(url: str, name: str, start: bytes) -> None:
-    magic = _MAGIC.get(Path(name).suffix)
+    magic = fetch.MAGIC.get(Path(name).suffix)
     if magic and not start.startswith(magic):
         what = "an HTML page" if start.lstrip()[:1] == b"<" else f"not {Path(name).suffix[1:]} data"
         raise Refused(f"{url} is {what}")
