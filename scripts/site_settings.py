@@ -36,6 +36,8 @@ SYSTEM_BUNDLES = (
 DISTRIBUTION_CAS = "/usr/share/ca-certificates"  # what Debian's ca-certificates package itself brings
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
+PIP_FILE = Path("/etc/pip.conf")
+UV_FILE = Path("/etc/uv/uv.toml")
 PIP_LISTS = ("extra-index-url", "find-links", "trusted-host")
 PIP_VALUES = ("index-url", "proxy", "timeout", "retries")
 PLACES = ("index-url", "extra-index-url", "find-links")
@@ -141,7 +143,7 @@ def index_settings(env: Mapping[str, str] = os.environ, home: Path | None = None
 def _pip(env: Mapping[str, str], home: Path) -> dict[str, tuple[str, ...]]:
     config = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
     shared = [Path(d) for d in (env.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if d]
-    files = [*(directory / "pip" / "pip.conf" for directory in shared), Path("/etc/pip.conf")]
+    files = [*(directory / "pip" / "pip.conf" for directory in shared), PIP_FILE]
     chosen = env.get("PIP_CONFIG_FILE", "")
     if not Path(chosen).is_file():
         files += [home / ".pip" / "pip.conf", config / "pip" / "pip.conf"]
@@ -172,7 +174,7 @@ def _pip_values(items: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 def _uv(env: Mapping[str, str], home: Path) -> dict[str, tuple[str, ...]]:
     config = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
-    files = [Path("/etc/uv/uv.toml"), config / "uv" / "uv.toml"]
+    files = [UV_FILE, config / "uv" / "uv.toml"]
     if env.get("UV_CONFIG_FILE"):
         files = [Path(env["UV_CONFIG_FILE"])]
     if env.get("UV_NO_CONFIG"):

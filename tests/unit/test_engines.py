@@ -1,0 +1,315 @@
+"""Container engines as argument lists, and the choice among engines that are only scripts here."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import engines
+import errors
+from engines import Build, Engine, Mount, Settings
+
+ENGINES = [Engine(name, engines.executable_of(name)) for name in engines.NAMES]
+PODMAN = Engine("podman", "podman")
+Program = Callable[[str, str], Path]
+
+
+def values(argv: Sequence[str], option: str) -> list[str]:
+    return [argv[i + 1] for i, word in enumerate(argv) if word == option]
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Makes a script that stands in for a program, first on PATH."""
+    directory, tools = tmp_path / "bin", tmp_path / "tools"
+    for each in (directory, tools):
+        each.mkdir()
+    for name in ("bash", "grep", "ldd", "mv", "timeout", "touch"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", f"{directory}:{tools}")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def make(name: str, script: str) -> Path:
+        path = directory / name
+        path.write_text(f"#!/bin/bash\n{script}\n", encoding="utf-8")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return path
+
+    return make
+
+
+# --- What is asked of an engine -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=engines.NAMES)
+def test_a_build_carries_everything(engine: Engine, tmp_path: Path) -> None:
+    argv = engine.build(
+        Build(
+            context=tmp_path,
+            dockerfile=tmp_path / "Dockerfile",
+            tag="example.org/image:1",
+            platform="linux/386",
+            args={"A": "one two", "B": ""},
+            labels={"org.example": "x y"},
+            secrets={"pip": tmp_path / "pip.conf"},
+            target="shared",
+            no_cache=True,
+        )
+    )
+    assert values(argv, "--build-arg") == ["A=one two", "B="]
+    assert values(argv, "--label") == ["org.example=x y"]
+    assert values(argv, "--secret") == [f"id=pip,src={tmp_path}/pip.conf"]
+    assert values(argv, "--platform") == ["linux/386"]
+    assert values(argv, "--target") == ["shared"]
+    assert "--no-cache" in argv and argv[-1] == str(tmp_path)
+    assert "--network" not in argv
+
+
+def test_the_old_builder_of_docker_is_never_used() -> None:
+    assert Engine("docker", "docker").environment()["DOCKER_BUILDKIT"] == "1"
+    assert Engine("docker", "docker").shell(["docker", "build", "a b"]) == "DOCKER_BUILDKIT=1 docker build 'a b'"
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=engines.NAMES)
+def test_a_run_goes_away_and_has_no_network_unless_told(engine: Engine, tmp_path: Path) -> None:
+    argv = engine.run("image", ["a b"], mounts=[Mount(tmp_path, "/x"), Mount(tmp_path, "/y", read_only=False)])
+    assert "--rm" in argv and values(argv, "--network") == ["none"]
+    assert values(argv, "--volume") == [f"{tmp_path}:/x:ro", f"{tmp_path}:/y"]
+    assert argv[-2:] == ["image", "a b"]
+    wide = replace(engine, settings=Settings(network="host"))
+    assert values(wide.run("image", network=None), "--network") == ["host"]
+    assert "--network" not in engine.run("image", network=None)
+
+
+def test_a_run_can_be_restricted() -> None:
+    argv = PODMAN.run(
+        "image",
+        ["id"],
+        user="1000:1000",
+        read_only=True,
+        tmpfs=["/tmp:exec"],
+        env={"A": "b c"},
+        inherited=["https_proxy"],
+        name="n",
+        entrypoint="",
+        workdir="/w",
+    )
+    assert "--read-only" in argv and "--entrypoint=" in argv
+    assert values(argv, "--env") == ["A=b c", "https_proxy"]
+    assert [values(argv, o) for o in ("--user", "--tmpfs", "--name", "--workdir")] == [
+        ["1000:1000"],
+        ["/tmp:exec"],
+        ["n"],
+        ["/w"],
+    ]
+
+
+def test_an_imported_image_has_its_platform() -> None:
+    labels = {"made-from": 'a "b"'}
+    podman = PODMAN.import_(Path("/r.tar"), "localhost/base", "linux/arm/v7", labels)
+    assert [values(podman, o) for o in ("--os", "--arch", "--variant")] == [["linux"], ["arm"], ["v7"]]
+    docker = Engine("docker", "docker").import_(Path("/r.tar"), "localhost/base", "linux/arm/v7", labels)
+    assert values(docker, "--platform") == ["linux/arm/v7"]
+    for argv in (podman, docker):
+        assert values(argv, "--change") == [r'LABEL made-from="a \"b\""']
+        assert argv[-2:] == ["/r.tar", "localhost/base"]
+
+
+def test_untagging_keeps_what_was_built() -> None:
+    # `podman rmi` would remove the layers that the next build could go on from.
+    assert PODMAN.untag("x:1") == ["podman", "untag", "x:1", "x:1"]
+
+
+def test_own_mounts_stand_before_the_engine() -> None:
+    argv = replace(PODMAN, settings=Settings(own_mounts=True)).command("images")
+    assert argv[0] == "unshare" and argv[-2:] == ["podman", "images"]
+
+
+def test_settings_are_options_or_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    engine = replace(PODMAN, settings=Settings(limits=True, runtime="/usr/bin/runc", storage="vfs"))
+    assert engine.env == {
+        "CONTAINERS_CONF": str(tmp_path / "manylinux" / "containers.conf"),
+        "STORAGE_DRIVER": "vfs",
+    }
+    assert PODMAN.env == {}
+
+
+def test_limits_are_those_that_this_process_may_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (100, 4096 if which == resource.RLIMIT_NOFILE else -1))
+    assert engines.podman_settings(Settings(limits=True)) == (
+        '[containers]\ndefault_ulimits = ["nofile=4096:4096", "nproc=32768:32768"]\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "STEP 1\nerror running container: no cgroups\n: exit status 1\nError: building\n",
+            "error running container: no cgroups",
+        ),
+        ("something\nlast\n\n", "last"),
+        ("", "it said nothing"),
+    ],
+)
+def test_the_line_that_says_why(text: str, reason: str) -> None:
+    assert engines.reason(text) == reason
+
+
+# --- Choosing -------------------------------------------------------------------------------------------------
+
+WORKS = 'echo "$@" >>"$0.calls"'
+FAILS = "echo noise >&2; echo 'Error: no such daemon' >&2; exit 1"
+NEEDS_RUNC = f"""{WORKS}
+[[ $1 != build ]] || grep -q '^runtime = .*runc' "$CONTAINERS_CONF" || {{ echo 'Error: no crun' >&2; exit 1; }}"""
+
+
+def test_the_first_that_works_is_chosen(program: Program) -> None:
+    program("docker", FAILS)
+    podman = program("podman", WORKS)
+    engine = engines.choose()
+    assert (engine.name, engine.executable) == ("podman", str(podman))
+
+
+def test_docker_without_buildx_is_still_docker(program: Program) -> None:
+    program("docker", f"[[ $1 != buildx ]] || {{ {FAILS}; }}")
+    program("podman", WORKS)
+    assert engines.choose().name == "docker"
+
+
+def test_every_executable_on_path_is_tried(program: Program, tmp_path: Path) -> None:
+    working = program("docker", WORKS).rename(tmp_path / "tools" / "docker")
+    program("docker", FAILS)
+    assert engines.choose().executable == str(working)
+
+
+def test_podman_is_tried_with_ever_more_settings_and_these_are_remembered(program: Program) -> None:
+    program("runc", "")
+    podman = program("podman", NEEDS_RUNC)
+    engine, attempts = engines.find()
+    assert engine is not None and engine.settings.runtime.endswith("/runc") and engine.settings.limits
+    assert {attempt.reason for attempt in attempts} == {"Error: no crun"}
+    assert "lower limits" in "".join(map(str, attempts))
+    calls = Path(f"{podman}.calls")
+    calls.unlink()
+    again, attempts = engines.find()
+    assert (again, attempts) == (engine, [])
+
+
+def test_a_remembered_setting_that_no_longer_works_is_given_up(program: Program) -> None:
+    program("runc", "")
+    program("podman", NEEDS_RUNC)
+    engines.find()
+    program("podman", f"[[ -z ${{CONTAINERS_CONF-}} ]] || exit 1\n{WORKS}")
+    engine, attempts = engines.find()
+    assert engine is not None and engine.settings.runtime == ""
+    assert attempts
+
+
+def test_a_broken_memory_is_no_memory(program: Program) -> None:
+    program("podman", WORKS)
+    engines.state_directory().mkdir(parents=True)
+    (engines.state_directory() / "podman.json").write_text("{", encoding="utf-8")
+    assert engines.choose().name == "podman"
+
+
+def test_an_engine_of_choice_is_the_only_one_tried(program: Program) -> None:
+    program("docker", FAILS)
+    program("podman", WORKS)
+    with pytest.raises(errors.Failure, match="MANYLINUX_BUILD_FRONTEND=docker does not work") as caught:
+        engines.choose("docker")
+    assert "Error: no such daemon" in str(caught.value) and "podman (" not in str(caught.value)
+
+
+def test_without_an_engine_it_says_what_was_tried_and_what_to_do(program: Program) -> None:
+    with pytest.raises(errors.Failure, match="neither docker nor podman") as caught:
+        engines.choose()
+    assert "--bootstrap" in str(caught.value)
+    docker = program("docker", FAILS)
+    with pytest.raises(errors.Failure, match="no container engine works") as caught:
+        engines.choose()
+    assert f"docker-buildx ({docker}): Error: no such daemon" in str(caught.value)
+    assert f"docker ({docker}): Error: no such daemon" in str(caught.value)
+
+
+def test_an_unknown_engine_is_wrong_input() -> None:
+    with pytest.raises(errors.UserError, match="docker-buildx, docker, podman"):
+        engines.choose("buildah")
+
+
+def test_the_network_is_one_that_a_build_can_use(program: Program) -> None:
+    program("docker", f'[[ "$*" != *"buildx build"* || "$*" == *"--network "* ]] || {{ {FAILS}; }}\n{WORKS}')
+    assert engines.choose().settings.network == "host"
+    program("docker", WORKS)
+    assert engines.choose().settings.network == ""
+
+
+# --- Running --------------------------------------------------------------------------------------------------
+
+
+def test_what_fails_is_told_with_the_reason(program: Program) -> None:
+    engine = Engine("docker", str(program("docker", FAILS)))
+    with pytest.raises(errors.Failure, match="docker tag: Error: no such daemon"):
+        engine.call(engine.tag("a", "b"))
+    assert engine.ask(engine.inspect("a", "{{.Id}}")) is None
+
+
+def interrupted(engine: Engine, argv: Sequence[str], ready: Path) -> subprocess.CompletedProcess[str]:
+    """Runs `Engine.stream` in a process that is terminated as soon as the file is there."""
+    code = (
+        "import signal, sys; sys.path.insert(0, 'scripts'); import engines\n"
+        "def stop(*a): raise KeyboardInterrupt\n"
+        "signal.signal(signal.SIGTERM, stop)\n"
+        f"engine = engines.Engine({engine.name!r}, {engine.executable!r})\n"
+        f"try: engine.stream({list(argv)!r}, grace=2)\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while not ready.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(process.args, process.returncode, out)
+
+
+def test_an_interrupted_docker_is_interrupted_itself(program: Program, tmp_path: Path) -> None:
+    ready, told = tmp_path / "ready", tmp_path / "told"
+    script = f"trap 'touch {told}; exit 1' INT; touch {ready}; while :; do read -r -t 0.1 < <(:); done"
+    engine = Engine("docker", str(program("docker", script)))
+    assert interrupted(engine, [engine.executable, "build"], ready).stdout == "interrupted\n"
+    assert told.exists()
+
+
+def test_a_command_that_does_not_end_is_killed(program: Program, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    script = (
+        f"trap '' INT TERM; echo $$ >{ready}.part; mv {ready}.part {ready}; while :; do read -r -t 0.1 < <(:); done"
+    )
+    engine = Engine("podman", str(program("podman", script)))
+    start = time.monotonic()
+    assert interrupted(engine, [engine.executable, "build"], ready).stdout == "interrupted\n"
+    assert time.monotonic() - start < 15
+    assert not Path(f"/proc/{ready.read_text().strip()}").exists()
+
+
+def test_only_other_pid_namespaces_count_as_contained() -> None:
+    child = subprocess.Popen(["sleep", "30"])
+    try:
+        assert child.pid not in engines.contained(os.getpid())
+    finally:
+        child.kill()
+        child.wait()
