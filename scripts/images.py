@@ -274,6 +274,17 @@ class Catalogue:
             f"unknown image {name!r}" + near_matches(name, [image.name for image in self.all_images])
         )
 
+    def select(self, patterns: Iterable[str]) -> tuple[Image, ...]:
+        """The images that the globs name, in the table's order, unpublished ones and variants too.
+
+        Raises UserError for a glob that names none."""
+        wanted = tuple(patterns)
+        names = [image.name for image in self.all_images]
+        for pattern in wanted:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise errors.UserError(f"no image is called {pattern}{near_matches(pattern, names)}")
+        return tuple(image for image in self.all_images if matches(image.name, wanted))
+
     def groups(self) -> tuple[Group, ...]:
         """Everything that is published, by `<policy>` or `<policy>-<variant>`."""
         members: dict[str, list[Image]] = {}
@@ -388,7 +399,7 @@ def _catalogue(raw: dict[str, Any], where: str, select: tuple[str, ...]) -> Cata
     for pattern in select:
         if not any(fnmatchcase(image.name, pattern) for image in every):
             raise errors.UserError(f"overlay: images: {pattern!r} matches no image")
-    chosen = tuple(image for image in every if any(fnmatchcase(image.name, pattern) for pattern in select))
+    chosen = tuple(image for image in every if matches(image.name, select))
     return Catalogue(**{**vars(catalogue), "all_images": chosen})
 
 
@@ -623,9 +634,9 @@ def _check_globs(catalogue: Catalogue, places: set[str], where: str) -> None:
                 raise errors.UserError(f"{where}: {key}: {pattern!r} matches no <libc>-<platform>")
 
 
-def matches(place: str, patterns: Iterable[str]) -> bool:
-    """Whether a `<libc>-<platform>` matches one of the table's globs."""
-    return any(fnmatchcase(place, pattern) for pattern in patterns)
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name, of an image or `<libc>-<platform>`, matches one of the globs."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 # --- Command line -------------------------------------------------------------------------------------------

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Writes a docker buildx bake file for any selection of images, so that remote builders do the work.
+
+`docker buildx bake --file FILE --builder NAME --push` then builds them side by side on every node the builder has,
+each platform on the node that runs it natively. Nothing secret is in the file: it names where secrets are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import build
+import engines
+import errors
+import images
+import plan as plans
+import publish
+import site_settings
+from images import Image
+from plan import Request
+
+
+def target(image: Image, tag: str, site: site_settings.Site, cache: str) -> dict[str, Any]:
+    """One target of the bake file: what build.sh would ask an engine for, with `tag` as its tag.
+
+    `cache`: a repository for the layer cache, one tag an image; "": none."""
+    plan = plans.plan(image, Request(tag=tag))
+    options = build.parser(images.load()).parse_args([])
+    clang = build.clang_for(image, engines.go_architecture(), offline=False)
+    secrets = {"ca": site.ca} if site.ca else {}
+    wanted = build.build_of(plan, options, site, clang, secrets, build.base_of(plan))
+    found: dict[str, Any] = {
+        "context": str(wanted.context),
+        "dockerfile": str(wanted.dockerfile),
+        "platforms": [wanted.platform],
+        "args": dict(wanted.args),
+        "labels": dict(wanted.labels),
+        "tags": [plan.reference],
+        "secret": [f"type=file,id={name},src={path}" for name, path in wanted.secrets.items()],
+    }
+    if wanted.target:
+        found["target"] = wanted.target
+    if cache:
+        found["cache-from"] = [f"type=registry,ref={cache}:{image.name}"]
+        found["cache-to"] = [f"type=registry,ref={cache}:{image.name},mode=max"]
+    return found
+
+
+def bake_file(selection: tuple[Image, ...], tag: str, site: site_settings.Site, cache: str = "") -> dict[str, Any]:
+    """The whole file: a target an image, a group a policy, and `default` with everything selected."""
+    groups: dict[str, list[str]] = {"default": [image.name for image in selection]}
+    for image in selection:
+        name = image.policy.name + (f"-{image.variant}" if image.variant else "")
+        groups.setdefault(name, []).append(image.name)
+    return {
+        "group": {name: {"targets": members} for name, members in groups.items()},
+        "target": {image.name: target(image, tag, site, cache) for image in selection},
+    }
+
+
+def main() -> None:
+    """Prints a docker buildx bake file for the images that the globs name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("image", nargs="*", help="name or glob (default: every published image)")
+    parser.add_argument("--tag", help="default: the candidate tag of this commit")
+    parser.add_argument("--cache", default="", metavar="REPOSITORY", help="registry cache, a tag an image")
+    parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust inside the builds")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
+    options = parser.parse_args()
+    catalogue = images.load()
+    selection = catalogue.select(options.image) if options.image else catalogue.images()
+    tag = options.tag or publish.candidate(publish.version_tag())
+    build.make_source_directories(catalogue)
+    text = json.dumps(bake_file(selection, tag, site_settings.load(options.ca_bundle), options.cache), indent=2)
+    if options.output:
+        options.output.write_text(text + "\n", encoding="utf-8")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

@@ -1,0 +1,67 @@
+"""The bake file: what buildx makes of it, and that it asks for what build.sh would."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bake
+import images
+from site_settings import Site
+
+CATALOGUE = images.load()
+SELECTION = CATALOGUE.select(["manylinux_2_36_x86_64*", "manylinux2014_*"])
+TAG = "candidate-2026.11.21-1"
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return bake.bake_file(SELECTION, TAG, Site(ca=Path("/etc/ca.pem")), cache="registry.example.org/cache")
+
+
+def test_a_target_an_image_and_a_group_a_policy(document: dict[str, Any]) -> None:
+    assert list(document["target"]) == [image.name for image in SELECTION]
+    assert document["group"]["default"]["targets"] == [image.name for image in SELECTION]
+    assert document["group"]["manylinux2014-shared"]["targets"] == [
+        "manylinux2014_x86_64-shared",
+        "manylinux2014_aarch64-shared",
+    ]
+
+
+def test_a_target_says_everything(document: dict[str, Any]) -> None:
+    target = document["target"]["manylinux2014_s390x"]
+    assert target["platforms"] == ["linux/s390x"]
+    assert target["tags"] == [f"quay.io/pypa/manylinux2014_s390x:{TAG}"]
+    assert target["args"]["DISTRIBUTION"] == "centos-7"
+    assert target["labels"]["org.pypa.manylinux.complete"] == "true"
+    assert target["cache-from"] == ["type=registry,ref=registry.example.org/cache:manylinux2014_s390x"]
+    assert target["secret"] == ["type=file,id=ca,src=/etc/ca.pem"]
+    assert document["target"]["manylinux_2_36_x86_64-shared"]["target"] == "shared"
+
+
+def buildx() -> str | None:
+    """A docker with buildx, which need not reach an engine for this."""
+    for directory in ("/usr/bin", "/usr/local/bin"):
+        docker = shutil.which("docker", path=directory)
+        if docker and subprocess.run([docker, "buildx", "version"], capture_output=True, check=False).returncode == 0:
+            return docker
+    return None
+
+
+@pytest.mark.skipif(buildx() is None, reason="needs docker with buildx")
+def test_buildx_accepts_it(document: dict[str, Any], tmp_path: Path) -> None:
+    docker = buildx()
+    assert docker is not None
+    path = tmp_path / "bake.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    done = subprocess.run(
+        [docker, "buildx", "bake", "--file", str(path), "--print"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    understood = json.loads(done.stdout)["target"]
+    assert understood["manylinux2014_s390x"]["args"] == document["target"]["manylinux2014_s390x"]["args"]
