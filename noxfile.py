@@ -7,12 +7,21 @@ wherever nox itself comes from. Sessions tagged `update` write commits; each has
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
 
 ROOT = Path(__file__).parent
 WORKFLOWS = ROOT / ".github" / "workflows"
+# Programs that tests run, and the Debian packages that have them. A test skips itself where its program is missing.
+PROGRAMS = {
+    "curl": ("curl",),
+    "docker-registry": ("docker-registry",),
+    "gcc": ("gcc", "libc6-dev"),
+    "gpgv": ("gpgv",),
+    "xz": ("xz-utils",),
+}
 
 nox.needs_version = ">=2024.3.2"
 nox.options.default_venv_backend = "none"
@@ -63,6 +72,15 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the unit tests, and the integration tests that this machine has the means for."""
+    packages = sorted({name for program, names in PROGRAMS.items() if not shutil.which(program) for name in names})
+    if packages and os.geteuid() == 0 and shutil.which("apt-get"):
+        session.log(f"installing what some tests need, from the distribution: {' '.join(packages)}")
+        session.run("apt-get", "update", "-qq", external=True, silent=True)
+        environment = {"DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "-qq", "--no-install-recommends", *packages]
+        session.run(*install, env=environment, external=True, silent=True)
+    elif packages:
+        session.warn(f"some tests will be skipped without {' '.join(packages)}")
     run(session, "pytest", "--numprocesses", "auto", "--dist", "loadfile", *session.posargs)
 
 
