@@ -246,35 +246,29 @@ def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Ima
 
 def tell_how_to_use(engine: Engine, plan: Plan) -> None:
     """Prints the commands that use the image, for this machine and its engine."""
-    reference, variable = plan.reference, f"CIBW_{_cibuildwheel(plan)}_IMAGE"
-    run = engine.shell(engine.run(reference, ["manylinux-interpreters", "list", "--installed"], network=""))
-    io = engine.shell(engine.run(reference, network="")).replace(reference, f'--volume "$PWD":/io -it {reference}')
+    network = ["--network", engine.settings.network] if engine.settings.network else []
+    run = ["run", "--rm", *network]
+    installed = engine.command(*run, plan.reference, "manylinux-interpreters", "list", "--installed")
+    shell = engine.shell(engine.command(*run, "-it")) + f' --volume "$PWD":/io {plan.reference}'
     lines = [
         "",
-        "The image is ready. What is in it:",
-        f"  {run}",
+        f"{plan.reference} is ready. What is in it:",
+        f"  {engine.shell(installed)}",
         "A shell in it, with the current directory as /io:",
-        f"  {io}",
+        f"  {shell}",
         "With cibuildwheel:",
-        f"  {' '.join(f'{k}={shlex.quote(v)}' for k, v in _cibuildwheel_env(engine, variable, reference).items())} "
-        "cibuildwheel",
+        f"  {_cibuildwheel(engine, plan)}",
     ]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def _cibuildwheel(plan: Plan) -> str:
+def _cibuildwheel(engine: Engine, plan: Plan) -> str:
     kind = "MANYLINUX" if plan.image.policy.libc == "glibc" else "MUSLLINUX"
-    return f"{kind}_{plan.image.platform.name.upper()}"
-
-
-def _cibuildwheel_env(engine: Engine, variable: str, reference: str) -> dict[str, str]:
-    create = f"; create_args: --network={engine.settings.network}" if engine.settings.network else ""
-    name = "podman" if engine.is_podman else "docker"
-    return {
-        **engine.env,
-        variable: reference,
-        **({"CIBW_CONTAINER_ENGINE": name + create} if create or engine.is_podman else {}),
-    }
+    env = {**engine.env, f"CIBW_{kind}_{plan.image.platform.name.upper()}_IMAGE": plan.reference}
+    network = f"; create_args: --network={engine.settings.network}" if engine.settings.network else ""
+    if network or engine.is_podman:
+        env["CIBW_CONTAINER_ENGINE"] = engines.executable_of(engine.name) + network
+    return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in env.items()), "cibuildwheel"])
 
 
 def main() -> None:
