@@ -1,0 +1,189 @@
+"""OpenPGP with keys and signatures made here; sigstore with a bundle that a real release was published with."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pysequoia
+import pytest
+from pysequoia import SignatureMode
+
+import signatures
+from signatures import BadSignature
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLE = (ROOT / "tests/data/sigstore/pypi_attestation_models-0.0.4a2.tar.gz.sigstore").read_bytes()
+DIGEST = "c9709ce6fd5b67b59b4a28758cf14d3f411803c4b89b6068b1f1a8e4ee94c8ef"
+IDENTITY = "https://github.com/trailofbits/pypi-attestation-models/.github/workflows/release.yml@refs/tags/v0.0.4a2"
+ISSUER = "https://token.actions.githubusercontent.com"
+
+
+@pytest.fixture(scope="module")
+def key() -> pysequoia.Tsk:
+    return pysequoia.Tsk.generate("Maintainer <maintainer@example.org>")
+
+
+@pytest.fixture(scope="module")
+def stranger() -> pysequoia.Tsk:
+    return pysequoia.Tsk.generate("Stranger <stranger@example.org>")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tool-1.2.tar.gz"
+    path.write_bytes(b"what the maintainer released")
+    return path
+
+
+def public(key: pysequoia.Tsk) -> bytes:
+    return str(key.extract_certificate()).encode()
+
+
+def fingerprint(key: pysequoia.Tsk) -> str:
+    return str(key.extract_certificate().fingerprint).upper()
+
+
+def detached(key: pysequoia.Tsk, content: bytes) -> bytes:
+    return bytes(pysequoia.sign(key.signer(), content, mode=SignatureMode.DETACHED))
+
+
+def cleartext(key: pysequoia.Tsk, text: bytes) -> bytes:
+    return bytes(pysequoia.sign(key.signer(), text, mode=SignatureMode.CLEAR))
+
+
+def test_a_good_detached_signature(key: pysequoia.Tsk, file: Path) -> None:
+    signature = detached(key, file.read_bytes())
+    assert signatures.openpgp_detached(file, signature, [public(key)]) == fingerprint(key)
+
+
+def test_one_of_several_signers_is_enough(key: pysequoia.Tsk, stranger: pysequoia.Tsk, file: Path) -> None:
+    signature = detached(key, file.read_bytes())
+    assert signatures.openpgp_detached(file, signature, [public(stranger), public(key)]) == fingerprint(key)
+
+
+def test_a_key_that_is_not_pinned(key: pysequoia.Tsk, stranger: pysequoia.Tsk, file: Path) -> None:
+    with pytest.raises(BadSignature, match=r"tool-1\.2\.tar\.gz and its signature do not belong together"):
+        signatures.openpgp_detached(file, detached(stranger, file.read_bytes()), [public(key)])
+
+
+def test_the_signature_of_another_file(key: pysequoia.Tsk, file: Path) -> None:
+    with pytest.raises(BadSignature, match="do not belong together"):
+        signatures.openpgp_detached(file, detached(key, b"something else"), [public(key)])
+
+
+def test_a_file_that_changed(key: pysequoia.Tsk, file: Path) -> None:
+    signature = detached(key, file.read_bytes())
+    file.write_bytes(file.read_bytes() + b"!")
+    with pytest.raises(BadSignature):
+        signatures.openpgp_detached(file, signature, [public(key)])
+
+
+def test_a_key_that_had_expired_when_it_signed(key: pysequoia.Tsk, file: Path) -> None:
+    certificate = key.extract_certificate()
+    before = datetime.now(UTC) - timedelta(seconds=30)  # a key starts a minute in the past
+    expired = str(certificate.set_expiration(before, key.certifier())).encode()
+    with pytest.raises(BadSignature):
+        signatures.openpgp_detached(file, detached(key, file.read_bytes()), [expired])
+
+
+@pytest.mark.parametrize(
+    "signature", [b"", b"<html>", b"-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----\n"]
+)
+def test_what_is_no_signature(key: pysequoia.Tsk, file: Path, signature: bytes) -> None:
+    with pytest.raises(BadSignature):
+        signatures.openpgp_detached(file, signature, [public(key)])
+
+
+def test_a_good_cleartext_signature(key: pysequoia.Tsk) -> None:
+    signer, text = signatures.openpgp_cleartext(cleartext(key, b"abc  tool.tar.gz\n"), [public(key)])
+    assert signer == fingerprint(key)
+    assert text.strip() == "abc  tool.tar.gz"
+
+
+def test_text_outside_the_cleartext_signature_does_not_count(key: pysequoia.Tsk) -> None:
+    document = b"evil  tool.tar.gz\n" + cleartext(key, b"abc  tool.tar.gz\n") + b"evil  tool.tar.gz\n"
+    try:
+        _, text = signatures.openpgp_cleartext(document, [public(key)])
+    except BadSignature:
+        return
+    assert "evil" not in text
+
+
+def test_a_changed_cleartext(key: pysequoia.Tsk) -> None:
+    document = cleartext(key, b"abc  tool.tar.gz\n").replace(b"abc", b"abd")
+    with pytest.raises(BadSignature, match="do not belong together"):
+        signatures.openpgp_cleartext(document, [public(key)])
+
+
+def test_a_cleartext_of_somebody_else(key: pysequoia.Tsk, stranger: pysequoia.Tsk) -> None:
+    with pytest.raises(BadSignature):
+        signatures.openpgp_cleartext(cleartext(stranger, b"abc  tool.tar.gz\n"), [public(key)])
+
+
+def test_a_certificate_is_known_by_its_fingerprint(key: pysequoia.Tsk, stranger: pysequoia.Tsk) -> None:
+    keyring = public(stranger) + public(key)
+    assert pysequoia.Cert.from_bytes(
+        signatures.certificate(keyring, fingerprint(key))
+    ).fingerprint.upper() == fingerprint(key)
+    with pytest.raises(BadSignature, match="does not hold the pinned key"):
+        signatures.certificate(public(stranger), fingerprint(key))
+    with pytest.raises(BadSignature, match="not an OpenPGP keyring"):
+        signatures.certificate(b"<html>", fingerprint(key))
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No cache of an earlier run: what counts is the root inside the sigstore package."""
+    for variable in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+
+
+def test_a_real_bundle() -> None:
+    assert signatures.sigstore_attestation(BUNDLE, "sha256", DIGEST, IDENTITY, ISSUER) == IDENTITY
+
+
+def test_another_file_than_the_attested() -> None:
+    with pytest.raises(BadSignature, match="about other files"):
+        signatures.sigstore_attestation(BUNDLE, "sha256", f"0{DIGEST[1:]}", IDENTITY, ISSUER)
+
+
+@pytest.mark.parametrize(
+    ("identity", "issuer"),
+    [
+        (IDENTITY.replace("v0.0.4a2", "v0.0.5"), ISSUER),
+        (IDENTITY.replace("trailofbits", "somebody"), ISSUER),
+        (IDENTITY, "https://accounts.google.com"),
+    ],
+)
+def test_another_identity(identity: str, issuer: str) -> None:
+    with pytest.raises(BadSignature, match=r"does not match|do not match"):
+        signatures.sigstore_attestation(BUNDLE, "sha256", DIGEST, identity, issuer)
+
+
+def test_a_changed_statement() -> None:
+    bundle = json.loads(BUNDLE)
+    statement = base64.b64decode(bundle["dsseEnvelope"]["payload"]).replace(DIGEST.encode(), f"0{DIGEST[1:]}".encode())
+    bundle["dsseEnvelope"]["payload"] = base64.b64encode(statement).decode()
+    with pytest.raises(BadSignature, match="sigstore"):
+        signatures.sigstore_attestation(json.dumps(bundle).encode(), "sha256", f"0{DIGEST[1:]}", IDENTITY, ISSUER)
+
+
+@pytest.mark.parametrize("bundle", [b"{}", b"not json", b"[]", b"null"])
+def test_what_is_no_bundle(bundle: bytes) -> None:
+    with pytest.raises(BadSignature):
+        signatures.sigstore_attestation(bundle, "sha256", DIGEST, IDENTITY, ISSUER)
+    with pytest.raises(BadSignature, match="not a sigstore bundle"):
+        signatures.signed_digest(bundle)
+
+
+def test_the_signed_digest_of_a_bundle() -> None:
+    claim = {"algorithm": "SHA2_256", "digest": base64.b64encode(bytes(32)).decode()}
+    assert signatures.signed_digest(json.dumps({"messageSignature": {"messageDigest": claim}}).encode()) == "00" * 32
+
+
+def test_an_attestation_is_no_signature_of_a_file() -> None:
+    with pytest.raises(BadSignature):
+        signatures.sigstore_digest(BUNDLE, DIGEST, IDENTITY, ISSUER)
