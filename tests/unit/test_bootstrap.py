@@ -177,7 +177,7 @@ def test_the_end_says_how_to_use_the_image(
     conf = f"CONTAINERS_CONF={tmp_path}/manylinux/containers.conf"
     reference = "quay.io/pypa/manylinux_2_36_i686:mine"
     assert f"{conf} /usr/bin/podman run --rm --network host {reference} manylinux-interpreters list --installed" in said
-    assert f'run --rm --network host -it --volume="$PWD":/io {reference}\n' in said
+    assert f'run --rm --network host -it --volume "$PWD":/io {reference}\n' in said
     assert f"CIBW_MANYLINUX_I686_IMAGE={reference}" in said
     assert "CIBW_CONTAINER_ENGINE='podman; create_args: --network=host'" in said
     bootstrap.tell_how_to_use(Engine("docker", "docker"), plan)
