@@ -8,6 +8,7 @@ as uid 1000 without HOME, with a read-only root and LD_LIBRARY_PATH pointing now
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -231,6 +232,17 @@ PASSES = (
 )
 
 
+def shipped_files(root: Path = ROOT) -> dict[str, tuple[str, bool]]:
+    """Path in an image -> sha256 and whether it is executable, of the files that are copied there as they are."""
+    rootfs = root / "docker" / "rootfs"
+    files = {f"/{path.relative_to(rootfs)}": path for path in rootfs.rglob("*") if path.is_file()}
+    files = {name: path for name, path in files.items() if "__pycache__" not in name}
+    return {
+        name: (hashlib.sha256(path.read_bytes()).hexdigest(), bool(path.stat().st_mode & 0o100))
+        for name, path in sorted(files.items())
+    }
+
+
 def drivers(expected: Mapping[str, Any]) -> list[str]:
     """The interpreters that can run the suite, the tools' own first: the others stand in when that one is broken."""
     rows = [row for row in expected["interpreters"] if row["implementation"] == "cpython"]
@@ -330,7 +342,7 @@ def run(
         # uid 1000 in the container must be able to read it.
         Path(directory).chmod(0o755)
         expect = Path(directory) / "expect.json"
-        expect.write_text(json.dumps(expectations), encoding="utf-8")
+        expect.write_text(json.dumps({**expectations, "shipped": shipped_files()}), encoding="utf-8")
         shared = [
             Mount(SUITE, "/smoke"),
             Mount(wheelhouse, "/wheelhouse"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from . import elf
 from .context import INTERNAL, Context, Expected
-from .registry import check
+from .registry import check, difference
 
 
 @check("distribution")
@@ -62,6 +63,19 @@ def packages(context: Context) -> Iterator[str]:
                 yield f"package {name} is not installed"
 
 
+@check("manifest-packages")
+def manifest_packages(context: Context) -> Iterator[str]:
+    """The installed packages are those that the manifest tells of, in the same versions."""
+    recorded = json.loads((INTERNAL / "manifest.json").read_text(encoding="utf-8"))["packages"]
+    wanted = {f"{row['name']} {row['version']}" for row in recorded}
+    queries = {
+        "debian": ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\\n"],
+        "rhel": ["rpm", "-qa", "--queryformat", "%{NAME} %|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE}\\n"],
+    }
+    if query := queries.get(context.expected.family):
+        yield from difference("packages", wanted, context.output(query).splitlines())
+
+
 # Documentation and translations are left out on purpose; the rest is ours to change (locale, shell, loader, sources).
 CHANGED = re.compile(
     r"/usr/share/(doc|man|info|locale|lintian|gtk-doc|backgrounds|bug|help|gcc)/|/etc/(default/(locale|useradd)|locale\.gen|locale\.conf"
@@ -80,21 +94,22 @@ def package_files(context: Context) -> Iterator[str]:
         "alpine": ["apk", "audit", "--system"],
     }[family]
     for line in context.run(argv, status=None).stdout.splitlines():
-        match = re.match(r"(\S+)\s+(?:[a-z] )?\s*(/?\S.*)$", line)
+        match = re.match(r"(\S+)\s+([a-z] )?\s*(/?\S.*)$", line)
         if not match:
             continue
-        path = match[2] if match[2].startswith("/") else "/" + match[2]
-        if not CHANGED.match(path) and not (family == "debian" and _is_excluded_directory(path)):
-            what = "is missing" if "missing" in match[1] else "was changed"
-            yield f"{path} {what} ({match[1]})"
+        flags, configuration, name = match.groups()
+        if (family == "alpine" and flags not in ("U", "X")) or (family == "rhel" and configuration):
+            continue
+        path = name if name.startswith("/") else f"/{name}"
+        if not CHANGED.match(path):
+            yield f"{path} {'is missing' if flags in ('missing', 'X') else 'was changed'} ({flags})"
     if family == "debian":
         yield from (
             f"dpkg --audit: {line}" for line in context.run(["dpkg", "--audit"], status=None).stdout.splitlines()[:5]
         )
 
 
-def _is_excluded_directory(path: str) -> bool:
-    return path.startswith("/usr/share/") and path.split("/")[3:4] == ["doc"]
+CODENAMES = {"debian-12": "bookworm", "debian-13": "trixie", "ubuntu-20.04": "focal", "ubuntu-22.04": "jammy"}
 
 
 @check("package-manager")
@@ -107,9 +122,7 @@ def package_manager(context: Context) -> Iterator[str]:
         text = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
         if not re.search(r"(?m)^(deb |URIs:)", text):
             yield "apt has no sources"
-        codename = {"debian-12": "bookworm", "debian-13": "trixie", "ubuntu-20.04": "focal", "ubuntu-22.04": "jammy"}[
-            context.expected.distribution
-        ]
+        codename = CODENAMES[context.expected.distribution]
         suites = set(re.findall(r"(?m)^(?:deb(?: \[[^]]*\])? \S+ (\S+)|Suites: (.*))", text))
         names = {name for pair in suites for part in pair for name in part.split()}
         wanted = {codename, f"{codename}-updates", f"{codename}-security"}
@@ -168,13 +181,15 @@ def unresolved(context: Context) -> Iterator[str]:
             and elf.is_elf(Path(entry.path))
         ):
             files.append(entry.path)
-    for number in range(0, len(files), 200):
-        said = context.run(["ldd", *files[number : number + 200]], env=environment, status=None).stdout
+    many = 200 if context.expected.is_glibc else 1  # musl's ldd takes one file
+    for number in range(0, len(files), many):
+        done = context.run(["ldd", *files[number : number + many]], env=environment, status=None)
+        said = done.stdout + ("" if context.expected.is_glibc else done.stderr)
         current = files[number]
         for line in said.splitlines():
             if line.endswith(":") and line.startswith("/"):
                 current = line[:-1]
-            elif "not found" in line:
+            elif "not found" in line or "Error loading shared library" in line:
                 yield f"{current}: {line.strip()}"
     if len(files) < 300:
         yield f"only {len(files)} ELF files were found"
@@ -183,7 +198,8 @@ def unresolved(context: Context) -> Iterator[str]:
 @check("regression-24-locale")
 def locale(context: Context) -> Iterator[str]:
     """The image's locale exists: no program warns about it."""
-    for argv in (["bash", "-c", ":"], ["locale"], ["perl", "-e", "1"]):
+    programs = [["bash", "-c", ":"], ["perl", "-e", "1"], *([["locale"]] if context.expected.is_glibc else [])]
+    for argv in programs:
         done = context.run(argv, env={**context.environment, "LC_ALL": "en_US.UTF-8"})
         if done.stderr.strip():
             yield f"{' '.join(argv)} warns: {done.stderr.strip()[:300]}"

@@ -187,21 +187,60 @@ def internal(context: Context) -> Iterator[str]:
 PRIVATE = {"sqlite": "sqlite3", "mpdecimal": "mpdecimal", "zstd": "zstd", "openssl": "openssl-3.5", "curl": "curl-4"}
 
 
-@check("last-net", when=lambda e: bool(e.get("file_list")))
+FILE_LIST = INTERNAL / "files.sha256"
+
+
+@check("shipped-files", when=lambda e: bool(e.get("shipped")))
+def shipped(context: Context) -> Iterator[str]:
+    """Files that are copied as they are in the repository are just that, and can be run if they should."""
+    for path, (digest, executable) in context.expected.shipped.items():
+        if not os.path.isfile(path):
+            yield f"{path} is missing"
+        elif hashlib.sha256(Path(path).read_bytes()).hexdigest() != digest:
+            yield f"{path} is not the file of the repository"
+        elif executable and not os.access(path, os.X_OK):
+            yield f"{path} is not executable"
+
+
+@check("last-net")
 def last_net(context: Context) -> Iterator[str]:
     """Every file of ours is, to the byte, what the build wrote; nothing was added. The explicit checks come first."""
     listed: dict[str, str] = {}
-    for line in Path(context.expected.file_list).read_text(encoding="utf-8").splitlines():
+    for line in FILE_LIST.read_text(encoding="utf-8").splitlines():
         digest, _, path = line.partition("  ")
         listed[path] = digest
     found = {entry.path: entry for entry in _ours(context) if not entry.is_directory}
-    found.pop(context.expected.file_list, None)
+    found.pop(str(FILE_LIST), None)
     yield from difference("files below /opt and /usr/local", listed, found)
     for path in sorted(listed.keys() & found.keys()):
         entry = found[path]
         actual = f"link:{entry.target}" if entry.is_link else hashlib.sha256(Path(path).read_bytes()).hexdigest()
         if listed[path] != actual:
             yield f"{path} was changed after the build"
+
+
+# Library of a component, and the function that tells its version.
+LIBRARIES = {
+    "sqlite": ("libsqlite3.so.0", "sqlite3_libversion"),
+    "mpdecimal": ("libmpdec.so.4", "mpd_version"),
+    "zstd": ("libzstd.so.1", "ZSTD_versionString"),
+}
+
+
+@check("component-libraries")
+def component_libraries(context: Context) -> Iterator[str]:
+    """The libraries that were built load and are of the built version, whether or not an interpreter uses them."""
+    python = context.expected.interpreter(context.expected.tools_python).python
+    code = (
+        "import ctypes, sys; function = getattr(ctypes.CDLL(sys.argv[1]), sys.argv[2]); "
+        "function.restype = ctypes.c_char_p; print(function().decode())"
+    )
+    for component, (library, function) in LIBRARIES.items():
+        if component in context.expected.components:
+            version = context.expected.components[component]["version"]
+            path = INTERNAL / PRIVATE[component] / "lib" / library
+            if (said := context.output([python, "-c", code, path, function])) != version:
+                yield f"{path} is version {said}, expected {version}"
 
 
 @check("manifest")
@@ -280,6 +319,9 @@ SITE_FILES = (
 def site_settings(context: Context) -> Iterator[str]:
     """Nothing of the machine that built the image stays in it: no index, proxy, certificate or secret."""
     yield from (f"{path} was left behind" for path in SITE_FILES if os.path.lexists(path) and not _is_empty(path))
+    prefixes = [Path(interpreter.prefix) for interpreter in context.expected.interpreters]
+    prefixes += [INTERNAL / "tools", *(INTERNAL / "pipx/venvs" / tool for tool in context.expected.tools)]
+    yield from (f"{prefix}/pip.conf was left behind" for prefix in prefixes if (prefix / "pip.conf").exists())
     for directory in ("/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors"):
         yield from (f"{directory}/{name} was left behind" for name in sorted(context.before.names(directory)))
     for file in (*Path("/etc/apt/apt.conf.d").glob("*"), Path("/etc/apt/apt.conf"), Path("/etc/yum.conf")):

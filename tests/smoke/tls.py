@@ -71,7 +71,7 @@ def _ask(context: Context, interpreter: Interpreter, url: str, certificates: Pat
     return context.output([interpreter.python, "-c", CLIENT, url], env=environment)
 
 
-@check("tls", each_interpreter=True)
+@check("regression-25-tls", each_interpreter=True)
 def trust(context: Context, interpreter: Interpreter) -> Iterator[str]:
     """With the authority in the bundle the server is trusted, over TLS 1.3; without it, or self-signed, it is not."""
     data = context.data / "tls"

@@ -22,7 +22,8 @@ COMMANDS = {"cmake": ["cmake", "ctest", "cpack"], "uv": ["uv", "uvx"]}
 ENTRYPOINT = str(LOCAL_BIN / "manylinux-entrypoint")
 GIT_COMMANDS = (
     "add am apply bisect blame branch checkout clone commit config daemon diff fetch http-fetch init log ls-remote "
-    "merge pull push rebase remote-http remote-https reset send-pack shell stash status submodule tag upload-pack worktree"
+    "merge pull push rebase remote-http remote-https reset send-pack shell stash status submodule tag upload-pack "
+    "worktree"
 ).split()
 
 

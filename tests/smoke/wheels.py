@@ -52,6 +52,9 @@ def kinds(interpreter: Interpreter) -> list[str]:
     return ["c", "cxx", "graft", *(["abi3"] if has_stable_abi(interpreter) else [])]
 
 
+PRIVATE_LIBRARIES = ("smoke_private", *(f"smoke_many{number}" for number in range(1, 31)))
+
+
 def private_libraries(context: Context) -> Path:
     """The directory into which cmake installed private libraries, with its default prefix; ldconfig has run."""
 
@@ -192,17 +195,40 @@ def graft(context: Context, interpreter: Interpreter) -> Iterator[str]:
     yield from tag_problems(context.expected, interpreter, "graft", repaired)
     yield from structure_problems(context.expected, repaired)
     grafted = sorted(name for name in repaired.elves() if name.startswith("smoke_graft.libs/libsmoke_"))
-    if len(grafted) != 31:
-        yield f"{len(grafted)} of 31 private libraries were grafted"
+    if len(grafted) != len(PRIVATE_LIBRARIES):
+        yield f"{len(grafted)} of {len(PRIVATE_LIBRARIES)} private libraries were grafted"
     for name, file in repaired.elves().items():
         outside = [needed for needed in file.needed if re.fullmatch(r"libsmoke_\w+\.so(\.1)?", needed)]
         if outside:
             yield f"{name} still needs {', '.join(outside)} from outside"
-        if name.endswith(("_graft" + ".so", "/tool")) or "/_graft." in name:
-            if sum(needed.startswith("libsmoke_") for needed in file.needed) != 31:
-                yield f"{name} lost some of its 31 private libraries"
+        if name == "smoke_graft/tool" or name.startswith("smoke_graft/_graft."):
+            if sum(needed.startswith("libsmoke_") for needed in file.needed) != len(PRIVATE_LIBRARIES):
+                yield f"{name} lost some of its {len(PRIVATE_LIBRARIES)} private libraries"
             if "SMOKE_2" not in {version for _, version in file.needed_versions}:
                 yield f"{name} lost the version of smoke_private"
+
+
+@check("regression-02-graft-runs", each_interpreter=True, heavy=True)
+def graft_runs(context: Context, interpreter: Interpreter) -> Iterator[str]:
+    """What patchelf rewrote runs: extension and program, bound at once, with nothing but the wheel's own libraries."""
+    files = repaired_wheel(context, interpreter, "graft", "--only-plat").files
+    environment = {**bare_environment(), "LD_BIND_NOW": "1", "PYTHONPATH": str(files)}
+    tool = files / "smoke_graft/tool"
+    tool.chmod(0o755)  # zipfile does not keep modes
+    code = "import smoke_graft; print(smoke_graft.total())"
+    for argv in ([interpreter.python, "-B", "-c", code], [tool]):
+        if (said := context.output(argv, env=environment)) != "467":
+            yield f"{argv[0]} says {said!r}, expected 467"
+
+
+@check("regression-22-default-prefix", when=lambda e: bool(e.is_glibc), heavy=True)
+def default_prefix(context: Context) -> None:
+    """A library that cmake installed with its default prefix is found by the linker and at run time, without help."""
+    private_libraries(context)
+    program = context.directory("default-prefix") / "tool"
+    source = context.projects / "graft/tool.c"
+    context.run(["gcc", "-O0", source, "-o", program, *(f"-l{name}" for name in PRIVATE_LIBRARIES)])
+    context.run([program], env=bare_environment())
 
 
 @check("regression-03-patchelf-alignment", each_interpreter=True, heavy=True)

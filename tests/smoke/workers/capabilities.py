@@ -51,7 +51,8 @@ def hashes():
     names = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "shake_128", "blake2b", "blake2s")
     lengths = {name: len(hashlib.new(name, b"smoke").digest(*([16] if "shake" in name else []))) for name in names}
     assert hashlib.sha256(b"").hexdigest().startswith("e3b0c44298fc1c14")
-    assert len(hashlib.scrypt(b"p", salt=b"s", n=2, r=1, p=1)) == 64
+    if sys.implementation.name == "cpython":  # PyPy has it only with some versions of OpenSSL
+        assert len(hashlib.scrypt(b"p", salt=b"s", n=2, r=1, p=1)) == 64
     assert len(hashlib.pbkdf2_hmac("sha256", b"p", b"s", 1)) == 32
     return lengths
 
