@@ -1,0 +1,79 @@
+"""Every package of the Debian images exists, for every architecture: apt's own resolver, asked with the real index."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import bootstrap
+import debian_archive
+import images
+import packages
+
+IMAGES = [i for i in images.load().images(published_only=False) if i.policy.distribution.startswith("debian-")]
+SUBSTITUTE = packages.PACKAGES / "debian" / "no-gl-driver.control"
+
+pytestmark = [pytest.mark.network, pytest.mark.skipif(not shutil.which("apt-get"), reason="there is no apt-get here")]
+
+
+def isolated_apt(directory: Path, architecture: str, suite: str) -> list[str]:
+    """apt-get with a state of its own: an empty machine of that architecture and suite, on this machine's mirrors."""
+    keyring = next(iter(debian_archive.find_keyrings()))
+    # Names and dependencies are settled when a release is; its updates and security fixes bring none.
+    mirror = next(mirror for mirror in debian_archive.find_mirrors() if not mirror.security)
+    source = f"deb [signed-by={keyring}] {mirror.root} {suite} main\n"
+    (directory / "sources.list").write_text(source, encoding="utf-8")
+    for name in ("lists/partial", "cache/archives/partial", "parts"):
+        (directory / name).mkdir(parents=True)
+    control = SUBSTITUTE.read_text(encoding="utf-8").replace("\n", "\nStatus: install ok installed\n", 1)
+    (directory / "status").write_text(control, encoding="utf-8")
+    options = {
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
+        "APT::Sandbox::User": "",
+        "Acquire::Languages": "none",
+        "Dir::Etc::sourcelist": directory / "sources.list",
+        "Dir::Etc::sourceparts": directory / "parts",
+        "Dir::State::lists": directory / "lists",
+        "Dir::State::status": directory / "status",
+        "Dir::Cache": directory / "cache",
+        "Debug::NoLocking": "true",
+    }
+    return ["apt-get", "-q", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
+
+
+def resolve(image: images.Image, directory: Path) -> subprocess.CompletedProcess[str]:
+    """What apt would install on an empty machine for all layers of an image."""
+    apt = isolated_apt(directory, image.platform.debian, bootstrap.base_of(image).suite)
+    names = packages.read(image.policy.package_sets, image.platform.name, packages.LAYERS)
+    for command in (["update"], ["install", "-s", "--no-install-recommends", *names]):
+        done = subprocess.run([*apt, *command], capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            break
+    return done
+
+
+@pytest.fixture(scope="module")
+def resolved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.CompletedProcess[str]]:
+    """The answers for all images; most of the time goes into fetching ten megabytes of index for each."""
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        directories = [tmp_path_factory.mktemp(image.name) for image in IMAGES]
+        return dict(zip((image.name for image in IMAGES), pool.map(resolve, IMAGES, directories), strict=True))
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
+def test_every_package_resolves(image: images.Image, resolved: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    done = resolved[image.name]
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = packages.read(image.policy.package_sets, image.platform.name, packages.LAYERS)
+    installed = set(re.findall(r"(?m)^Inst (\S+) ", done.stdout))
+    # In both releases util-linux provides hardlink, which is a package of its own in Ubuntu 20.04.
+    assert set(names) - installed == {"hardlink"}
+    assert "util-linux" in installed
+    drivers = [name for name in installed if name.startswith(("libllvm", "libgl1-mesa-dri", "libglx-mesa"))]
+    assert not drivers, f"{SUBSTITUTE.name} no longer keeps OpenGL drivers out"
