@@ -38,6 +38,10 @@ BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIME_LIMIT = 3600  # seconds a container may take, generous for emulated platforms
 ARCHITECTURES = {"x86_64": "amd64", "i686": "386", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le",
                  "s390x": "s390x", "riscv64": "riscv64", "loongarch64": "loong64"}  # fmt: skip
+# Bytes of an unpacked image that nobody has to wonder about: without interpreters, and for each of them. Debian's is
+# measured, with little room; the others are what published images of that kind need.
+SIZE_BUDGETS = {"debian": 700_000_000, "rhel": 1_700_000_000, "alpine": 700_000_000}
+SIZE_OF_AN_INTERPRETER = 60_000_000
 # Variables that a base image or an engine may set besides ours.
 FOREIGN_VARIABLES = {"container"}
 
@@ -134,7 +138,7 @@ def _xml_text(text: str) -> str:
 
 
 def configuration_results(
-    config: Mapping[str, Any], architecture: str, expected: Mapping[str, Any]
+    config: Mapping[str, Any], architecture: str, size: int, expected: Mapping[str, Any]
 ) -> Iterator[Result]:
     """Compares what the engine says of an image with what it should: entry point, command, environment, labels..."""
     variables = dict(item.split("=", 1) for item in config.get("Env") or [])
@@ -166,6 +170,9 @@ def configuration_results(
     yield _result("image-settings", _differences(plain, others))
     platform = {"Architecture": ARCHITECTURES[expected["platform"]]}
     yield _result("image-platform", _differences(platform, {"Architecture": architecture}))
+    budget = SIZE_BUDGETS[expected["family"]] + SIZE_OF_AN_INTERPRETER * len(expected["interpreters"])
+    too_large = [f"{size / 1e6:.0f} MB, more than the {budget / 1e6:.0f} MB of its budget"] if size > budget else []
+    yield _result("regression-26-size", too_large)
 
 
 def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
@@ -181,11 +188,12 @@ def _result(name: str, problems: Iterable[str]) -> Result:
 
 
 def _inspect(engine: Engine, reference: str, expected: Mapping[str, Any]) -> Iterator[Result]:
-    said = engine.ask(engine.inspect(reference, "{{json .Config}}\n{{.Architecture}}"))
+    said = engine.ask(engine.inspect(reference, "{{json .Config}}\n{{.Architecture}} {{.Size}}"))
     if said is None:
         raise errors.UserError(f"{engine.name} has no image {reference}: build it, or pull it first")
-    config, _, architecture = said.rpartition("\n")
-    yield from configuration_results(json.loads(config), architecture.strip(), expected)
+    config, _, rest = said.rpartition("\n")
+    architecture, size = rest.split()
+    yield from configuration_results(json.loads(config), architecture, int(size), expected)
 
 
 def _run_through_entrypoint(engine: Engine, reference: str) -> Result:

@@ -16,6 +16,7 @@ from smoke import Report, Result
 
 EXPECTED: dict[str, Any] = {
     "platform": "x86_64",
+    "family": "debian",
     "env": {"AUDITWHEEL_PLAT": "manylinux_2_36_x86_64", "LANG": "en_US.UTF-8"},
     "path_first": ["/opt/clang/bin"],
     "entrypoint": ["manylinux-entrypoint"],
@@ -46,8 +47,8 @@ def config(**changes: Any) -> dict[str, Any]:
     return {**content, **changes}
 
 
-def failed(config: dict[str, Any], architecture: str = "amd64") -> dict[str, tuple[str, ...]]:
-    results = smoke.configuration_results(config, architecture, EXPECTED)
+def failed(config: dict[str, Any], architecture: str = "amd64", size: int = 900_000_000) -> dict[str, tuple[str, ...]]:
+    results = smoke.configuration_results(config, architecture, size, EXPECTED)
     return {result.check: result.problems for result in results if result.problems}
 
 
@@ -87,6 +88,11 @@ class TestConfiguration:
 
     def test_the_architecture_counts(self) -> None:
         assert failed(config(), "arm64") == {"image-platform": ("Architecture is 'arm64', expected 'amd64'",)}
+
+    def test_the_size_counts(self) -> None:
+        assert failed(config(), size=941_000_000) == {
+            "regression-26-size": ("941 MB, more than the 940 MB of its budget",)
+        }
 
 
 class TestReport:
@@ -142,7 +148,7 @@ import json, os, sys
 with open(os.environ["FAKE_LOG"], "a") as log:
     print(json.dumps(sys.argv[1:]), file=log)
 if sys.argv[1:3] == ["image", "inspect"]:
-    print(os.environ["FAKE_CONFIG"] + "\\namd64")
+    print(os.environ["FAKE_CONFIG"] + "\\namd64 900000000")
 elif "printf" in " ".join(sys.argv):
     sys.stdout.write("".join("[%s]" % word for word in sys.argv[sys.argv.index("bash", sys.argv.index("-c")) + 1:]))
     sys.exit(7)
