@@ -1,0 +1,542 @@
+"""Whole runs of update_native_dependencies against real git repositories, HTTP servers and keys, all on loopback."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pysequoia
+import pytest
+from tests.integration.upstreams import World, days_ago, entry, git, packaging, sha256, tarball
+from tests.unit import debian_mirrors, servers
+
+import choice
+import debian_archive
+import errors
+import pins
+import update_native_dependencies
+import web
+
+Run = Callable[..., "Result"]
+
+
+class Result:
+    """The exit status and the report of a run."""
+
+    def __init__(self, status: int, output: str) -> None:
+        self.status = status
+        self.report: dict[str, Any] = json.loads(output)
+        self.rows = {row["name"]: row for row in self.report["rows"]}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with servers.running() as server:
+        yield World(tmp_path, server)
+
+
+@pytest.fixture(autouse=True)
+def closed_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No Debian mirror but the test's, no state of this user, short waits."""
+    monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(choice.SEEN_VARIABLE, str(tmp_path / "seen.json"))
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.setattr(web, "READ_SECONDS", 2)
+    monkeypatch.setattr(web, "RETRY_AFTER_SECONDS", 1)
+
+
+@pytest.fixture
+def run(world: World, capfd: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: str) -> Result:
+        status = update_native_dependencies.main(["--json", *arguments], world.repository)
+        return Result(status, capfd.readouterr().out)
+
+    return run
+
+
+def pinned(world: World, name: str) -> pins.Pin:
+    return pins.read(world.repository / "docker" / "Dockerfile")[name]
+
+
+def log(world: World) -> list[str]:
+    return git(world.repository, "log", "--format=%s", "--reverse").splitlines()[1:]
+
+
+def test_the_newest_good_release_is_committed(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    for odd in ("1.3.0-rc1", "1.3.0-kernel", "nightly"):
+        project.tag(odd)
+    world.commit(pins={"alpha": "1.0.0"})
+    assert run("--dry-run").rows["alpha"]["state"] == "update"
+    assert log(world) == []
+    result = run()
+    assert result.status == 0
+    row = result.rows["alpha"]
+    assert (row["newest"], row["acceptable"], row["age_days"], row["state"]) == ("1.2.0", "1.2.0", 30, "update")
+    assert pinned(world, "alpha").sha256 == sha256(tarball("alpha", "1.2.0"))
+    assert log(world) == ["Bump alpha 1.0.0 → 1.2.0"] == result.report["commits"]
+    body = git(world.repository, "log", "-1", "--format=%b")
+    for line in (
+        "Changelog: https://example.org/alpha/1.2.0",
+        "Compare: https://example.org/alpha/1.0.0...1.2.0",
+        f"Tarball: {world.server.url('/alpha/alpha-1.2.0.tar.gz')}",
+        f"sha256: {sha256(tarball('alpha', '1.2.0'))}",
+        f"Trust: openpgp {project.fingerprint}",
+        "Age: 30 days",
+    ):
+        assert line in body
+    assert git(world.repository, "show", "--stat", "--format=").splitlines()[-1].startswith(" 1 file changed, 2 insert")
+    again = run()
+    assert (again.status, again.rows["alpha"]["state"], log(world)) == (0, "current", ["Bump alpha 1.0.0 → 1.2.0"])
+    assert git(world.repository, "status", "--porcelain") == ""
+
+
+def test_a_young_release_waits_and_the_older_one_is_taken(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0")
+    project.release("1.2.0", days=2.5)
+    world.commit(pins={"alpha": "1.0.0"})
+    row = run("--dry-run").rows["alpha"]
+    assert (row["newest"], row["acceptable"], row["state"]) == ("1.2.0", "1.1.0", "update")
+    assert row["passed_over"] == ["1.2.0: published 2 days ago, to be taken after 7"]
+    assert run("--dry-run", "--no-cooldown", "alpha").rows["alpha"]["acceptable"] == "1.2.0"
+
+
+def test_a_young_release_alone_is_pending(world: World, run: Run) -> None:
+    world.project("alpha", "1.0.0").release("1.1.0", days=6.9)
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (0, "pending", [])
+
+
+def test_what_nothing_dates_is_as_old_as_our_own_sighting(world: World, run: Run, tmp_path: Path) -> None:
+    world.project("alpha", "1.0.0").release("1.1.0", days=None)
+    world.commit(pins={"alpha": "1.0.0"})
+    row = run("--dry-run").rows["alpha"]
+    assert row["state"] == "pending"
+    assert "nothing dates it, first seen 0 days ago" in row["passed_over"][0]
+    seen = tmp_path / "seen.json"
+    first = json.loads(seen.read_text())
+    run("--dry-run")
+    assert json.loads(seen.read_text()) == first
+    first["alpha"]["1.1.0"] = (datetime.now(UTC) - timedelta(days=8)).isoformat()
+    seen.write_text(json.dumps(first))
+    assert run("--dry-run").rows["alpha"]["state"] == "update"
+
+
+@pytest.mark.parametrize(
+    ("route", "reason"),
+    [
+        (servers.status(404), "answers 404"),
+        (servers.html(), "an HTML page"),
+        (servers.good(b""), "only 0 bytes"),
+        (servers.good(b"\x1f\x8b" + b"x" * 100), "only 102 bytes"),
+        (servers.redirecting("/alpha/alpha-1.2.0.tar.gz"), "redirects for ever"),
+        (servers.status(500), "status 500"),
+        (servers.status(429, {"Retry-After": "86400"}), "status 429"),
+        (servers.truncated(tarball("alpha", "1.2.0"), 9000), "breaks off"),
+    ],
+)
+def test_what_is_no_tarball_is_passed_over(world: World, run: Run, route: servers.Route, reason: str) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    world.server.routes[project.path("1.2.0")] = route
+    world.commit(pins={"alpha": "1.0.0"})
+    row = run("--dry-run", "--no-cooldown", "alpha").rows["alpha"]
+    assert row["acceptable"] == "1.1.0"
+    assert reason in row["passed_over"][0]
+
+
+def test_a_slow_drip_is_given_up(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.2.0")
+    drip = servers.dripping(tarball("alpha", "1.2.0"), 50, 0.2)
+
+    def route(handler: Any) -> None:
+        (servers.status(200, days_ago(30)) if handler.command == "HEAD" else drip)(handler)
+
+    world.server.routes[project.path("1.2.0")] = route
+    world.project("beta", "1.0.0", "1.1.0")
+    world.commit(pins={"alpha": "1.0.0", "beta": "1.0.0"})
+    rows = run("--dry-run").rows
+    assert "slower than" in rows["alpha"]["passed_over"][0]
+    assert rows["beta"]["state"] == "update"
+
+
+def test_a_bad_signature_is_an_alarm(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0")
+    project.release("1.1.0", by=pysequoia.Tsk.generate("Stranger <stranger@example.org>"))
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run("--allow-unreachable")
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "failed", [])
+    assert "1.1.0 is refused for its signature" in result.rows["alpha"]["alarms"][0]
+
+
+def test_the_good_release_behind_a_bad_one_is_taken_with_the_alarm(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0")
+    project.release("1.2.0", by=pysequoia.Tsk.generate("Stranger <stranger@example.org>"))
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    assert (result.status, log(world)) == (1, ["Bump alpha 1.0.0 → 1.1.0"])
+    assert result.rows["alpha"]["alarms"]
+
+
+@pytest.mark.parametrize("route", [servers.status(404), servers.html()])
+def test_an_absent_signature_is_no_reason_for_less_trust(world: World, run: Run, route: servers.Route) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0")
+    world.server.routes[project.path("1.1.0") + ".asc"] = route
+    world.rows["alpha"] = project.row.replace('["openpgp"]', '["openpgp", "checksum"]') + (
+        f'checksum = {{ url = "{world.server.url("/sums")}", pattern = "([0-9a-f]{{64}})" }}\n'
+    )
+    world.server.routes["/sums"] = servers.good(sha256(tarball("alpha", "1.1.0")).encode())
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "failed", [])
+
+
+def test_a_published_checksum(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    world.rows["alpha"] = re.sub(r"openpgp = .*\n", "", project.row).replace('"openpgp"', '"checksum"') + (
+        f'checksum = {{ url = "{world.server.url("/sums")}", pattern = "([0-9a-f]{{64}})  {{file}}" }}\n'
+    )
+    world.commit(pins={"alpha": "1.0.0"})
+    lines = f"{sha256(tarball('alpha', '1.1.0'))}  alpha-1.1.0.tar.gz\n"
+    world.server.routes["/sums"] = servers.good(lines.encode())
+    row = run("--dry-run").rows["alpha"]
+    assert (row["acceptable"], row["trust"]) == ("1.1.0", "checksum")
+    assert "has no checksum for it yet" in row["passed_over"][0]
+    world.server.routes["/sums"] = servers.good((lines + f"{'0' * 64}  alpha-1.2.0.tar.gz\n").encode())
+    result = run("--dry-run")
+    assert (result.status, result.rows["alpha"]["acceptable"]) == (1, "1.1.0")
+    assert "another sha256" in result.rows["alpha"]["alarms"][0]
+
+
+def test_two_places_must_agree(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    world.rows["alpha"] = re.sub(r"openpgp = .*\n", "", project.row).replace('"openpgp"', '"two-places"') + (
+        f'second = "{world.server.url("/copy")}/alpha-{{version}}.tar.gz"\n'
+    )
+    world.commit(pins={"alpha": "1.0.0"})
+    world.server.routes["/copy/alpha-1.1.0.tar.gz"] = servers.good(tarball("alpha", "1.1.0"))
+    row = run("--dry-run").rows["alpha"]
+    assert (row["acceptable"], row["trust"]) == ("1.1.0", "two-places")
+    assert "no second place has it" in row["passed_over"][0]
+    world.server.routes["/copy/alpha-1.2.0.tar.gz"] = servers.good(tarball("alpha", "another"))
+    assert "has another file" in run("--dry-run").rows["alpha"]["alarms"][0]
+
+
+def test_a_clear_signed_list_and_a_file_for_each_architecture(world: World, run: Run) -> None:
+    """As git-lfs publishes: binaries, and sha256sums.asc beside them."""
+    project = world.project("alpha", "1.0.0")
+    project.tag("1.1.0")
+    arches = ("amd64", "arm64")
+    names = {arch: f"alpha-{arch}-1.1.0.tar.gz" for arch in arches}
+    text = "".join(f"{sha256(tarball(name, '1.1.0'))} *{name}\n" for name in names.values())
+    signed = pysequoia.sign(project.key.signer(), text.encode(), mode=pysequoia.SignatureMode.CLEAR)
+    world.server.routes["/alpha/1.1.0/sums.asc"] = servers.good(bytes(signed))
+    for name in names.values():
+        world.server.routes[f"/alpha/{name}"] = servers.status(200, days_ago(9), tarball(name, "1.1.0"))
+    url = world.server.url("/alpha/alpha-{goarch}-")
+    world.rows["alpha"] = re.sub(r"url = .*\.tar\.gz\"", f'url = "{url}{{version}}.tar.gz"', project.row).replace(
+        '"{url}.asc"', f'"{world.server.url("/alpha")}/{{version}}/sums.asc", sums = true'
+    )
+    repository = world.commit(pins={"alpha": "1.0.0"})
+    dockerfile = repository / "docker" / "Dockerfile"
+    old = " ".join(f"{arch}:{'0' * 64}" for arch in arches)
+    text = re.sub(r"SHA256=.*", f'SHA256="{old}"', dockerfile.read_text())
+    dockerfile.write_text(re.sub(r"URL=.*", f"URL={url}${{ALPHA_VERSION}}.tar.gz", text))
+    git(repository, "commit", "--quiet", "--all", "--message", "One file for each architecture")
+    assert run().status == 0
+    assert pinned(world, "alpha").sha256 == {arch: sha256(tarball(names[arch], "1.1.0")) for arch in arches}
+
+
+def test_a_withdrawn_release_gives_way(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    world.commit(pins={"alpha": "1.2.0"})
+    project.withdraw("1.2.0")
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], result.rows["alpha"]["acceptable"]) == (
+        0,
+        "withdrawn",
+        "1.1.0",
+    )
+    assert log(world) == ["Bump alpha 1.2.0 → 1.1.0 (withdrawn upstream)"]
+    assert run().rows["alpha"]["state"] == "current"
+
+
+def test_one_old_list_lowers_nothing(world: World, run: Run, tmp_path: Path) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    stale = tmp_path / "stale"
+    git(tmp_path, "clone", "--quiet", "--bare", str(project.repository), str(stale))
+    git(stale, "tag", "--delete", "v1.2.0")
+    source = '{ kind = "git-tags", url = "%s", pattern = \'v(.*)\' }'
+    both = ", ".join(source % path.as_uri() for path in (stale, project.repository))
+    world.rows["alpha"] = re.sub(r"sources = .*", lambda _: f"sources = [{both}]", project.row)
+    world.commit(pins={"alpha": "1.2.0"})
+    assert run().rows["alpha"]["state"] == "current"
+    assert log(world) == []
+
+
+def test_a_hold_holds_until_its_day(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    held = f'hold = [{{ version = "1.2.0", reason = "it breaks wheels", until = {datetime.now(UTC).date()} }}]\n'
+    later = held.replace(str(datetime.now(UTC).date()), "2999-01-01")
+    world.rows["alpha"] = project.row + later
+    world.commit(pins={"alpha": "1.1.0"})
+    row = run("--dry-run").rows["alpha"]
+    assert (row["state"], row["acceptable"]) == ("held", "1.1.0")
+    assert row["passed_over"] == ["1.2.0: held until 2999-01-01: it breaks wheels"]
+    table = world.repository / "docker" / "dependencies.toml"
+    table.write_text(table.read_text().replace(later, held))
+    assert run("--dry-run").rows["alpha"]["acceptable"] == "1.2.0"
+
+
+def test_another_series_is_reported_only(world: World, run: Run) -> None:
+    world.project("alpha", "1.0.0", "2.0.0", "2.1.0")
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    row = result.rows["alpha"]
+    assert (result.status, row["state"], row["reason"], log(world)) == (
+        0,
+        "new series",
+        "2.1.0 is outside the series 1",
+        [],
+    )
+
+
+def test_the_end_of_life_is_announced(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0")
+    soon = datetime.now(UTC).date() + timedelta(days=90)
+    world.rows["alpha"] = project.row + f"end_of_life = {soon}\n"
+    world.commit(pins={"alpha": "1.0.0"})
+    row = run("--dry-run").rows["alpha"]
+    assert (row["state"], row["reason"]) == ("end of life near", f"the series 1 ends on {soon}")
+
+
+def test_a_dead_list_is_replaced_by_the_next(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0")
+    dead = f'{{ kind = "listing", url = "http://127.0.0.1:{servers.closed_port()}/" }}, '
+    world.rows["alpha"] = project.row.replace("sources = [", f"sources = [{dead}")
+    world.commit(pins={"alpha": "1.0.0"})
+    row = run("--dry-run").rows["alpha"]
+    assert row["state"] == "update"
+    assert "refused" in row["reason"]
+
+
+def test_a_list_that_cannot_be_read_is_a_failure(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0")
+    world.server.routes["/list"] = servers.html()
+    source = f'sources = [{{ kind = "listing", url = "{world.server.url("/list")}", pattern = "alpha-(.*)" }}]'
+    world.rows["alpha"] = re.sub(r"sources = .*", lambda _: source, project.row)
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run("--dry-run", "--allow-unreachable")
+    assert (result.status, result.rows["alpha"]["state"]) == (1, "failed")
+
+
+def test_a_dead_host_hides_nothing(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0")
+    dead = f'sources = [{{ kind = "listing", url = "http://127.0.0.1:{servers.closed_port()}/" }}]'
+    world.rows["alpha"] = re.sub(r"sources = .*", lambda _: dead, project.row)
+    world.project("beta", "1.0.0", "1.1.0")
+    world.commit(pins={"alpha": "1.0.0", "beta": "1.0.0"})
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "unreachable", ["Bump beta 1.0.0 → 1.1.0"])
+    assert run("--allow-unreachable").status == 0
+
+
+def test_every_bump_is_its_own_commit(world: World, run: Run) -> None:
+    names = ("alpha", "beta", "gamma")
+    for name in names:
+        world.project(name, "1.0.0", "1.1.0")
+    world.commit(pins=dict.fromkeys(names, "1.0.0"))
+    assert run("--only", "alpha", "gamma").status == 0
+    assert log(world) == ["Bump alpha 1.0.0 → 1.1.0", "Bump gamma 1.0.0 → 1.1.0"]
+    run()
+    assert log(world)[2:] == ["Bump beta 1.0.0 → 1.1.0"]
+
+
+def test_what_moves_together_moves_in_one_commit(world: World, run: Run) -> None:
+    tcl, tk = world.project("tcl", "1.0.0", "1.1.0", "1.2.0"), world.project("tk", "1.0.0", "1.1.0")
+    world.rows |= {"tcl": tcl.row + 'together = "tk"\n', "tk": tk.row + 'together = "tcl"\n'}
+    world.commit(pins={"tcl": "1.0.0", "tk": "1.0.0"})
+    result = run()
+    assert log(world) == ["Bump tcl, tk 1.0.0 → 1.1.0"]
+    assert [row["acceptable"] for row in result.rows.values()] == ["1.1.0", "1.1.0"]
+    tk.release("1.2.0", by=pysequoia.Tsk.generate("Stranger <stranger@example.org>"))
+    assert run().rows["tcl"]["state"] == "failed"
+    assert len(log(world)) == 1
+
+
+def test_a_dirty_tree_is_refused_before_anything_is_asked(world: World, run: Run) -> None:
+    world.project("alpha", "1.0.0", "1.1.0")
+    repository = world.commit(pins={"alpha": "1.0.0"})
+    with (repository / "docker" / "Dockerfile").open("a") as dockerfile:
+        dockerfile.write("# my own change\n")
+    with pytest.raises(errors.UserError, match="docker/Dockerfile"):
+        run()
+    assert world.server.requests == []
+    assert run("--dry-run").rows["alpha"]["state"] == "update"
+
+
+def test_wrong_use(world: World, run: Run) -> None:
+    world.project("alpha", "1.0.0")
+    repository = world.commit(pins={"alpha": "1.0.0"})
+    with pytest.raises(errors.UserError, match="no pin 'alhpa'; did you mean alpha"):
+        run("--only", "alhpa")
+    with pytest.raises(SystemExit) as caught:
+        run("--onyl", "alpha")
+    assert caught.value.code == 2
+    (repository / "docker" / "dependencies.toml").write_text("")
+    with pytest.raises(errors.UserError, match="pin alpha has no row"):
+        run("--dry-run")
+
+
+# --- Only the Debian archive answers
+
+
+class Archive:
+    """A Debian mirror with packages of the world's projects, as a closed network has it."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.world = world
+        self.mirror = debian_mirrors.Mirror(world.server, world.directory)
+        monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, world.server.url("/debian"))
+        monkeypatch.setenv(debian_archive.KEYRING_VARIABLE, str(self.mirror.keyring()))
+
+    def publish(
+        self, *versions: str, days: float = 30, signed: bool = True, missing: str = "", content: bytes = b""
+    ) -> None:
+        """Publishes alpha in suites as the archive has them, one version each."""
+        project = self.world.projects["alpha"]
+        for suite, version in zip(("sid", "trixie", "bookworm"), versions, strict=False):
+            body = content or tarball("alpha", version)
+            date = datetime.now(UTC) - timedelta(days=days)
+            files = {
+                f"alpha_{version}.orig.tar.gz": body,
+                f"alpha_{version}-2.debian.tar.xz": packaging(
+                    entry("alpha", f"{version}-2", datetime.now(UTC)) + "\n" + entry("alpha", f"{version}-1", date)
+                ),
+            }
+            if signed:
+                signature = pysequoia.sign(project.key.signer(), body, mode=pysequoia.SignatureMode.DETACHED)
+                files[f"alpha_{version}.orig.tar.gz.asc"] = bytes(signature)
+            package = debian_mirrors.Package("alpha", f"{version}-2", files)
+            self.mirror.publish(suite, [package])
+            if version == missing:
+                del self.world.server.routes[f"/debian/{package.directory}/alpha_{version}.orig.tar.gz"]
+
+
+@pytest.fixture
+def archive(world: World, monkeypatch: pytest.MonkeyPatch) -> Archive:
+    return Archive(world, monkeypatch)
+
+
+def closed(row: str, *, verbatim: bool = True) -> str:
+    """A row whose upstream hosts refuse every connection; the key is still to be had."""
+    row = re.sub(r'url = "http://127\.0\.0\.1:\d+', f'url = "http://127.0.0.1:{servers.closed_port()}', row)
+    dead = f'sources = [{{ kind = "listing", url = "http://127.0.0.1:{servers.closed_port()}/" }}]'
+    row = re.sub(r"sources = .*", lambda _: dead, row).replace('["openpgp"]', '["openpgp", "debian-index"]')
+    return row + f'debian = {{ source = "alpha", verbatim = {str(verbatim).lower()} }}\n'
+
+
+def test_a_closed_network_works_through_debian(world: World, run: Run, archive: Archive) -> None:
+    world.rows["alpha"] = closed(world.project("alpha", "1.0.0").row)
+    archive.publish("1.2.0", "1.1.0", "1.0.0", missing="1.2.0")
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    row = result.rows["alpha"]
+    assert (result.status, row["newest"], row["acceptable"], row["age_days"]) == (0, "1.2.0", "1.1.0", 30)
+    assert "answers 404" in row["passed_over"][0]
+    assert row["trust"].startswith("openpgp")
+    assert pinned(world, "alpha").sha256 == sha256(tarball("alpha", "1.1.0"))
+    assert "127.0.0.1/debian" not in git(world.repository, "log", "-1", "--format=%B")
+
+
+def test_the_changelog_dates_the_first_revision(world: World, run: Run, archive: Archive) -> None:
+    world.rows["alpha"] = closed(world.project("alpha", "1.0.0").row)
+    archive.publish("1.1.0", "1.0.0", days=3)
+    world.commit(pins={"alpha": "1.0.0"})
+    row = run("--dry-run").rows["alpha"]
+    assert (row["state"], row["passed_over"]) == ("pending", ["1.1.0: entered Debian 3 days ago, to be taken after 7"])
+
+
+def test_debians_word_counts_where_a_person_marked_the_row_and_is_confirmed_later(
+    world: World, run: Run, archive: Archive
+) -> None:
+    project = world.project("alpha", "1.0.0")
+    world.rows["alpha"] = closed(project.row)
+    archive.publish("1.1.0", "1.0.0", signed=False)
+    repository = world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    assert (result.status, result.rows["alpha"]["trust"], log(world)) == (
+        0,
+        "debian-index",
+        ["Bump alpha 1.0.0 → 1.1.0"],
+    )
+    assert "Trust: debian-index" in git(repository, "log", "-1", "--format=%b")
+    unconfirmed = repository / "docker" / "unconfirmed.toml"
+    assert set(tomllib.loads(unconfirmed.read_text())) == {"alpha"}
+    assert run().rows["alpha"]["trust"] == "debian-index, unconfirmed"
+
+    project.release("1.0.0-again")
+    project.release("1.1.0")
+    table, dockerfile = repository / "docker" / "dependencies.toml", repository / "docker" / "Dockerfile"
+    table.write_text(project.row.replace('["openpgp"]', '["openpgp", "debian-index"]') + archive_row())
+    dockerfile.write_text(re.sub(r"URL=http://127\.0\.0\.1:\d+", f"URL={world.server.url('')}", dockerfile.read_text()))
+    git(repository, "commit", "--quiet", "--all", "--message", "The network is open")
+    result = run()
+    assert (result.status, log(world)[-1]) == (0, "Confirm alpha 1.1.0 at upstream")
+    assert tomllib.loads(unconfirmed.read_text()) == {}
+    assert run().report["commits"] == []
+
+
+def archive_row() -> str:
+    return 'debian = { source = "alpha", verbatim = true }\n'
+
+
+def test_upstream_may_contradict_debian(world: World, run: Run, archive: Archive) -> None:
+    project = world.project("alpha", "1.0.0")
+    world.rows["alpha"] = project.row + archive_row()
+    archive.publish("1.0.0")
+    repository = world.commit(pins={"alpha": "1.0.0"})
+    (repository / "docker" / "unconfirmed.toml").write_text('["alpha"]\nurl = ""\nby = ""\n')
+    dockerfile = repository / "docker" / "Dockerfile"
+    dockerfile.write_text(re.sub(r"SHA256=.*", f"SHA256={'1' * 64}", dockerfile.read_text()))
+    git(repository, "commit", "--quiet", "--all", "--message", "Taken on Debian's word")
+    result = run("--allow-unreachable")
+    assert (result.status, result.rows["alpha"]["state"]) == (1, "failed")
+    assert "upstream does not confirm it" in result.rows["alpha"]["alarms"][0]
+
+
+def test_without_the_mark_debians_word_is_not_enough(world: World, run: Run, archive: Archive) -> None:
+    row = closed(world.project("alpha", "1.0.0").row, verbatim=False).replace(', "debian-index"', "")
+    world.rows["alpha"] = row
+    archive.publish("1.1.0", "1.0.0", signed=False)
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "unreachable", [])
+
+
+def test_a_bad_signature_in_debian_is_final(world: World, run: Run, archive: Archive) -> None:
+    """As libtool 2.6.2 in the archive of 2026, whose tarball does not fit upstream's signature."""
+    project = world.project("alpha", "1.0.0")
+    world.rows["alpha"] = closed(project.row)
+    project.key = pysequoia.Tsk.generate("Stranger <stranger@example.org>")
+    archive.publish("1.1.0", "1.0.0")
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run("--allow-unreachable")
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "failed", [])
+
+
+def test_debian_contradicts_upstream(world: World, run: Run, archive: Archive) -> None:
+    """A genuine signature of a file that Debian, which has it unmodified, names otherwise: somebody must look."""
+    project = world.project("alpha", "1.0.0", "1.1.0")
+    world.rows["alpha"] = project.row + archive_row()
+    archive.publish("1.1.0", content=tarball("alpha", "another"))
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    assert (result.status, log(world)) == (1, [])
+    assert "Debian's signed index" in result.rows["alpha"]["alarms"][0]
