@@ -8,7 +8,6 @@ families/expected/<image>.txt says. The roots live in one container when an engi
 
 from __future__ import annotations
 
-import concurrent.futures
 import os
 import re
 import shutil
@@ -29,6 +28,9 @@ FAMILIES = Path(__file__).resolve().parent / "families"
 EXPECTED = sorted((FAMILIES / "expected").glob("*.txt"))
 CATALOGUE = images.load()
 IMAGES = CATALOGUE.images(published_only=False)
+BY_DISTRIBUTION = {image.policy.distribution: image for image in reversed(IMAGES)}
+# CentOS 7 has a quirk on every platform, and its base has been through the first steps already.
+REPEATED = [i for i in IMAGES if i.policy.distribution == "centos-7" or i in BY_DISTRIBUTION.values()]
 BUILD_SCRIPTS = "/manylinux/build_scripts"
 
 TOOLS = """bash cat chmod chroot cp dirname env find grep head ln ls mkdir mktemp mv readlink rm rmdir sed sh sha256sum
@@ -266,39 +268,31 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roots]:
     found.close()
 
 
-@pytest.fixture(scope="module")
-def runs(roots: Roots) -> dict[str, tuple[Run, Run]]:
-    """For every image: what a first run did, and a second one in the same root."""
-
-    def twice(image: images.Image) -> tuple[Run, Run]:
-        root = roots.new(image)
-        return roots.run(root, image), roots.run(root, image)
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip((image.name for image in IMAGES), pool.map(twice, IMAGES), strict=True))
-
-
 # --- Tests ----------------------------------------------------------------------------------------------------------
 
 
 def test_every_expectation_is_of_an_image() -> None:
     assert {path.stem for path in EXPECTED} <= {image.name for image in IMAGES}
-    covered = {image.policy.distribution for image in IMAGES if image.name in {path.stem for path in EXPECTED}}
-    assert covered == {image.policy.distribution for image in IMAGES}
-
-
-@pytest.mark.parametrize("expected", EXPECTED, ids=lambda path: path.stem)
-def test_asks_for_exactly_what_is_expected(expected: Path, runs: dict[str, tuple[Run, Run]]) -> None:
-    run, _ = runs[expected.stem]
-    assert run.recording == expected.read_text(encoding="utf-8")
+    covered = {CATALOGUE.image(path.stem).policy.distribution for path in EXPECTED}
+    assert covered == BY_DISTRIBUTION.keys(), "every distribution needs at least one literal expectation"
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
-def test_is_never_refused_and_can_be_repeated(image: images.Image, runs: dict[str, tuple[Run, Run]]) -> None:
-    run, again = runs[image.name]
+def test_asks_for_exactly_what_is_expected(image: images.Image, roots: Roots) -> None:
+    run = roots.run(roots.new(image), image)
     assert run.status == 0, run.output
-    assert again.status == 0, again.output
-    _, _, changes = again.recording.partition("changes\n")
+    expected = FAMILIES / "expected" / f"{image.name}.txt"
+    if expected in EXPECTED:
+        assert run.recording == expected.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("image", REPEATED, ids=lambda image: image.name)
+def test_can_be_repeated(image: images.Image, roots: Roots) -> None:
+    root = roots.new(image)
+    for _ in range(2):
+        run = roots.run(root, image)
+        assert run.status == 0, run.output
+    _, _, changes = run.recording.partition("changes\n")
     assert changes == ""
 
 
@@ -449,8 +443,9 @@ def test_fixup_mirrors_explains_itself(roots: Roots, arguments: str, mirror: str
 
 
 def test_a_distribution_that_is_still_alive_keeps_its_mirrors(roots: Roots) -> None:
-    alive = {image.policy.distribution: image for image in IMAGES if image.policy.distribution != "centos-7"}
-    for image in alive.values():
+    for distribution, image in BY_DISTRIBUTION.items():
+        if distribution == "centos-7":
+            continue
         run = roots.run(roots.new(image), image, ("/stand-in/fixup-mirrors",))
         assert run.status == 0, run.output
         assert run.recording == "/stand-in/fixup-mirrors\nchanges\n"
