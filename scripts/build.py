@@ -341,6 +341,7 @@ def build_and_test(
             build = build_of(plan, options, site, clang, secrets, base)
             if engine.stream(engine.build(build)):
                 raise errors.Failure(f"the build of {plan.reference} failed, see above; no tag was moved")
+            smoke.remember(plan.expectations())
             if not options.no_test:
                 _test(engine, plan, options, site, secrets)
         engine.call(engine.tag(temporary, plan.reference))
@@ -360,7 +361,8 @@ def _test(
         else image_pip(engine, plan, site, secrets),
     )
     say("smoke tests")
-    passed = smoke.run(engine, temporary, plan.expectations(), wheelhouse=SOURCES / "wheelhouse", junit=options.junit)
+    with site.pip_conf_mount() as mounts:
+        passed = smoke.run(engine, temporary, plan.expectations(), junit=options.junit, mounts=mounts)
     if not passed:
         raise errors.Failure(
             f"the smoke tests of {plan.reference} failed, see above; its tag was not moved, the image is {temporary}"
@@ -426,7 +428,7 @@ def describe(plan: Plan) -> None:
             say("without cp39-cp39 cibuildwheel cannot use the image: it runs its helpers with it")
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def terminated(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
@@ -434,7 +436,7 @@ def main() -> None:
     """Builds an image as ./build.sh does; see --help."""
     catalogue = images.load()
     options = parser(catalogue).parse_args()
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, terminated)
     default_policy = catalogue.bootstrap_policy if options.bootstrap else catalogue.default_policy
     frontend = engines.checked(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     image = chosen_image(catalogue, options.variant, default_policy)

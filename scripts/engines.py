@@ -501,7 +501,7 @@ class Probe:
         self.directory = directory
         self.reach = "{}/{}".format(*reach) if reach and _connects(*reach) else ""
         for program in ("bash", "timeout"):
-            _copy_with_libraries(program, directory / "root")
+            copy_with_libraries(program, directory / "root")
         (directory / "root" / "probe.sh").write_text(PROBE_SCRIPT, encoding="utf-8")
         (directory / "Dockerfile").write_text(PROBE_DOCKERFILE, encoding="utf-8")
         (directory / "secret").write_text("probe\n", encoding="utf-8")
@@ -565,7 +565,7 @@ def _connects(host: str, port: int) -> bool:
         return False
 
 
-def _copy_with_libraries(program: str, root: Path) -> None:
+def copy_with_libraries(program: str, root: Path) -> None:
     """Copies a dynamically linked program to /bin below `root`, with its libraries and those that look up names."""
     source = shutil.which(program)
     if source is None:

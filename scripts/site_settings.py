@@ -418,6 +418,17 @@ class Site:
         with tempfile.TemporaryDirectory(prefix="manylinux-site-") as directory:
             yield {name: _secret(Path(directory, name), text) for name, text in self.secrets(suite).items()}
 
+    @contextlib.contextmanager
+    def pip_conf_mount(self) -> Iterator[list[Mount]]:
+        """pip's settings as the /etc/pip.conf of a container without a network, where any user must read them.
+
+        Links are left out: pip would ask for them again and again."""
+        text = Index({k: v for k, v in self.index.settings.items() if k != "find-links"}).pip_conf()
+        with tempfile.TemporaryDirectory(prefix="manylinux-site-") as directory:
+            path = _secret(Path(directory, "pip.conf"), text)
+            path.chmod(0o644)  # the directory is closed to others
+            yield [Mount(path, "/etc/pip.conf")] if text else []
+
     def secrets(self, suite: str = "") -> dict[str, str]:
         """Build secrets: id -> text; only those there are."""
         texts = {

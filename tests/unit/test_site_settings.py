@@ -300,6 +300,18 @@ def test_secrets_are_private_files_that_go(tmp_path: Path) -> None:
     assert Site().secrets("bookworm") == {}
 
 
+def test_smoke_tests_see_the_index_but_no_links() -> None:
+    site = Site(index=Index({"index-url": ("https://u:p@example.org",), "find-links": ("https://example.org/links",)}))
+    with site.pip_conf_mount() as mounts:
+        assert [mount.target for mount in mounts] == ["/etc/pip.conf"]
+        path = mounts[0].source
+        assert path.read_text() == "[global]\nindex-url = https://u:p@example.org\n"
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert not path.exists()
+    with Site().pip_conf_mount() as mounts:
+        assert mounts == []
+
+
 def test_a_network_is_tried_where_builds_will_go(monkeypatch: pytest.MonkeyPatch) -> None:
     mirror = site_settings.mirror_of(LISTED)
     assert Site().reach() is None

@@ -1,0 +1,286 @@
+"""Builds with a real engine: what becomes of tags, containers and secrets when a build ends in one way or another.
+
+The image is a tiny one, made of this machine's own bash, in the place of docker/Dockerfile.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import bootstrap
+import build
+import engines
+import errors
+import images
+import plan as plans
+import prefetch
+import site_settings
+import smoke
+from engines import Engine
+from site_settings import Index, Mirror, Site
+
+pytestmark = pytest.mark.engine
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = uuid.uuid4().hex
+MIRROR = Mirror(f"http://{MARK}.example.org/debian", "", "")
+READS_SECRETS = 'for name in ca pip apt; do text=$(</run/secrets/$name) && [[ $text == *"$MARK"* ]] || exit 1; done; echo built >/built'
+
+
+@dataclass
+class Project:
+    """A repository whose Dockerfile is tiny, an engine to build it with, and the request."""
+
+    engine: Engine
+    root: Path
+    plan: plans.Plan
+    site: Site
+
+    def dockerfile(self, script: str) -> None:
+        """Sets the one step of the build."""
+        quoted = script.replace("\\", "\\\\").replace('"', '\\"')
+        lines = [
+            "ARG BASEIMAGE",
+            "FROM ${BASEIMAGE} AS first",
+            'RUN ["/bin/bash", "-c", "echo first >/first"]',
+            "FROM ${BASEIMAGE}",
+            "COPY --from=first /first /first",
+            "COPY mark /mark",
+            f"ENV MARK={MARK}",
+            "RUN --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=secret,id=apt "
+            f'["/bin/bash", "-c", "{quoted}"]',
+        ]
+        (self.root / "Dockerfile").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def build(self, *words: str) -> None:
+        """What build.sh does from here on."""
+        catalogue = images.load()
+        build.build_and_test(self.engine, self.plan, build.parser(catalogue).parse_args(words), self.site, catalogue)
+
+    def there(self, reference: str) -> bool:
+        return self.engine.ask(self.engine.inspect(reference, "{{.Id}}")) is not None
+
+    def containers(self) -> set[str]:
+        """Every container of the engine, also those that a build works in."""
+        more = ["--external"] if self.engine.is_podman else []
+        said = self.engine.ask(self.engine.command("ps", "--all", "--quiet", "--no-trunc", *more))
+        assert said is not None
+        return set(said.split())
+
+
+@pytest.fixture(params=engines.NAMES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine of this machine."""
+    found, attempts = engines.find(request.param, site_settings.load().reach())
+    if found is None:
+        pytest.skip("; ".join(map(str, attempts)) or f"there is no {engines.executable_of(request.param)} on PATH")
+    return found
+
+
+@pytest.fixture
+def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project on a base image of its own; images of it go afterwards."""
+    root = tmp_path / "root"
+    engines.copy_with_libraries("bash", root)
+    for name, target in (("sh", "bash"), ("true", "bash")):
+        (root / "bin" / name).symlink_to(target)
+    archive = tmp_path / "root.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(root, ".")
+    base = f"localhost/manylinux-test-base:{MARK}-{engine.name}"
+    platform = images.load().platforms[build.this_platform()].oci
+    engine.call(engine.import_(archive, base, platform, {}))
+    context = tmp_path / "project"
+    context.mkdir()
+    (context / "mark").write_text(MARK, encoding="utf-8")
+    monkeypatch.setattr(build, "ROOT", context)
+    monkeypatch.setattr(build, "DOCKERFILE", context / "Dockerfile")
+    monkeypatch.setattr(build, "SOURCES", tmp_path / "sources")
+    monkeypatch.setattr(prefetch, "fill_wheelhouse", lambda minors, **rest: None)
+    monkeypatch.setattr(site_settings, "usable", lambda mirror, suite, architecture: (mirror, ()))
+    ca = tmp_path / "ca.pem"
+    ca.write_text(f"-----BEGIN CERTIFICATE-----\nsecret{MARK}\n-----END CERTIFICATE-----\n", encoding="utf-8")
+    site = Site(ca, Index({"index-url": (f"https://user:password{MARK}@example.org/simple",)}), MIRROR)
+    image = images.load().find("manylinux_2_36", build.this_platform())
+    plan = plans.plan(image, plans.Request(base=base, tag=f"test-{MARK}"))
+    yield Project(engine, context, plan, site)
+    for reference in (plan.reference, build.temporary_tag(plan), base):
+        engine.ask(engine.remove(reference))
+
+
+def tested(monkeypatch: pytest.MonkeyPatch, passes: bool) -> list[str]:
+    """Makes the smoke tests pass or fail at once; returns the list of what they are run on."""
+    seen: list[str] = []
+
+    def run(engine: Engine, reference: str, *rest: object, **options: object) -> bool:
+        seen.append(reference)
+        return passes
+
+    monkeypatch.setattr(smoke, "run", run)
+    return seen
+
+
+def test_a_build_that_passes_gets_its_tag(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = tested(monkeypatch, passes=True)
+    before = project.containers()
+    project.dockerfile(READS_SECRETS)
+    project.build()
+    assert seen == [build.temporary_tag(project.plan)]
+    assert project.there(project.plan.reference)
+    assert not project.there(build.temporary_tag(project.plan))
+    assert project.containers() == before
+    project.build("--no-test")
+    assert len(seen) == 1
+
+
+def test_nothing_of_the_site_is_in_the_image(project: Project, tmp_path: Path) -> None:
+    project.dockerfile(READS_SECRETS)
+    project.build("--no-test")
+    for needle in (f"secret{MARK}", f"password{MARK}", f"{MARK}.example.org"):
+        assert found_in_layers(project.engine, project.plan.reference, [needle], tmp_path) == []
+    # The search would find it: the same words as a file of the context are in a layer.
+    assert found_in_layers(project.engine, project.plan.reference, [MARK], tmp_path) == [MARK]
+
+
+def found_in_layers(engine: Engine, reference: str, needles: list[str], directory: Path) -> list[str]:
+    """Which words are anywhere in an image: its layers, its configuration, its history."""
+    saved = directory / "saved.tar"
+    saved.unlink(missing_ok=True)
+    engine.call(engine.command("save", "--output", str(saved), reference))
+    content = saved.read_bytes()
+    with tarfile.open(saved) as outer:
+        for member in outer:
+            inner = outer.extractfile(member)
+            if inner is not None and inner.read(2) == b"\x1f\x8b":
+                inner.seek(0)
+                content += subprocess.run(["gzip", "-dc"], input=inner.read(), capture_output=True, check=True).stdout
+    return [needle for needle in needles if needle.encode() in content]
+
+
+def test_a_build_that_fails_leaves_nothing(project: Project) -> None:
+    before = project.containers()
+    project.dockerfile("exit 3")
+    with pytest.raises(errors.Failure, match="no tag was moved"):
+        project.build("--no-test")
+    assert not project.there(project.plan.reference)
+    assert not project.there(build.temporary_tag(project.plan))
+    assert project.containers() == before
+
+
+def test_failing_smoke_tests_leave_the_tag_where_it_was(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.dockerfile("echo 1 >/version")
+    project.build("--no-test")
+    first = project.engine.ask(project.engine.inspect(project.plan.reference, "{{.Id}}"))
+    tested(monkeypatch, passes=False)
+    project.dockerfile("echo 2 >/version")
+    with pytest.raises(errors.Failure, match="smoke tests .* failed.*its tag was not moved"):
+        project.build()
+    assert project.engine.ask(project.engine.inspect(project.plan.reference, "{{.Id}}")) == first
+    assert project.there(build.temporary_tag(project.plan))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_cancelled_build_leaves_nothing(project: Project, number: signal.Signals) -> None:
+    before = project.containers()
+    project.dockerfile("echo waiting; while :; do read -r -t 1 < <(:); done")
+    code = (
+        (
+            "import signal, sys; sys.path.insert(0, 'scripts'); import build, engines, errors\n"
+            "signal.signal(signal.SIGTERM, build.terminated)\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            f"engine = {project.engine!r}\n"
+            f"argv = {project.engine.build(command_of(project))!r}\n"
+            "sys.exit(errors.run(lambda: engine.stream(argv)))\n"
+        )
+        .replace("Engine(", "engines.Engine(")
+        .replace("Settings(", "engines.Settings(")
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        # The step itself is shown before it runs.
+        if re.search(r"waiting\s*$", line) and "echo" not in line:
+            break
+    process.send_signal(number)
+    started = time.monotonic()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - started < 30
+    assert not project.there(build.temporary_tag(project.plan))
+    deadline = time.monotonic() + 10  # docker's daemon ends the step on its own time
+    while running(project) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert running(project) == []
+    assert project.containers() == before
+
+
+def command_of(project: Project) -> engines.Build:
+    options = build.parser(images.load()).parse_args([])
+    clang = build.Clang("amd64", False, False)
+    return build.build_of(project.plan, options, Site(), clang, {}, build.base_of(project.plan))
+
+
+def running(project: Project) -> list[str]:
+    """The processes of this test's build step that are alive."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            words, variables = (directory / "cmdline").read_bytes(), (directory / "environ").read_bytes()
+        except OSError:
+            continue
+        if b"echo waiting" in words and MARK.encode() in variables and directory.name != str(os.getpid()):
+            found.append(directory.name)
+    return found
+
+
+def test_an_unreachable_base_names_the_way_out(project: Project) -> None:
+    base = build.Base(f"localhost/nowhere:{MARK}", "")
+    with pytest.raises(errors.Failure, match="--bootstrap") as caught:
+        build.ensure_base(project.engine, base, project.plan.image.platform.oci)
+    assert "\n" not in str(caught.value)
+    remote = build.Base(f"registry.invalid/nowhere:{MARK}", "")
+    with pytest.raises(errors.Failure, match="--bootstrap"):
+        build.ensure_base(project.engine, remote, project.plan.image.platform.oci)
+
+
+def test_a_base_of_another_architecture_is_not_taken(project: Project) -> None:
+    with pytest.raises(errors.Failure, match="neither here nor can it be pulled"):
+        build.ensure_base(project.engine, build.base_of(project.plan), "linux/s390x")
+
+
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.skipif(not bootstrap.shutil.which("mmdebstrap"), reason="needs mmdebstrap: apt-get install mmdebstrap")
+def test_a_base_is_made_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror = site_settings.mirror()
+    if mirror is None:
+        pytest.skip("this machine has no Debian mirror")
+    architecture = site_settings.debian_architecture()
+    oci = images.load().platforms[build.this_platform()].oci
+    base = bootstrap.Base("bookworm", f"test-{MARK}", architecture, oci)
+    try:
+        assert bootstrap.ensure_base(engine, base, mirror) == base.reference
+        first = engine.ask(engine.inspect(base.reference, "{{.Id}}"))
+        assert "with mmdebstrap" in capsys.readouterr().err
+        bootstrap.ensure_base(engine, base, mirror)
+        assert "is up to date" in capsys.readouterr().err
+        assert engine.ask(engine.inspect(base.reference, "{{.Id}}")) == first
+        script = "cat /etc/os-release /etc/apt/sources.list; ls /etc/resolv.conf.orig /var/log /var/lib/apt/lists"
+        said = engine.ask(engine.run(base.reference, ["sh", "-c", f"{script} 2>/dev/null || true"]))
+        assert said is not None and "bookworm" in said and "signed-by" not in said
+    finally:
+        engine.ask(engine.remove(base.reference))
