@@ -23,6 +23,7 @@ import engines
 import errors
 import images
 import prefetch as sources
+import smoke
 from images import Image
 from tables import near_matches
 
@@ -147,7 +148,8 @@ def test(
     """Smoke-test an image that was built before."""
     chosen = only(image)
     reference = built(chosen, tag)
-    if not lock and reference.endswith("-partial") and sources.LOCK.exists():
+    remembered = smoke.record_of(chosen.name).exists()
+    if not (lock or interpreters or remembered) and reference.endswith("-partial") and sources.LOCK.exists():
         lock = str(sources.LOCK)
     words = []
     for option, value in (("interpreters", interpreters), ("lock", lock), ("junit", junit), ("json", json)):

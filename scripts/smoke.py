@@ -346,6 +346,7 @@ def run(
         report.add(_run_through_entrypoint(engine, reference))
     arguments = [word for pattern in only for word in ("--only", pattern)]
     arguments += ["--jobs", str(jobs)] if jobs else []
+    arguments += [word for mount in mounts for word in ("--outside", mount.target)]
     with tempfile.TemporaryDirectory(prefix="manylinux-smoke-") as directory:
         # uid 1000 in the container must be able to read it.
         Path(directory).chmod(0o755)
@@ -371,6 +372,20 @@ def run(
     return report.passed
 
 
+def record_of(image: str) -> Path:
+    """Where what the last build of an image on this machine asked for is kept."""
+    return engines.state_directory() / "expectations" / f"{image}.json"
+
+
+def remember(expectations: Mapping[str, Any]) -> None:
+    """Keeps what a build asked for, so that its image can be tested again without repeating the request."""
+    path = record_of(expectations["image"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(expectations, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
 # --- Command line -----------------------------------------------------------------------------------------
 
 
@@ -381,6 +396,7 @@ def main() -> int:
     parser.add_argument("--image", help="what it should be, where its name does not say so: manylinux_2_36_x86_64")
     parser.add_argument("--interpreters", metavar="TAG,...", help="those it was built with, if not all of the table")
     parser.add_argument("--lock", type=Path, metavar="FILE", help="the lock of local sources that it was built from")
+    parser.add_argument("--table", action="store_true", help="hold it to the table, whatever was built here last")
     parser.add_argument(
         "--expectations", type=Path, metavar="FILE", help="what to hold it to, as JSON, instead of the above"
     )
@@ -417,6 +433,11 @@ def _expectations(options: argparse.Namespace) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(options.expectations.read_text(encoding="utf-8"))
         return content
     name = options.image or options.reference.rsplit("/", 1)[-1].split(":")[0]
+    record = record_of(name)
+    if not (options.interpreters or options.lock or options.table) and record.exists():
+        print(f"held to what the last build of {name} here asked for ({record}; --table: all of it)", file=sys.stderr)
+        remembered: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+        return remembered
     tags = tuple(options.interpreters.split(",")) if options.interpreters else None
     lock = prefetch.load_lock(options.lock) if options.lock else None
     request = plans.Request(interpreters=tags, lock=lock)

@@ -23,7 +23,7 @@ from . import (
 )
 from .context import Context, Expected
 from .registry import MAIN, RESTRICTED, registry, run_jobs
-from .snapshot import Snapshot
+from .snapshot import OUTSIDE, Snapshot
 
 TOPICS = (interpreters, configuration, stdlib, venvs, wheels, toolchain, tools, tls, layout, distribution, restricted)
 
@@ -35,9 +35,11 @@ def main() -> int:
     parser.add_argument("--expect", type=Path, default=Path("/smoke-expect.json"), help="what the image is held to")
     parser.add_argument("--wheelhouse", type=Path, default=Path("/wheelhouse"), help="wheels of the build backends")
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="checks to run (repeatable)")
+    parser.add_argument("--outside", action="append", default=[], metavar="PATH", help="mounted here, not of the image")
     parser.add_argument("--jobs", type=int, default=0, help="how many run at a time (default: all cores)")
     options = parser.parse_args()
-    before = Snapshot.take() if options.container == MAIN else Snapshot({})
+    outside = OUTSIDE.union(options.outside)
+    before = Snapshot.take(outside=outside) if options.container == MAIN else Snapshot({})
     expected = Expected(json.loads(options.expect.read_text(encoding="utf-8")))
     context = Context(expected, options.wheelhouse, before)
     jobs = registry.jobs(expected, options.container, options.only)

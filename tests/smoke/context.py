@@ -119,7 +119,13 @@ class Context:
     def environment(self) -> dict[str, str]:
         """The environment of subprocesses: the container's own, with byte code and temporary files kept together."""
         # Byte code next to the sources would be a change of the image; this also makes the second import fast.
-        return {**os.environ, "PYTHONPYCACHEPREFIX": str(self.scratch / "pycache"), "PIP_NO_CACHE_DIR": "1"}
+        # A pip.conf of the site may be mounted: what is tested is the image, not that.
+        own = {
+            "PYTHONPYCACHEPREFIX": str(self.scratch / "pycache"),
+            "PIP_NO_CACHE_DIR": "1",
+            "PIP_CONFIG_FILE": os.devnull,
+        }
+        return {**os.environ, **own}
 
     def directory(self, name: str) -> Path:
         """A new or existing directory below the scratch space."""

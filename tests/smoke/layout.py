@@ -318,7 +318,9 @@ SITE_FILES = (
 @check("site-settings")
 def site_settings(context: Context) -> Iterator[str]:
     """Nothing of the machine that built the image stays in it: no index, proxy, certificate or secret."""
-    yield from (f"{path} was left behind" for path in SITE_FILES if os.path.lexists(path) and not _is_empty(path))
+    for path in SITE_FILES:
+        if path in context.before.entries and not _is_empty(path):
+            yield f"{path} was left behind"
     prefixes = [Path(interpreter.prefix) for interpreter in context.expected.interpreters]
     prefixes += [INTERNAL / "tools", *(INTERNAL / "pipx/venvs" / tool for tool in context.expected.tools)]
     yield from (f"{prefix}/pip.conf was left behind" for prefix in prefixes if (prefix / "pip.conf").exists())

@@ -98,6 +98,7 @@ def other_clients(context: Context) -> Iterator[str]:
         for key, value in context.environment.items()
         if not key.startswith(("PIP_", "SSL_", "UV_", "REQUESTS_", "CURL_"))
     }
+    environment["PIP_CONFIG_FILE"] = os.devnull
     trusting = {**environment, "SSL_CERT_FILE": str(bundle(context))}
     with server(data / "server.pem", data / "server.key") as url:
         pip = [
