@@ -1,0 +1,122 @@
+"""The commands of a real image, without a network: its own Python, certificates, pip and paths.
+
+They need an image with a glibc: MANYLINUX_TEST_IMAGE=REFERENCE pytest tests/integration/test_image_commands.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit import certificates
+
+import engines
+from engines import Mount
+
+IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
+TAG = "pp311-pypy311_pp73"
+HERE = Path(__file__).resolve().parent
+TOOLS_PYTHON = "/opt/_internal/tools/bin/python"
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(not IMAGE, reason="MANYLINUX_TEST_IMAGE is not set"),
+]
+
+
+@pytest.fixture(scope="module")
+def engine() -> engines.Engine:
+    return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+
+
+def run(engine: engines.Engine, *argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = engine.run(IMAGE, argv, **options)
+    return subprocess.run(
+        command, env=engine.environment(), text=True, capture_output=True, stdin=subprocess.DEVNULL, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def seen(engine: engines.Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What install_in_image.py saw."""
+    site = tmp_path_factory.mktemp("site")
+    certificates.make(site)
+    mounts = [Mount(site, "/certificates"), Mount(HERE / "install_in_image.py", "/install_in_image.py")]
+    done = run(engine, TOOLS_PYTHON, "-IB", "/install_in_image.py", "/certificates", mounts=mounts)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_server_with_an_unknown_ca_is_refused(seen: dict[str, Any]) -> None:
+    status, _, stderr = seen["untrusted"]
+    assert status == 1
+    assert "SSL_CERT_FILE" in stderr
+    assert seen["left by a failure"] == []
+
+
+def test_one_variable_makes_download_and_pip_trust_a_ca(seen: dict[str, Any]) -> None:
+    status, stdout, stderr = seen["ensure"]
+    assert status == 0, stderr
+    assert stdout == f"installing '{TAG}' at '/opt/python/{TAG}'\n"
+    assert seen["new"] == [f"/opt/_internal/{TAG}", f"/opt/python/{TAG}", "/usr/local/bin/pypy3.11"]
+
+
+def test_a_second_run_does_nothing(seen: dict[str, Any]) -> None:
+    assert seen["again"] == [0, f"'{TAG}' already installed at '/opt/python/{TAG}'\n", ""]
+
+
+def test_launcher_and_pip(seen: dict[str, Any]) -> None:
+    for how in ("launcher", "pip"):
+        status, stdout, stderr = seen[how]
+        assert status == 0, stderr
+        assert f"/{TAG}/" in stdout
+
+
+def test_the_new_interpreter_is_listed(seen: dict[str, Any]) -> None:
+    row = seen["rows"][-1]
+    assert (row["identifier"], row["installed"], row["install_path"]) == (TAG, True, f"/opt/python/{TAG}")
+
+
+def test_clang(seen: dict[str, Any]) -> None:
+    status, stdout, stderr = seen["clang"]
+    assert status == 0, stderr
+    assert stdout == "static-clang toolchain v21.1.0.0 installed at '/opt/clang'\n"
+    assert seen["first on PATH"] == "/opt/clang/bin/clang"
+    assert len(seen["configuration"]) == 4
+
+
+def test_who_may_not_write_is_told_why(engine: engines.Engine) -> None:
+    done = run(engine, "manylinux-interpreters", "ensure", "pp310-pypy310_pp73", user="1000")
+    assert done.returncode == 1
+    assert "only root can install" in done.stderr
+    done = run(engine, "manylinux-interpreters", "ensure", "pp310-pypy310_pp73", read_only=True)
+    assert done.returncode == 1
+    assert "Read-only file system: '/opt/_internal/" in done.stderr
+
+
+def test_the_entry_point_becomes_the_command(engine: engines.Engine) -> None:
+    show = "import os, sys; print(os.getpid(), sys.argv[1:]); sys.exit(37)"
+    arguments = ["two words", "", '"', "$HOME", "--", "*"]
+    done = run(engine, TOOLS_PYTHON, "-c", show, *arguments)
+    assert (done.returncode, done.stdout) == (37, f"1 {arguments}\n")
+
+    name = f"manylinux-test-{uuid.uuid4().hex[:12]}"
+    catch = (
+        "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(42)); print('ready', flush=True);"
+        "time.sleep(60)"
+    )
+    command = engine.run(IMAGE, [TOOLS_PYTHON, "-c", catch], name=name)
+    with subprocess.Popen(command, env=engine.environment(), text=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 42
+        assert time.monotonic() - started < 8
