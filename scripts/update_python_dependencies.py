@@ -8,7 +8,6 @@ The index is whatever uv is configured to use; no lock names it.
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
@@ -25,11 +24,14 @@ import commits
 import errors
 import images
 import pins as native_pins
+import updates
+import web
 from images import Catalogue
 from pins import Pin
 from plan import OLDEST_TOOLS_PYTHON
 from progress import Progress
 from report import Report, Row, State
+from tables import near_matches
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = Path("requirements")
@@ -49,6 +51,11 @@ class Lock:
     universal: bool
     constraint: str = ""
     reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """Its name for people: "tools/uv"."""
+        return str(self.path.relative_to(REQUIREMENTS).with_suffix(""))
 
     @property
     def options(self) -> list[str]:
@@ -88,25 +95,24 @@ def _python(minor: str, pins: Mapping[str, Pin]) -> str:
     return release.group() if release else minor
 
 
-def compile_lock(lock: Lock, root: Path = ROOT, cool_down: str = COOL_DOWN) -> str:
-    """The text of a lock, resolved from nothing. Raises Failure with uv's own words."""
+def compile_lock(lock: Lock, root: Path = ROOT, no_cooldown: Sequence[str] = ()) -> str:
+    """The text of a lock, resolved from nothing; the cool-down does not hold for the packages of `no_cooldown`.
+
+    Raises Unreachable when the index does not answer, Failure when there is no solution, both with uv's own words."""
     with tempfile.TemporaryDirectory() as scratch:
         constraints = Path(scratch, "constraints.txt")
         constraints.write_text(lock.constraint + "\n", encoding="utf-8")
         command = [uv.find_uv_bin(), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes"]
-        command += ["--no-emit-index-url", "--exclude-newer", cool_down, "--constraints", str(constraints)]
+        command += ["--no-emit-index-url", "--exclude-newer", COOL_DOWN, "--constraints", str(constraints)]
+        for name in no_cooldown:
+            command += ["--exclude-newer-package", f"{name}=0 days"]
         command += ["--python", sys.executable]  # spares uv the search for an interpreter of that very version
         command += [*lock.options, str(lock.source)]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode:
-        raise errors.Failure(f"{lock.path}: uv could not resolve it:\n{done.stderr.strip()}")
-    if unhashed := [m["name"] for m in _LOCKED.finditer(done.stdout) if not _hashes(done.stdout, m.end())]:
-        raise errors.Failure(f"{lock.path}: the index gives no hash for {', '.join(unhashed)}")
+        words = " ".join(done.stderr.split())
+        raise web.Unreachable(words) if "Failed to fetch" in words else errors.Failure(words)
     return f"# Compiled from {lock.source} by `{COMMAND}`.\n{done.stdout}"
-
-
-def _hashes(text: str, position: int) -> bool:
-    return "--hash=sha256:" in text[position:].partition("\n")[2].partition("\n")[0]
 
 
 def versions(text: str) -> dict[str, str]:
@@ -117,58 +123,60 @@ def versions(text: str) -> dict[str, str]:
 def compare(lock: Lock, old: str, new: str) -> list[Row]:
     """One row for each package of a lock that moved, came or went; one row in all where nothing did."""
     before, after = versions(old), versions(new)
-    label = lock.path.relative_to(REQUIREMENTS).with_suffix("")
     rows = []
     for name in sorted({*before, *after}):
         was, now = before.get(name, ""), after.get(name, "")
         if was != now:
             reason = "" if was and now else "no longer needed" if was else "newly needed"
-            rows.append(Row(f"{label}: {name}", was, State.UPDATE, reason, newest=now, acceptable=now))
+            rows.append(Row(f"{lock.label}: {name}", was, State.UPDATE, reason, newest=now, acceptable=now))
     if not rows and old != new:
-        rows.append(Row(str(label), "", State.UPDATE, "same versions, other files or markers"))
+        rows.append(Row(lock.label, "", State.UPDATE, "same versions, other files or markers"))
     if lock.constraint:
         held = re.split("[<>=!]", lock.constraint)[0]
         pinned = after.get(held, "")
-        rows.append(Row(f"{label}: {held}", pinned, State.HELD, f"{lock.constraint}: {lock.reason}"))
-    return rows or [Row(str(label), "", State.CURRENT)]
+        rows.append(Row(f"{lock.label}: {held}", pinned, State.HELD, f"{lock.constraint}: {lock.reason}"))
+    return rows or [Row(lock.label, "", State.CURRENT)]
 
 
-def run(root: Path, wanted: Sequence[Lock], *, dry_run: bool, cool_down: str = COOL_DOWN) -> Report:
-    """Compiles the locks side by side and commits what changed. One that fails is a row and keeps the others back."""
-    if not dry_run:
+def run(root: Path, wanted: Sequence[Lock], options: updates.Options) -> Report:
+    """Compiles the locks side by side and commits what changed; one that fails is a row and keeps all of them back."""
+    if not options.dry_run:
         commits.require_clean(root)
     with Progress() as shown, ThreadPoolExecutor(JOBS) as pool:
-        results = list(pool.map(partial(_attempt, root, cool_down, shown), wanted))
+        results = list(pool.map(partial(_attempt, root, options.no_cooldown, shown), wanted))
     rows: list[Row] = []
     changed: dict[str, str] = {}
     for lock, result in zip(wanted, results, strict=True):
-        label = str(lock.path.relative_to(REQUIREMENTS).with_suffix(""))
-        if isinstance(result, errors.Failure):
-            rows.append(Row(label, "", State.FAILED, str(result)))
+        if isinstance(result, Row):
+            rows.append(result)
             continue
         old = _read(root / lock.path)
         rows += compare(lock, old, result)
         if old != result:
             changed[str(lock.path)] = result
-    failed = any(row.state is State.FAILED for row in rows)
-    notes = [f"releases younger than {cool_down} were left alone"]
+    whole = not any(isinstance(result, Row) for result in results)
+    notes = [f"Releases younger than {COOL_DOWN} were left alone."]
+    notes += ["Dry run: nothing was changed."] if options.dry_run else []
     made: list[str] = []
-    if changed and not dry_run and not failed:
+    if changed and whole and not options.dry_run:
         change = commits.Change("Bump Python dependencies", _body(rows), changed)
         with commits.writer(root) as writer:
             writer.commit(change)
         made.append(change.subject)
-    elif changed and failed:
-        notes.append("nothing was committed, because not every lock could be compiled")
-    return Report("Python dependencies", rows, notes, commits=made)
+    elif changed and not whole:
+        notes.append("Nothing was committed, because not every lock could be compiled.")
+    return Report("Python dependencies", rows, notes, options.allow_unreachable, made)
 
 
-def _attempt(root: Path, cool_down: str, shown: Progress, lock: Lock) -> str | errors.Failure:
+def _attempt(root: Path, no_cooldown: Sequence[str], shown: Progress, lock: Lock) -> str | Row:
+    """The new text of a lock, or the row that says why there is none."""
     try:
         with shown.task(str(lock.path)):
-            return compile_lock(lock, root, cool_down)
+            return compile_lock(lock, root, no_cooldown)
+    except web.Unreachable as error:
+        return Row(lock.label, "", State.UNREACHABLE, str(error))
     except errors.Failure as error:
-        return error
+        return Row(lock.label, "", State.FAILED, str(error))
 
 
 def _read(path: Path) -> str:
@@ -185,29 +193,16 @@ def _body(rows: Iterable[Row]) -> str:
     return "\n".join(f"{move} ({', '.join(labels)})" for move, labels in sorted(moves.items()))
 
 
-def main() -> int:
-    """Renews the locks of all Python packages and commits the result."""
-    parser = argparse.ArgumentParser(description=main.__doc__, epilog="Exit status: 0 done, 1 failed, 2 wrong use.")
-    parser.add_argument("--dry-run", action="store_true", help="show what would change; needs no clean tree")
-    parser.add_argument(
-        "--only", action="append", metavar="LOCK", help="only this lock: dev, tools/uv, ... (repeatable)"
-    )
-    parser.add_argument(
-        "--cool-down", default=COOL_DOWN, metavar="AGE", help="leave younger releases alone (%(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    options = parser.parse_args()
-    every = {str(lock.path.relative_to(REQUIREMENTS).with_suffix("")): lock for lock in _all_locks()}
-    if unknown := set(options.only or ()) - set(every):
-        raise errors.UserError(f"no lock {', '.join(sorted(unknown))}; there are {', '.join(every)}")
-    wanted = [lock for name, lock in every.items() if not options.only or name in options.only]
-    report = run(ROOT, wanted, dry_run=options.dry_run, cool_down=options.cool_down)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Renews the locks of all Python packages and commits the result; --only takes locks: dev, tools/uv, ..."""
+    options = updates.parse(str(main.__doc__), arguments)
+    every = {lock.label: lock for lock in locks(images.load(), native_pins.read())}
+    for name in options.only:
+        if name not in every:
+            raise errors.UserError(f"no lock {name!r}{near_matches(name, every)}")
+    report = run(ROOT, [lock for name, lock in every.items() if name in (options.only or every)], options)
     report.publish(options.json)
     return report.exit_code
-
-
-def _all_locks() -> list[Lock]:
-    return locks(images.load(), native_pins.read())
 
 
 if __name__ == "__main__":

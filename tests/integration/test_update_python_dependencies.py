@@ -1,0 +1,186 @@
+"""uv compiles locks from an index on loopback: cool-down, holds, hashes, one commit, and what is left when it fails."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import git
+import pytest
+from tests.unit import servers
+
+import errors
+import update_python_dependencies as updater
+import updates
+import web
+from report import State
+from update_python_dependencies import Lock
+
+DEMO = Lock(Path("requirements/demo.txt"), Path("requirements/demo.in"), "3.11", universal=True)
+MINOR = Lock(Path("requirements/minor/3.9.txt"), Path("requirements/demo.in"), "3.9", universal=False)
+WRITE = updates.Options(dry_run=False, json=False, allow_unreachable=False, only=(), no_cooldown=())
+DRY = replace(WRITE, dry_run=True)
+
+
+def release(name: str, version: str, *, days: int, requires: str = "") -> dict[str, object]:
+    """One wheel of PEP 691's index pages, published that many days ago. Its metadata stand beside it (PEP 658)."""
+    time = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=days)
+    return {
+        "filename": f"{name}-{version}-py3-none-any.whl",
+        "url": f"/files/{name}-{version}-py3-none-any.whl",
+        "hashes": {"sha256": hashlib.sha256(f"{name} {version}".encode()).hexdigest()},
+        "upload-time": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "requires-python": requires,
+        "core-metadata": True,
+    }
+
+
+def publish(index: servers.Server, name: str, *releases: dict[str, object], needs: str = "") -> None:
+    """Puts a package on the index; all its releases need the same."""
+    page = {"meta": {"api-version": "1.1"}, "name": name, "files": list(releases)}
+    index.routes[f"/simple/{name}/"] = _answer(json.dumps(page).encode(), "application/vnd.pypi.simple.v1+json")
+    for row in releases:
+        version = str(row["filename"]).split("-")[1]
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (
+            f"Requires-Dist: {needs}\n" if needs else ""
+        )
+        index.routes[f"{row['url']}.metadata"] = _answer(text.encode(), "text/plain")
+
+
+def _answer(body: bytes, kind: str) -> servers.Route:
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", kind)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return route
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[servers.Server]:
+    with servers.running() as server:
+        for name in ("UV_INDEX", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_FIND_LINKS", "UV_CONFIG_FILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("UV_DEFAULT_INDEX", server.url("/simple"))
+        monkeypatch.setenv("UV_NO_CONFIG", "1")
+        monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        yield server
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository whose demo.in asks for one package."""
+    path = tmp_path / "repository"
+    (path / "requirements" / "minor").mkdir(parents=True)
+    (path / "requirements" / "demo.in").write_text("demo\n", encoding="utf-8")
+    repo = git.Repo.init(path)
+    with repo.config_writer() as config:
+        config.set_value("user", "name", "Somebody")
+        config.set_value("user", "email", "somebody@example.org")
+    repo.git.add("--all")
+    repo.git.commit("-m", "begin")
+    return path
+
+
+def test_a_release_must_have_been_there_for_a_while(index: servers.Server, root: Path) -> None:
+    publish(index, "demo", release("demo", "1.0", days=30), release("demo", "2.0", days=2))
+    digest = hashlib.sha256(b"demo 1.0").hexdigest()
+    text = updater.compile_lock(DEMO, root)
+    assert text == (
+        "# Compiled from requirements/demo.in by `nox -s update_python_dependencies`.\n"
+        f"demo==1.0 \\\n    --hash=sha256:{digest}\n"
+    )
+    assert updater.versions(updater.compile_lock(DEMO, root, ["demo"])) == {"demo": "2.0"}
+
+
+def test_a_hold_of_the_table_is_kept(index: servers.Server, root: Path) -> None:
+    publish(index, "demo", release("demo", "1.0", days=30), release("demo", "2.0", days=20))
+    held = replace(DEMO, constraint="demo<2", reason="2.0 eats files")
+    text = updater.compile_lock(held, root)
+    assert updater.versions(text) == {"demo": "1.0"}
+    (row,) = updater.compare(held, text, text)
+    assert (row.name, row.pinned, row.state, row.reason) == ("demo: demo", "1.0", State.HELD, "demo<2: 2.0 eats files")
+
+
+def test_a_minor_gets_the_last_release_for_it_and_keeps_markers(index: servers.Server, root: Path) -> None:
+    publish(
+        index,
+        "demo",
+        release("demo", "1.0", days=60),
+        release("demo", "2.0", days=30, requires=">=3.10"),
+        needs="helper; implementation_name != 'graalpy'",
+    )
+    publish(index, "helper", release("helper", "0.5", days=30))
+    text = updater.compile_lock(MINOR, root)
+    assert updater.versions(text) == {"demo": "1.0", "helper": "0.5"}
+    assert "helper==0.5 ; implementation_name != 'graalpy' \\" in text
+
+
+def test_one_commit_has_every_lock_and_a_second_run_changes_nothing(index: servers.Server, root: Path) -> None:
+    publish(index, "demo", release("demo", "1.0", days=30))
+    assert updater.run(root, [DEMO, MINOR], WRITE).commits == ["Bump Python dependencies"]
+    publish(index, "demo", release("demo", "1.0", days=30), release("demo", "1.1", days=10), needs="helper")
+    publish(index, "helper", release("helper", "0.5", days=30))
+    report = updater.run(root, [DEMO, MINOR], WRITE)
+    moves = [(row.name, row.pinned, row.acceptable, row.reason) for row in report.rows]
+    assert moves == [
+        ("demo: demo", "1.0", "1.1", ""),
+        ("demo: helper", "", "0.5", "newly needed"),
+        ("minor/3.9: demo", "1.0", "1.1", ""),
+        ("minor/3.9: helper", "", "0.5", "newly needed"),
+    ]
+    repo = git.Repo(root)
+    assert repo.git.log("-1", "--format=%B").split("\n\n")[1].splitlines() == [
+        "demo 1.0 → 1.1 (demo, minor/3.9)",
+        "helper - → 0.5 (demo, minor/3.9)",
+    ]
+    assert repo.git.show("--name-only", "--format=").split() == ["requirements/demo.txt", "requirements/minor/3.9.txt"]
+    assert not repo.is_dirty(untracked_files=True)
+    head = repo.head.commit.hexsha
+    again = updater.run(root, [DEMO, MINOR], WRITE)
+    assert ({row.state for row in again.rows}, again.commits, again.exit_code) == ({State.CURRENT}, [], 0)
+    assert repo.head.commit.hexsha == head
+
+
+def test_a_dry_run_changes_nothing_and_needs_no_clean_tree(index: servers.Server, root: Path) -> None:
+    publish(index, "demo", release("demo", "1.0", days=30))
+    (root / "requirements" / "demo.in").write_text("demo # changed\n", encoding="utf-8")
+    report = updater.run(root, [DEMO], DRY)
+    assert (report.exit_code, [row.state for row in report.rows]) == (0, [State.UPDATE])
+    assert not (root / DEMO.path).exists()
+    with pytest.raises(errors.UserError, match=r"requirements/demo\.in"):
+        updater.run(root, [DEMO], WRITE)
+
+
+def test_one_lock_that_fails_keeps_the_others_back(index: servers.Server, root: Path) -> None:
+    publish(index, "demo", release("demo", "1.0", days=30))
+    (root / "requirements" / "other.in").write_text("demo>1\n", encoding="utf-8")
+    git.Repo(root).git.add("--all")
+    git.Repo(root).git.commit("-m", "other")
+    other = Lock(Path("requirements/other.txt"), Path("requirements/other.in"), "3.11", universal=True)
+    report = updater.run(root, [DEMO, other], WRITE)
+    assert [row.state for row in report.rows] == [State.UPDATE, State.FAILED]
+    assert "demo>1" in report.rows[1].reason
+    assert (report.exit_code, report.commits) == (1, [])
+    assert not git.Repo(root).is_dirty(untracked_files=True)
+
+
+def test_an_index_that_does_not_answer_is_unreachable(index: servers.Server, root: Path) -> None:
+    index.routes["/simple/demo/"] = servers.status(503)
+    with pytest.raises(web.Unreachable, match="Failed to fetch"):
+        updater.compile_lock(DEMO, root)
+    assert updater.run(root, [DEMO], DRY).exit_code == 1
+    assert updater.run(root, [DEMO], replace(DRY, allow_unreachable=True)).exit_code == 0
+
+
+def test_an_unknown_lock_is_wrong_use() -> None:
+    with pytest.raises(errors.UserError, match="did you mean tools/uv"):
+        updater.main(["--dry-run", "--only", "tools/uw"])
