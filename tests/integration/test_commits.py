@@ -1,0 +1,215 @@
+"""Commits of the updaters: the user's git decides, and the repository is whole at every moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.integration.upstreams import ROOT, World, git
+from tests.unit import servers
+
+import choice
+import commits
+import debian_archive
+import errors
+import update_native_dependencies
+from commits import Change
+
+KILLS = 100
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    path = tmp_path / "repository"
+    path.mkdir()
+    git(path, "init", "--quiet", "--initial-branch=main")
+    git(path, "config", "user.name", "Tester")
+    git(path, "config", "user.email", "tester@example.org")
+    (path / "pins").write_text("a 1\n", encoding="utf-8")
+    (path / "other").write_text("other\n", encoding="utf-8")
+    git(path, "add", ".")
+    git(path, "commit", "--quiet", "--message", "Start")
+    return path
+
+
+def commit(repository: Path, text: str = "a 2\n") -> str:
+    with commits.writer(repository) as writer:
+        return writer.commit(Change("Bump a 1 → 2", "Why: because\n", {"pins": text}))
+
+
+def hook(repository: Path, name: str, script: str) -> None:
+    path = repository / ".git" / "hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def untouched(repository: Path, head: str) -> bool:
+    return (
+        git(repository, "rev-parse", "HEAD") == head
+        and git(repository, "status", "--porcelain") == ""
+        and git(repository, "worktree", "list").count("\n") == 0
+        and (repository / "pins").read_text() == "a 1\n"
+    )
+
+
+def test_a_commit_holds_the_change_and_nothing_else(repository: Path) -> None:
+    (repository / "untracked").write_text("mine\n", encoding="utf-8")
+    made = commit(repository)
+    assert git(repository, "rev-parse", "main") == made
+    assert (repository / "pins").read_text() == "a 2\n"
+    assert git(repository, "show", "--format=%s%n%b", "--name-only").split("\n") == [
+        "Bump a 1 → 2",
+        "Why: because",
+        "",
+        "",
+        "pins",
+    ]
+    assert git(repository, "status", "--porcelain") == "?? untracked"
+    assert git(repository, "worktree", "list").count("\n") == 0
+
+
+def test_changes_of_the_user_are_refused(repository: Path) -> None:
+    (repository / "other").write_text("mine\n", encoding="utf-8")
+    with pytest.raises(errors.UserError, match=r"the work tree has changes \(other\)"):
+        commit(repository)
+    git(repository, "add", "other")
+    with pytest.raises(errors.UserError, match="other"):
+        commit(repository)
+
+
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    with pytest.raises(errors.UserError, match="not a git repository with a commit"):
+        commits.require_clean(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pre-commit", "commit-msg"])
+def test_a_hook_that_refuses_leaves_everything_as_it_was(repository: Path, name: str) -> None:
+    hook(repository, name, "echo 'not on a Friday' >&2; exit 1")
+    head = git(repository, "rev-parse", "HEAD")
+    with pytest.raises(errors.Failure, match="not on a Friday"):
+        commit(repository)
+    assert untouched(repository, head)
+
+
+def test_a_hook_sees_the_change(repository: Path) -> None:
+    hook(repository, "pre-commit", "test \"$(cat pins)\" = 'a 2' && touch $(git rev-parse --git-common-dir)/ran")
+    commit(repository)
+    assert (repository / ".git" / "ran").exists()
+
+
+def test_signing_that_fails_leaves_everything_as_it_was(repository: Path) -> None:
+    """`git commit` signs as the user configured it; GitPython's own commit would not."""
+    git(repository, "config", "commit.gpgsign", "true")
+    git(repository, "config", "gpg.program", "/bin/false")
+    head = git(repository, "rev-parse", "HEAD")
+    with pytest.raises(errors.Failure, match=r"(?i)gpg failed to sign"):
+        commit(repository)
+    assert untouched(repository, head)
+
+
+def test_a_refusal_does_not_stop_the_next(repository: Path) -> None:
+    hook(repository, "commit-msg", '! grep -q refuse "$1"')
+    with commits.writer(repository) as writer:
+        with pytest.raises(errors.Failure):
+            writer.commit(Change("refuse me", "", {"pins": "b\n"}))
+        assert writer.read("pins") == "a 1\n"
+        writer.commit(Change("take me", "", {"pins": "a 2\n"}))
+    assert git(repository, "log", "-1", "--format=%s") == "take me"
+
+
+def test_what_the_user_commits_meanwhile_is_not_lost(repository: Path) -> None:
+    with commits.writer(repository) as writer:
+        (repository / "other").write_text("mine\n", encoding="utf-8")
+        git(repository, "commit", "--quiet", "--all", "--message", "Mine")
+        with pytest.raises(errors.Failure, match="git refused"):
+            writer.commit(Change("Bump a 1 → 2", "", {"pins": "a 2\n"}))
+    assert git(repository, "log", "-1", "--format=%s") == "Mine"
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_the_rest_of_a_killed_run_is_tidied_away(repository: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    stale = repository / ".git" / f"manylinux-update-{dead.pid}-x"
+    git(repository, "worktree", "add", "--quiet", "--detach", str(stale))
+    (repository / ".git" / f"manylinux-update-{dead.pid}-y").mkdir()
+    running = repository / ".git" / f"manylinux-update-{os.getpid()}-x"
+    running.mkdir()
+    commit(repository)
+    assert [path.name for path in (repository / ".git").glob("manylinux-update-*")] == [running.name]
+
+
+def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "script"
+    path.write_text("old")
+    path.chmod(0o755)
+    commits.replace_text(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o755)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
+    monkeypatch.setenv(choice.SEEN_VARIABLE, str(tmp_path / "seen.json"))
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    with servers.running() as server:
+        world = World(tmp_path, server)
+        for name in ("alpha", "beta", "gamma", "delta"):
+            world.project(name, "1.0.0", "1.1.0")
+        world.commit(pins=dict.fromkeys(world.projects, "1.0.0"))
+        yield world
+
+
+def test_a_refused_bump_is_reported_and_the_others_are_made(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    hook(world.repository, "commit-msg", "! grep -q '^Bump beta' \"$1\"")
+    assert update_native_dependencies.main(["--json"], world.repository) == 1
+    report = json.loads(capfd.readouterr().out)
+    assert report["commits"] == [f"Bump {name} 1.0.0 → 1.1.0" for name in ("alpha", "gamma", "delta")]
+    refused = next(row for row in report["rows"] if row["name"] == "beta")
+    assert (refused["state"], "git refused" in refused["reason"]) == ("failed", True)
+    assert git(world.repository, "status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_repository_is_whole(world: World, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    seed = str(time.time_ns())
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("kill_runs.py")),
+        str(world.repository),
+        str(runs),
+        str(KILLS),
+        seed,
+    ]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")}, capture_output=True, text=True, check=True
+    )
+    killed = json.loads(done.stdout)["killed"]
+    wanted = [f"Bump {name} 1.0.0 → 1.1.0" for name in world.projects]
+    assert git(runs / "whole", "log", "--format=%s", "--reverse").splitlines()[1:] == wanted
+    lengths = set()
+    for number in range(KILLS):
+        repository = runs / str(number)
+        about = f"seed {seed}, run {number}, killed after {killed[number]} s"
+        made = git(repository, "log", "--format=%s", "--reverse").splitlines()[1:]
+        assert made == wanted[: len(made)], about
+        assert git(repository, "status", "--porcelain") == "", about
+        git(repository, "fsck", "--strict", "--no-dangling")
+        lengths.add(len(made))
+    assert sum(moment is not None for moment in killed) > KILLS // 2
+    assert {0, 1, 2, 3} <= lengths, "the kills must have hit between the commits"
+    for number in range(5):
+        repository = runs / str(number)
+        assert update_native_dependencies.main([], repository) == 0
+        assert git(repository, "log", "--format=%s", "--reverse").splitlines()[1:] == wanted
+        assert list((repository / ".git").glob("manylinux-update-*")) == []
