@@ -1,0 +1,163 @@
+"""The report that all updaters share, and the pipeline that fills it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import errors
+import report
+import updates
+import web
+from progress import Progress
+from report import Report, Row, State
+from updates import Options, Outcome, Subject
+
+ROWS = [
+    Row("curl", "8.21.0", State.UPDATE, "why", "8.23.0", "8.22.0", 80, "openpgp 27EDEAF2", ("8.23.0: answers 404",)),
+    Row("git", "2.54.0", State.CURRENT, newest="2.54.0", acceptable="2.54.0"),
+]
+LOOK_ONLY = Options(dry_run=True, json=True, allow_unreachable=False, only=(), no_cooldown=())
+
+
+def test_the_table_has_a_line_for_each_pin_and_its_reasons_below() -> None:
+    lines = Report("Pins", ROWS).table(80).splitlines()
+    assert lines[2].split() == ["name", "pinned", "newest", "acceptable", "age", "trust", "state"]
+    assert lines[4].split() == ["curl", "8.21.0", "8.23.0", "8.22.0", "80", "d", "openpgp", "27EDEAF2", "update"]
+    assert [line.strip() for line in lines[5:7]] == ["why", "passed over 8.23.0: answers 404"]
+    assert lines[7].split() == ["git", "2.54.0", "2.54.0", "2.54.0", "current"]
+    assert lines[-1] == "2 checked: 1 current, 1 update"
+
+
+def test_json_has_every_field() -> None:
+    document = json.loads(Report("Pins", ROWS, commits=["Bump curl"]).as_json())
+    assert document["rows"][0] == {
+        "name": "curl",
+        "pinned": "8.21.0",
+        "newest": "8.23.0",
+        "acceptable": "8.22.0",
+        "age_days": 80,
+        "trust": "openpgp 27EDEAF2",
+        "state": "update",
+        "reason": "why",
+        "passed_over": ["8.23.0: answers 404"],
+        "alarms": [],
+    }
+    assert (document["commits"], document["exit_code"]) == (["Bump curl"], 0)
+
+
+def test_markdown_is_inert() -> None:
+    row = Row("a|b", "1", State.FAILED, "<script>alert(1)</script> @everybody\n| x |")
+    text = Report("Pins", [row]).markdown()
+    assert "| a&#124;b | 1 |" in text
+    assert "<script>" not in text
+    assert "@everybody" not in text
+    assert sum(line.startswith("|") for line in text.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "alarms", "allowed", "code"),
+    [
+        *((state, (), False, 0) for state in State if state not in (State.FAILED, State.UNREACHABLE)),
+        (State.FAILED, (), False, 1),
+        (State.FAILED, (), True, 1),
+        (State.UNREACHABLE, (), False, 1),
+        (State.UNREACHABLE, (), True, 0),
+        (State.UPDATE, ("bad signature",), True, 1),
+    ],
+)
+def test_the_exit_status(state: State, alarms: tuple[str, ...], allowed: bool, code: int) -> None:
+    assert Report("Pins", [Row("a", "1", state, alarms=alarms)], allow_unreachable=allowed).exit_code == code
+
+
+def test_the_summary_names_the_flag() -> None:
+    rows = [Row("a", "1", State.UNREACHABLE)]
+    assert "--allow-unreachable" in Report("Pins", rows).summary()
+    assert "only a warning: --allow-unreachable" in Report("Pins", rows, allow_unreachable=True).summary()
+
+
+def test_the_step_summary_is_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "summary.md"
+    path.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    Report("Pins", ROWS).publish(as_json=False)
+    assert path.read_text().startswith("before\n## Pins\n")
+
+
+def ask(*subjects: Subject, patience: float = 30) -> list[Row]:
+    return [row for outcome in updates.ask(subjects, Progress(quiet=True), patience) for row in outcome.rows]
+
+
+def current(name: str) -> Outcome:
+    return Outcome([Row(name, "1", State.CURRENT)])
+
+
+def test_everything_is_asked_at_the_same_time() -> None:
+    meeting = threading.Barrier(20, timeout=10)
+
+    def look() -> Outcome:
+        meeting.wait()
+        return current("a")
+
+    assert {row.state for row in ask(*[Subject({"a": "1"}, look)] * 20)} == {State.CURRENT}
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason"),
+    [
+        (web.Unreachable("host: silent"), State.UNREACHABLE, "host: silent"),
+        (web.Refused("not JSON"), State.FAILED, "not JSON"),
+        (web.Missing("404"), State.FAILED, "404"),
+        (errors.Failure("no"), State.FAILED, "no"),
+        (ZeroDivisionError("oops"), State.FAILED, "internal error: ZeroDivisionError: oops"),
+    ],
+)
+def test_whatever_one_raises_the_others_are_reported(error: Exception, state: State, reason: str) -> None:
+    def look() -> Outcome:
+        raise error
+
+    rows = ask(Subject({"bad": "1", "worse": "2"}, look), Subject({"good": "1"}, lambda: current("good")))
+    assert [(row.name, row.state) for row in rows] == [("bad", state), ("worse", state), ("good", State.CURRENT)]
+    assert rows[0].reason == reason
+
+
+def test_a_look_up_that_hangs_is_left_behind() -> None:
+    def look() -> Outcome:
+        time.sleep(60)
+        return current("slow")
+
+    started = time.monotonic()
+    rows = ask(Subject({"slow": "1"}, look), Subject({"good": "1"}, lambda: current("good")), patience=0.5)
+    assert [row.state for row in rows] == [State.UNREACHABLE, State.CURRENT]
+    assert "no answer within" in rows[0].reason
+    assert time.monotonic() - started < 5
+
+
+def test_a_pin_that_is_not_reached_is_a_failure() -> None:
+    rows = ask(Subject({"a": "1", "b": "1"}, lambda: current("a")))
+    assert [(row.name, row.state) for row in rows] == [("a", State.FAILED), ("b", State.FAILED)]
+
+
+def test_unknown_names_are_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    subject = Subject({"curl": "1"}, lambda: current("curl"))
+    for options in (
+        Options(True, False, False, ["crul"], ()),
+        Options(True, False, False, (), ["crul"]),
+    ):
+        with pytest.raises(errors.UserError, match="no pin 'crul'; did you mean curl"):
+            updates.run("Pins", [subject], options)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_report_goes_to_stdout_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    status = updates.run("Pins", [Subject({"a": "1"}, lambda: current("a"))], LOOK_ONLY)
+    document = json.loads(capsys.readouterr().out)
+    assert (status, document["rows"][0]["name"], document["notes"]) == (0, "a", ["Dry run: nothing was changed."])
+
+
+def test_headings_fit_the_cells() -> None:
+    assert len(report.HEADINGS) == len(ROWS[0].cells())
