@@ -229,3 +229,40 @@ class TestRun:
     def test_without_a_wheelhouse_the_error_names_the_fix(self, engine: engines.Engine, tmp_path: Path) -> None:
         with pytest.raises(errors.UserError, match="invoke prefetch"):
             smoke.run(engine, "image", EXPECTED, wheelhouse=tmp_path / "none")
+
+
+class TestWhatItIsHeldTo:
+    @pytest.fixture(autouse=True)
+    def state(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    @staticmethod
+    def expectations(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+        monkeypatch.setattr(
+            "sys.argv", ["smoke.py", "example.org/manylinux_2_36_x86_64:x", "--print-expectations", *arguments]
+        )
+        assert smoke.main() == 0
+        return json.loads(capsys.readouterr().out)
+
+    def test_without_a_build_here_the_table_counts(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        content = self.expectations(monkeypatch, capsys)
+        assert content["image"] == "manylinux_2_36_x86_64" and content["complete"]
+        assert len(content["interpreters"]) == 12
+
+    def test_what_the_last_build_asked_for_counts_unless_told_otherwise(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        smoke.remember({"image": "manylinux_2_36_x86_64", "from": "the last build"})
+        assert self.expectations(monkeypatch, capsys)["from"] == "the last build"
+        assert len(self.expectations(monkeypatch, capsys, "--table")["interpreters"]) == 12
+        chosen = self.expectations(monkeypatch, capsys, "--interpreters", "cp313-cp313,cp39-cp39")
+        assert [row["tag"] for row in chosen["interpreters"]] == ["cp39-cp39", "cp313-cp313"]
+        assert not chosen["complete"]
+
+    def test_an_image_that_is_called_something_else_can_be_named(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        content = self.expectations(monkeypatch, capsys, "--image", "musllinux_1_2_aarch64")
+        assert content["image"] == "musllinux_1_2_aarch64"
