@@ -1,0 +1,183 @@
+"""How the benchmark reads what engines print and save, and the release that it invents for a bump."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import images
+import prefetch
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmark_build", images.ROOT / "benchmarks" / "build.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+benchmark = _load()
+
+# What docker buildx 0.13 prints with --progress=plain, shortened.
+BUILDKIT = """\
+#1 [internal] load build definition from Dockerfile
+#1 DONE 0.0s
+#7 [base-system  2/18] RUN mkdir /a
+#7 DONE 20.5s
+#9 [interpreter-cp313-cp313 2/3] COPY a b
+#8 [component-git 3/4] RUN build-git.sh
+#9 DONE 0.1s
+#8 0.512 checking for gcc
+#8 DONE 61.0s
+#10 [interpreter-cp313-cp313 3/3] RUN build-cpython.sh
+#10 DONE 80.2s
+#11 [linux/arm64 tool-uv 1/1] RUN install
+#11 CACHED
+"""
+# What podman 4.3 prints with --jobs 2, shortened: the second of two builds side by side ends first.
+PODMAN = """\
+[1/6] STEP 1/2: FROM localhost/base AS base-system
+[1/6] STEP 2/2: RUN update-system.sh
+--> 1111111111a
+[2/6] STEP 1/2: FROM 1111111111abcdef AS component-git
+[3/6] STEP 1/2: FROM 1111111111abcdef AS interpreter-cp313-cp313
+[2/6] STEP 2/2: RUN build-git.sh
+[3/6] STEP 2/2: RUN build-cpython.sh
+--> 3333333333a
+[4/6] STEP 1/1: FROM 3333333333abcdef AS cp313-cp313
+--> 2222222222a
+[5/6] STEP 1/1: FROM 2222222222abcdef AS git
+"""
+PARENTS = {
+    "base-system": "${BASEIMAGE}",
+    "component-git": "base-system",
+    "interpreter-cp313-cp313": "base-system",
+    "git": "component-git",
+    "cp313-cp313": "interpreter-cp313-cp313",
+}
+
+
+def lines(text: str) -> list[Any]:
+    """A line every ten seconds."""
+    return [benchmark.Line(10.0 * number, line) for number, line in enumerate(text.splitlines())]
+
+
+def test_buildkit_says_how_long_each_step_took() -> None:
+    assert benchmark.stage_seconds(lines(BUILDKIT)) == pytest.approx(
+        {"interpreter-cp313-cp313": 80.3, "component-git": 61.0, "base-system": 20.5}
+    )
+
+
+def test_podman_stages_end_where_their_image_is_first_seen() -> None:
+    took = benchmark._podman_stages(lines(PODMAN), PARENTS)
+    assert {stage: seconds for stage, seconds in took.items() if seconds > 0} == {
+        "base-system": 20.0,
+        "component-git": 60.0,
+        "interpreter-cp313-cp313": 30.0,
+    }
+
+
+def test_the_dockerfile_says_what_each_stage_is_built_from() -> None:
+    parents = benchmark.stage_parents(benchmark.DOCKERFILE.read_text(encoding="utf-8"))
+    assert parents["git"] == "component-git"
+    assert parents["cp313-cp313t"] == "interpreter-cp313-cp313t"
+    assert parents["uv"] == "tool-uv"
+
+
+def saved(path: Path, *contents: bytes, compressed: bool = False) -> list[str]:
+    """An image as `save` writes it; returns the digests of its layers."""
+    digests = [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents]
+    history: list[dict[str, Any]] = [{"created_by": "ENV A=1", "empty_layer": True}]
+    history += [{"created_by": f"COPY --from=stage{n} /rootfs / # buildkit"} for n in range(len(contents))]
+    names = [f"layer{number}.tar" for number in range(len(contents))]
+    files = {
+        "manifest.json": json.dumps([{"Config": "config.json", "Layers": names}]).encode(),
+        "config.json": json.dumps({"history": history, "rootfs": {"diff_ids": digests}}).encode(),
+        **{n: gzip.compress(c) if compressed else c for n, c in zip(names, contents, strict=True)},
+    }
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return digests
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_layers_have_their_step_and_both_sizes(tmp_path: Path, compressed: bool) -> None:
+    digests = saved(tmp_path / "image.tar", b"a" * 9000, b"b" * 500, compressed=compressed)
+    first, second = benchmark.layers(tmp_path / "image.tar")
+    assert [first.digest, second.digest] == digests
+    assert (first.size, second.size) == (9000, 500)
+    assert first.compressed < 100
+    assert benchmark.describe_step(second.made_by) == "stage1"
+
+
+def test_only_layers_that_are_not_there_yet_are_downloaded(tmp_path: Path) -> None:
+    saved(tmp_path / "old.tar", b"kept", b"old")
+    saved(tmp_path / "new.tar", b"kept", b"new")
+    old, new = (benchmark.layers(tmp_path / name) for name in ("old.tar", "new.tar"))
+    assert benchmark.downloaded_again(old, old) == 0
+    assert benchmark.downloaded_again(old, new) == pytest.approx(
+        new[1].compressed / (new[0].compressed + new[1].compressed)
+    )
+
+
+@pytest.mark.parametrize(
+    ("made_by", "expected"),
+    [
+        ("COPY --from=git /rootfs / # buildkit", "git"),
+        ("/bin/sh -c #(nop) COPY --from=cp313-cp313 /rootfs / ", "cp313-cp313"),
+        ("RUN /bin/bash -c /manylinux/build_scripts/update-system.sh && b.sh # buildkit", "update-system"),
+        ("", "base image"),
+    ],
+)
+def test_a_layer_is_named_after_what_made_it(made_by: str, expected: str) -> None:
+    assert benchmark.describe_step(made_by) == expected
+
+
+def test_a_bump_is_another_release_in_one_file(tmp_path: Path) -> None:
+    real = tmp_path / "cpython-3.11" / "Python-3.11.2.tar.gz"
+    real.parent.mkdir()
+    with tarfile.open(real, "w:gz") as tar:
+        for name, data in (("Python-3.11.2/Lib/this.py", b"zen\n"), ("Python-3.11.2/README", b"read\n")):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1_600_000_000
+            tar.addfile(info, io.BytesIO(data))
+    row: prefetch.LockedPin = {
+        "version": "3.11.2",
+        "url": "https://example.org/a.tar.gz",
+        "sha256": "0" * 64,
+        "file": "cpython-3.11/Python-3.11.2.tar.gz",
+        "package": "python3.11",
+        "suite": "bookworm",
+        "verbatim": False,
+    }
+    lock: prefetch.Lock = {
+        "source": "debian",
+        "created": "",
+        "suites": [],
+        "pins": {"cpython-3.11": row},
+        "missing": {},
+    }
+    moved = benchmark.bump_lock(lock, "cpython-3.11", tmp_path)["pins"]["cpython-3.11"]
+    file = tmp_path / moved["file"]
+    assert moved["version"] == "3.11.2"
+    assert moved["url"].endswith(f"/{file.name}")
+    assert moved["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    with tarfile.open(file) as tar:
+        texts = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    assert texts == {"Python-3.11.2/Lib/this.py": b"zen\n# A new release.\n", "Python-3.11.2/README": b"read\n"}
+    assert lock["pins"]["cpython-3.11"] == row
