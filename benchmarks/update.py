@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""How long a dry run over all pins takes against slow upstreams, one of them dead, and how many requests it makes.
+
+Every upstream of docker/dependencies.toml is played by one server on loopback that answers each request after a delay;
+the host of mpdecimal accepts no connection at all. Measured are all look-ups together, as a run makes them, and each
+alone with nothing remembered. Exits with 1 when together takes a second longer than the slowest alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import pysequoia  # noqa: E402
+from tests.integration.upstreams import days_ago, sha256, tarball  # noqa: E402
+from tests.unit import debian_mirrors, servers  # noqa: E402
+
+import choice  # noqa: E402
+import debian_archive  # noqa: E402
+import dependencies  # noqa: E402
+import pins  # noqa: E402
+import update_native_dependencies as native  # noqa: E402
+import updates  # noqa: E402
+from dependencies import Dependency  # noqa: E402
+from progress import Progress  # noqa: E402
+from report import State  # noqa: E402
+
+DELAY = 0.3  # seconds before each answer
+DEAD = "www.bytereef.org"
+ALLOWED = 1.0  # seconds that all together may take longer than the slowest alone
+
+
+def newer(version: str) -> str:
+    """The release after this one."""
+    head, _, last = version.rpartition(".")
+    return f"{head}.{int(last) + 1}"
+
+
+@contextmanager
+def dead_port() -> Iterator[int]:
+    """A port that neither accepts nor refuses, as a host behind a silent firewall: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+class Upstreams:
+    """All upstreams on one server. Each lists the pinned release and one newer; what is signed is signed by `key`."""
+
+    def __init__(self, server: servers.Server, dead: int, root: Path) -> None:
+        self.server, self.root = server, root
+        self.key = pysequoia.Tsk.generate("Every maintainer <all@example.org>")
+        certificate = self.key.extract_certificate()
+        self.certificate, self.fingerprint = str(certificate).encode(), str(certificate.fingerprint).upper()
+        text = (ROOT / "docker" / "dependencies.toml").read_text(encoding="utf-8")
+        text = re.sub(r'"[0-9A-F]{40}"(, "[0-9A-F]{40}")*', f'"{self.fingerprint}"', text)
+        text = text.replace(f"https://{DEAD}/", f"http://127.0.0.1:{dead}/")
+        text = text.replace("https://", server.url("/")).replace("ghcr.io/", f"127.0.0.1:{server.port}/")
+        (root / "docker").mkdir()
+        (root / "docker" / "dependencies.toml").write_text(text, encoding="utf-8")
+        for name in ("Dockerfile", native.UNCONFIRMED.rpartition("/")[2]):
+            shutil.copy(ROOT / "docker" / name, root / "docker")
+        self.rows = dependencies.load(root / "docker" / "dependencies.toml")
+        self.pinned, self.places = native.read_pins(root)
+        tags: dict[str, set[str]] = {}
+        for name, row in self.rows.items():
+            self._serve(row, self.pinned[name], newer(self.pinned[name].version), tags)
+        for repository, names in tags.items():
+            lines = "".join(f"{'1' * 40}\trefs/tags/{name}\n" for name in sorted(names))
+            self._route(f"{repository}/info/refs?service=git-upload-pack", lines.encode())
+            self._route(f"{repository}/HEAD", b"ref: refs/heads/main\n")
+
+    def _serve(self, row: Dependency, pin: pins.Pin, version: str, tags: dict[str, set[str]]) -> None:
+        """The lists, the newer file and what proves it, for one row."""
+        number = re.sub(r"\.(\d+)", lambda match: f"{int(match[1]):02}", version)
+        path = f"2026/sqlite-autoconf-{number}00.tar.gz"
+        content = tarball(row.name, version, "tar.xz" if row.url.endswith("xz") else "tar.gz")
+        for source in row.sources:
+            url = row.fill(source.url)
+            if source.kind == "git-tags":
+                shapes = {"curl": "curl-{}_", "tcl": "core-{}-", "tk": "core-{}-", "openssl": "openssl-{}."}
+                shape = shapes.get(row.name, "v{}.")
+                for known in (pin.version, version):
+                    tags.setdefault(url, set()).add(shape[:-1].format(known.replace(".", shape[-1])))
+            elif source.kind == "python-org":
+                rows = [self._python(name, known) for name, item in self.pinned.items() if name.startswith("cpython")
+                        for known in (item.version, newer(item.version))]  # fmt: skip
+                self._route(url, json.dumps(rows).encode())
+            elif source.kind == "listing":
+                links = [f'<a href="{row.name}-{known}.tar.xz">' for known in (pin.version, version)]
+                self._route(url, "\n".join(links).encode())
+            elif source.kind == "sqlite-csv":
+                sha3 = hashlib.sha3_256(content).hexdigest()
+                self._route(url, f"PRODUCT,{version},{path},{len(content)},{sha3}\n".encode())
+            else:
+                self._route(url, json.dumps({"Version": version}).encode())
+        url = row.location(version, path)
+        for place in (url.replace("{goarch}", "amd64"), row.fill(row.second, version)):
+            if place:
+                self._route(place, content, days_ago(30 if row.sigstore is None else 1))
+        if row.image:
+            self._route(f"http://127.0.0.1:{self.server.port}/v2/mayeut/static-clang/manifests/{version}", b"{}")
+        if row.openpgp:
+            arches = list(pin.sha256) if isinstance(pin.sha256, dict) else [""]
+            names = [url.replace("{goarch}", arch).rpartition("/")[2] for arch in arches]
+            sums = "".join(f"{sha256(content)}  {name}\n" for name in names).encode()
+            mode = pysequoia.SignatureMode.CLEAR if row.openpgp.sums else pysequoia.SignatureMode.DETACHED
+            signed = pysequoia.sign(self.key.signer(), sums if row.openpgp.sums else content, mode=mode)
+            self._route(row.fill(row.openpgp.url, version, url), bytes(signed))
+            self._route(row.fill(row.openpgp.keys).replace("{signer}", self.fingerprint), self.certificate)
+
+    def _python(self, name: str, version: str) -> dict[str, object]:
+        return {"name": f"Python {version}", "slug": f"python-{name}", "is_published": True}
+
+    def _route(self, url: str, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.server.routes[url.removeprefix(self.server.url(""))] = servers.status(200, headers, body)
+
+    @contextmanager
+    def subjects(self) -> Iterator[list[updates.Subject]]:
+        """The look-ups of a run, with nothing remembered from an earlier one."""
+        with choice.Context.open(self.rows.values()) as context:
+            yield native.subjects(native.Run(self.rows, self.pinned, self.places, {}, context))
+
+
+def slowed(route: servers.Route, handler: BaseHTTPRequestHandler) -> None:
+    """An answer after the delay."""
+    time.sleep(DELAY)
+    route(handler)
+
+
+def measure(upstreams: Upstreams, only: int | None = None) -> tuple[float, int, list[State]]:
+    """Seconds, requests and states of all look-ups at once, or of one of them."""
+    before = len(upstreams.server.requests)
+    with upstreams.subjects() as subjects:
+        chosen = subjects if only is None else [subjects[only]]
+        started = time.monotonic()
+        outcomes = updates.ask(chosen, Progress(quiet=True))
+        seconds = time.monotonic() - started
+    states = [row.state for outcome in outcomes for row in outcome.rows]
+    return seconds, len(upstreams.server.requests) - before, states
+
+
+def main() -> int:
+    """Prints the table; exit status 1 when the run is slower than it may be."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    with tempfile.TemporaryDirectory() as name, servers.running() as server, dead_port() as dead:
+        directory = Path(name)
+        mirror = debian_mirrors.Mirror(server, directory)
+        mirror.publish("sid", [debian_mirrors.package("other", "1.0-1")])
+        os.environ |= {
+            debian_archive.MIRROR_VARIABLE: server.url("/debian"),
+            debian_archive.KEYRING_VARIABLE: str(mirror.keyring()),
+            choice.SEEN_VARIABLE: str(directory / "seen.json"),
+            "XDG_CACHE_HOME": str(directory / "cache"),
+        }
+        upstreams = Upstreams(server, dead, directory)
+        server.routes = {path: functools.partial(slowed, route) for path, route in server.routes.items()}
+        together, requests, states = measure(upstreams)
+        with upstreams.subjects() as subjects:
+            names = [", ".join(subject.pins) for subject in subjects]
+        alone = [measure(upstreams, number) for number in range(len(names))]
+    slowest = max(range(len(names)), key=lambda number: alone[number][0])
+    print(
+        f"| pins: {len(states)}, {DELAY * 1000:.0f} ms a request, {DEAD} dead | seconds | requests |\n| --- | --- | --- |"
+    )
+    print(f"| all look-ups together | {together:.1f} | {requests} |")
+    print(f"| slowest alone ({names[slowest]}) | {alone[slowest][0]:.1f} | {alone[slowest][1]} |")
+    print(f"| one after the other | {sum(item[0] for item in alone):.1f} | {sum(item[1] for item in alone)} |")
+    print(f"\nstates: {', '.join(f'{states.count(state)} {state}' for state in State if state in states)}")
+    return 0 if together <= alone[slowest][0] + ALLOWED else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
