@@ -28,6 +28,11 @@ _HEAD = """\
 """
 
 
+def references() -> list[str]:
+    """The base images of all policies of docker/images.toml, each once."""
+    return list(dict.fromkeys(image.policy.base for image in images.load().images(published_only=False)))
+
+
 def look(reference: str, pinned: str) -> Outcome:
     """The outcome for one base image. Raises web.Unreachable where its registry does not answer."""
     image = registry.Reference.parse(reference)
@@ -65,13 +70,12 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
     """Looks up the digests of the base images in their registries."""
     options = updates.parse(str(main.__doc__), arguments)
     pinned = tomllib.loads((root / BASES).read_text(encoding="utf-8"))
-    references = dict.fromkeys(image.policy.base for image in images.load().images(published_only=False))
     subjects = [
         Subject(
             {reference: _short(pinned.get(reference, ""))},
             functools.partial(look, reference, pinned.get(reference, "")),
         )
-        for reference in references
+        for reference in references()
     ]
     return updates.run("Base images", subjects, options, root)
 
