@@ -182,9 +182,8 @@ def main() -> int:
             names = [", ".join(subject.pins) for subject in subjects]
         alone = [measure(upstreams, number) for number in range(len(names))]
     slowest = max(range(len(names)), key=lambda number: alone[number][0])
-    print(
-        f"| pins: {len(states)}, {DELAY * 1000:.0f} ms a request, {DEAD} dead | seconds | requests |\n| --- | --- | --- |"
-    )
+    print(f"| {len(states)} pins, {DELAY * 1000:.0f} ms a request, {DEAD} dead | seconds | requests |")
+    print("| --- | --- | --- |")
     print(f"| all look-ups together | {together:.1f} | {requests} |")
     print(f"| slowest alone ({names[slowest]}) | {alone[slowest][0]:.1f} | {alone[slowest][1]} |")
     print(f"| one after the other | {sum(item[0] for item in alone):.1f} | {sum(item[1] for item in alone)} |")
