@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the parts of files that follow from the tables, between markers: `>>> name` to `<<< name`, in comments.
+"""Writes the parts of files that follow from the tables, between markers in comments: `begin name` to `end name`.
 
 With --check it changes nothing and fails, naming the command that helps, when a part is not up to date.
 """
@@ -22,12 +22,12 @@ from render_readme import readme_blocks
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "nox -s render"
 NO_OVERLAY = Path(os.devnull)  # a fork's own choice of images does not change these files
-# `# >>> name` in a Dockerfile, `<!-- >>> name -->` in Markdown; the same with <<< at the end.
+# `# begin name: who writes this` in a Dockerfile, `<!-- begin name -->` in Markdown; the same with `end` after it.
 _BLOCK = re.compile(
-    r"^(?P<open>(?:#|<!--) >>> (?P<name>[\w-]+)\b.*\n)(?P<text>(?:.*\n)*?)(?P<close>(?:#|<!--) <<< (?P=name)\b.*\n)",
+    r"^(?P<open>(?:#|<!--) begin (?P<name>[\w-]+)\b.*\n)(?P<text>(?:.*\n)*?)(?P<close>(?:#|<!--) end (?P=name)\b.*\n)",
     re.MULTILINE,
 )
-_MARKER = re.compile(r"^(?:#|<!--) (?:>>>|<<<) ([\w-]+)", re.MULTILINE)
+_MARKER = re.compile(r"^(?:#|<!--) (?:begin|end) ([\w-]+)", re.MULTILINE)
 
 
 def rendered(text: str, blocks: Mapping[str, str], where: str) -> str:
@@ -38,7 +38,7 @@ def rendered(text: str, blocks: Mapping[str, str], where: str) -> str:
     markers = _MARKER.findall(text)
     if sorted(markers) != sorted([*present, *present]) or len(set(present)) != len(present):
         odd = sorted({name for name in markers if markers.count(name) != 2 or name not in present})
-        raise errors.Failure(f"{where}: the markers of {', '.join(odd)} must come once each, >>> before <<<")
+        raise errors.Failure(f"{where}: the markers of {', '.join(odd)} must come once each, `begin` before `end`")
     if unknown := set(present) - set(blocks):
         raise errors.Failure(f"{where}: nothing renders {', '.join(sorted(unknown))}")
     if missing := set(blocks) - set(present):

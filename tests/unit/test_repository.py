@@ -114,19 +114,19 @@ def test_rendering_changes_nothing() -> None:
 
 
 def test_rendering_replaces_what_stands_between_markers_only() -> None:
-    text = "before\n# >>> a\nold\n# <<< a\nafter\n<!-- >>> b -->\n<!-- <<< b -->\n"
-    expected = "before\n# >>> a\nnew\n# <<< a\nafter\n<!-- >>> b -->\nlines\n\\1\n<!-- <<< b -->\n"
+    text = "before\n# begin a\nold\n# end a\nafter\n<!-- begin b -->\n<!-- end b -->\n"
+    expected = "before\n# begin a\nnew\n# end a\nafter\n<!-- begin b -->\nlines\n\\1\n<!-- end b -->\n"
     assert render.rendered(text, {"a": "new\n", "b": "lines\n\\1\n"}, "file") == expected
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("# >>> a\n", "markers of a"),
-        ("# <<< a\n# >>> a\n", "markers of a"),
-        ("# >>> a\n# <<< a\n# >>> a\n# <<< a\n", "markers of a"),
+        ("# begin a\n", "markers of a"),
+        ("# end a\n# begin a\n", "markers of a"),
+        ("# begin a\n# end a\n# begin a\n# end a\n", "markers of a"),
         ("", "no markers for a"),
-        ("# >>> a\n# <<< a\n# >>> b\n# <<< b\n", "nothing renders b"),
+        ("# begin a\n# end a\n# begin b\n# end b\n", "nothing renders b"),
     ],
 )
 def test_rendering_refuses_markers_that_do_not_fit(text: str, message: str) -> None:
