@@ -26,6 +26,7 @@ INTERPRETER = """\
 top=$(dirname "$(dirname "$(readlink -f "$0")")")
 echo "$*" >>"$top/calls"
 case "$*" in
+    *import\\ build*) [ ! -e "{root}/imports-fail" ] ;;
     -I\\ -c*) echo '["{version}", "{implementation}", "{implementation_version}"]' ;;
     *pip\\ install*)
         env >"$top/environment"

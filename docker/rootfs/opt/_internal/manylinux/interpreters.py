@@ -199,24 +199,25 @@ def finish(prefix: Path, implementation: str, minor: str) -> None:
     requirements = HERE / "requirements" / f"{minor}.txt"
     if implementation == "graalpy":  # its pip carries patches and stays; its ensurepip may bring setuptools
         pip = ["-m", "pip"]
-        run_pip(python, ["-m", "ensurepip"])
-        run_pip(python, [*pip, "uninstall", "--yes", "--quiet", "setuptools"])
+        run(python, ["-m", "ensurepip"])
+        run(python, [*pip, "uninstall", "--yes", "--quiet", "setuptools"])
     else:  # pip from the wheel that ensurepip carries replaces itself and brings no setuptools
         bundled = list(prefix.glob("lib*/**/ensurepip/_bundled/pip-*.whl"))
         if not bundled:
             raise errors.Failure("it carries no pip to start with")
         pip = [f"{bundled[0]}/pip"]
     options = ("--no-compile", "--no-cache-dir", "--no-warn-script-location", "--require-hashes")
-    run_pip(python, [*pip, "install", *options, "--only-binary", ":all:", "--requirement", str(requirements)])
+    run(python, [*pip, "install", *options, "--only-binary", ":all:", "--requirement", str(requirements)])
     if not (programs / "pip3").exists():
         raise errors.Failure(f"pip was installed, but not into {programs}")
+    run(python, ["-I", "-c", "import build, packaging, pip"])
     if not (programs / "pip").exists():
         (programs / "pip").symlink_to("pip3")
     for compiled in prefix.glob("lib*/**/site-packages/**/__pycache__"):
         shutil.rmtree(compiled)
 
 
-def run_pip(python: Path, arguments: list[str]) -> None:
+def run(python: Path, arguments: list[str]) -> None:
     """Runs a Python command, its output on stderr; any pip trusts what the downloads trust. Raises Failure."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
