@@ -429,6 +429,7 @@ def describe(plan: Plan) -> None:
 
 
 def terminated(number: int, frame: FrameType | None) -> None:
+    """A handler that makes SIGTERM end us as Ctrl+C does, with time to clean up."""
     raise KeyboardInterrupt
 
 

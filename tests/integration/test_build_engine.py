@@ -5,8 +5,11 @@ The image is a tiny one, made of this machine's own bash, in the place of docker
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,7 +39,9 @@ pytestmark = pytest.mark.engine
 ROOT = Path(__file__).resolve().parents[2]
 MARK = uuid.uuid4().hex
 MIRROR = Mirror(f"http://{MARK}.example.org/debian", "", "")
-READS_SECRETS = 'for name in ca pip apt; do text=$(</run/secrets/$name) && [[ $text == *"$MARK"* ]] || exit 1; done; echo built >/built'
+READS_SECRETS = """\
+for name in ca pip apt; do text=$(</run/secrets/$name) && [[ $text == *"$MARK"* ]] || exit 1; done
+echo built >/built"""
 
 
 @dataclass
@@ -50,7 +55,7 @@ class Project:
 
     def dockerfile(self, script: str) -> None:
         """Sets the one step of the build."""
-        quoted = script.replace("\\", "\\\\").replace('"', '\\"')
+        quoted = json.dumps(script)
         lines = [
             "ARG BASEIMAGE",
             "FROM ${BASEIMAGE} AS first",
@@ -60,7 +65,7 @@ class Project:
             "COPY mark /mark",
             f"ENV MARK={MARK}",
             "RUN --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=secret,id=apt "
-            f'["/bin/bash", "-c", "{quoted}"]',
+            f'["/bin/bash", "-c", {quoted}]',
         ]
         (self.root / "Dockerfile").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -73,20 +78,34 @@ class Project:
         return self.engine.ask(self.engine.inspect(reference, "{{.Id}}")) is not None
 
     def containers(self) -> set[str]:
-        """Every container of the engine, also those that a build works in."""
-        more = ["--external"] if self.engine.is_podman else []
+        """The containers of this test, also those that a build works in."""
+        more = ["--external"] if self.engine.is_podman else [f"--filter=ancestor={self.plan.base}"]
         said = self.engine.ask(self.engine.command("ps", "--all", "--quiet", "--no-trunc", *more))
         assert said is not None
         return set(said.split())
 
 
 @pytest.fixture(params=engines.NAMES)
-def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each engine of this machine."""
-    found, attempts = engines.find(request.param, site_settings.load().reach())
+def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Each engine of this machine; podman with a store of its own, so that nothing else is seen or left there."""
+    found, reason = found_engine(request.param)
     if found is None:
-        pytest.skip("; ".join(map(str, attempts)) or f"there is no {engines.executable_of(request.param)} on PATH")
+        pytest.skip(reason)
+    storage = tmp_path / "storage.conf"
+    storage.write_text(
+        f'[storage]\ndriver = "{found.settings.storage or "overlay"}"\n'
+        f'graphroot = "{tmp_path}/graph"\nrunroot = "{tmp_path}/run"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("CONTAINERS_STORAGE_CONF", str(storage))
     return found
+
+
+@functools.cache
+def found_engine(name: str) -> tuple[Engine | None, str]:
+    """The engine of that name, or why it does not do."""
+    found, attempts = engines.find(name, site_settings.load().reach())
+    return found, "; ".join(map(str, attempts)) or f"there is no {engines.executable_of(name)} on PATH"
 
 
 @pytest.fixture
@@ -120,7 +139,7 @@ def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         engine.ask(engine.remove(reference))
 
 
-def tested(monkeypatch: pytest.MonkeyPatch, passes: bool) -> list[str]:
+def smoke_tests_that(monkeypatch: pytest.MonkeyPatch, passes: bool) -> list[str]:
     """Makes the smoke tests pass or fail at once; returns the list of what they are run on."""
     seen: list[str] = []
 
@@ -133,7 +152,7 @@ def tested(monkeypatch: pytest.MonkeyPatch, passes: bool) -> list[str]:
 
 
 def test_a_build_that_passes_gets_its_tag(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = tested(monkeypatch, passes=True)
+    seen = smoke_tests_that(monkeypatch, passes=True)
     before = project.containers()
     project.dockerfile(READS_SECRETS)
     project.build()
@@ -183,9 +202,9 @@ def test_failing_smoke_tests_leave_the_tag_where_it_was(project: Project, monkey
     project.dockerfile("echo 1 >/version")
     project.build("--no-test")
     first = project.engine.ask(project.engine.inspect(project.plan.reference, "{{.Id}}"))
-    tested(monkeypatch, passes=False)
+    smoke_tests_that(monkeypatch, passes=False)
     project.dockerfile("echo 2 >/version")
-    with pytest.raises(errors.Failure, match="smoke tests .* failed.*its tag was not moved"):
+    with pytest.raises(errors.Failure, match=r"smoke tests .* failed.*its tag was not moved"):
         project.build()
     assert project.engine.ask(project.engine.inspect(project.plan.reference, "{{.Id}}")) == first
     assert project.there(build.temporary_tag(project.plan))
@@ -262,7 +281,7 @@ def test_a_base_of_another_architecture_is_not_taken(project: Project) -> None:
 
 @pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.skipif(not bootstrap.shutil.which("mmdebstrap"), reason="needs mmdebstrap: apt-get install mmdebstrap")
+@pytest.mark.skipif(not shutil.which("mmdebstrap"), reason="needs mmdebstrap: apt-get install mmdebstrap")
 def test_a_base_is_made_once(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
