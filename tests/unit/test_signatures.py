@@ -20,6 +20,10 @@ DIGEST = "c9709ce6fd5b67b59b4a28758cf14d3f411803c4b89b6068b1f1a8e4ee94c8ef"
 IDENTITY = "https://github.com/trailofbits/pypi-attestation-models/.github/workflows/release.yml@refs/tags/v0.0.4a2"
 ISSUER = "https://token.actions.githubusercontent.com"
 
+FILE_BUNDLE = (ROOT / "tests/data/sigstore/rfc8785-0.1.2-py3-none-any.whl.sigstore").read_bytes()
+FILE_DIGEST = "c4e92e9ecc828bef2aa7dba1de8ac983511f7532a0df11c770d39099a25cf201"
+FILE_IDENTITY = "https://github.com/trailofbits/rfc8785.py/.github/workflows/release.yml@refs/tags/v0.1.2"
+
 
 @pytest.fixture(scope="module")
 def key() -> pysequoia.Tsk:
@@ -182,6 +186,34 @@ def test_what_is_no_bundle(bundle: bytes) -> None:
 def test_the_signed_digest_of_a_bundle() -> None:
     claim = {"algorithm": "SHA2_256", "digest": base64.b64encode(bytes(32)).decode()}
     assert signatures.signed_digest(json.dumps({"messageSignature": {"messageDigest": claim}}).encode()) == "00" * 32
+
+
+def test_a_real_bundle_of_a_file() -> None:
+    assert signatures.signed_digest(FILE_BUNDLE) == FILE_DIGEST
+    assert signatures.sigstore_digest(FILE_BUNDLE, FILE_DIGEST, FILE_IDENTITY, ISSUER) == FILE_IDENTITY
+
+
+@pytest.mark.parametrize(
+    ("digest", "identity", "issuer"),
+    [
+        (f"0{FILE_DIGEST[1:]}", FILE_IDENTITY, ISSUER),
+        (FILE_DIGEST, FILE_IDENTITY.replace("v0.1.2", "v0.1.3"), ISSUER),
+        (FILE_DIGEST, "hugo@python.org", ISSUER),
+        (FILE_DIGEST, FILE_IDENTITY, "https://github.com/login/oauth"),
+    ],
+)
+def test_another_file_or_another_signer(digest: str, identity: str, issuer: str) -> None:
+    with pytest.raises(BadSignature):
+        signatures.sigstore_digest(FILE_BUNDLE, digest, identity, issuer)
+
+
+def test_a_bundle_that_claims_another_digest() -> None:
+    bundle = json.loads(FILE_BUNDLE)
+    bundle["messageSignature"]["messageDigest"]["digest"] = base64.b64encode(bytes(32)).decode()
+    forged = json.dumps(bundle).encode()
+    assert signatures.signed_digest(forged) == "00" * 32
+    with pytest.raises(BadSignature):
+        signatures.sigstore_digest(forged, "00" * 32, FILE_IDENTITY, ISSUER)
 
 
 def test_an_attestation_is_no_signature_of_a_file() -> None:
