@@ -16,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -175,20 +176,29 @@ def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
     _say(f"making {base.reference} from {base.suite} ({base.architecture}) with mmdebstrap")
     with tempfile.TemporaryDirectory(prefix="manylinux-base-") as directory:
         archive = Path(directory, "root.tar")
-        done = subprocess.run(
-            mmdebstrap_command(base, mirror, archive),
-            input="\n".join((*mirror.lines(base.suite, base.architecture), "")),
-            env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch(releases))},
-            stdout=sys.stderr,
-            text=True,
-        )
-        if done.returncode:
+        sources = "\n".join((*mirror.lines(base.suite, base.architecture), ""))
+        if _mmdebstrap(mmdebstrap_command(base, mirror, archive), sources, epoch(releases)):
             raise errors.Failure(
                 "mmdebstrap failed, see above; for a foreign architecture it needs QEMU in binfmt_misc "
                 "(packages qemu-user-static and binfmt-support)"
             )
         engine.call(engine.import_(archive, base.reference, base.platform, {LABEL_MADE_FROM: wanted}))
     return base.reference
+
+
+def _mmdebstrap(argv: list[str], sources: str, date: int) -> int:
+    """Runs it; when we are interrupted, it has time to unmount and remove what it works on."""
+    env = {**os.environ, "SOURCE_DATE_EPOCH": str(date)}
+    process = subprocess.Popen(
+        argv, env=env, stdin=subprocess.PIPE, stdout=sys.stderr, text=True, start_new_session=True
+    )
+    try:
+        process.communicate(sources)
+    except BaseException:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+        raise
+    return process.returncode
 
 
 def _releases(base: Base, mirror: Mirror) -> list[bytes] | None:
@@ -218,6 +228,8 @@ def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
     Says first what it is going to do. Raises UserError and Failure where it cannot."""
     base = base_of(image)
     engine, attempts = engines.find(frontend, site.reach())
+    if not engine and frontend not in ("", "podman"):
+        engines.choose(frontend, site.reach())  # says why it does not work: podman would not be what was asked for
     packages = missing_packages(engine, base)
     tried = "".join(f"\n  {attempt}" for attempt in attempts)
     check_machine(site.mirror, packages, os.geteuid() == 0, tried)

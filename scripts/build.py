@@ -306,18 +306,26 @@ def make_source_directories(catalogue: images.Catalogue) -> None:
 
 def ensure_base(engine: Engine, base: Base, platform: str) -> Base:
     """Makes sure that the base image is here, and returns it with its digest. Raises Failure, in one line, if not."""
-    if not base.local:
+    digests = _base_here(engine, base, platform)
+    if digests is None and not base.local:
         engine.ask(engine.pull(base.reference, platform))
-    said = engine.ask(engine.inspect(base.reference, "{{.Os}}/{{.Architecture}} {{json .RepoDigests}}"))
-    if said is None or not platform.startswith(said.split()[0]):
+        digests = _base_here(engine, base, platform)
+    if digests is None:
         raise errors.Failure(
             f"the base image {base.reference} ({platform}) is neither here nor can it be pulled; where a Debian mirror "
             "but no registry can be reached, use ./build.sh --bootstrap, or name an image that is here with --base"
         )
-    digests = json.loads(said.partition(" ")[2]) or []
     if base.local or base.digest or not digests:
         return base
-    return Base(base.reference, str(digests[0]).rpartition("@")[2])
+    return Base(base.reference, digests[0].rpartition("@")[2])
+
+
+def _base_here(engine: Engine, base: Base, platform: str) -> list[str] | None:
+    """The registry digests of a base image; None if it is not here, or for another platform."""
+    said = engine.ask(engine.inspect(base.reference, "{{.Os}}/{{.Architecture}} {{json .RepoDigests}}"))
+    if said is None or not platform.startswith(said.split()[0]):
+        return None
+    return json.loads(said.partition(" ")[2]) or []
 
 
 def build_and_test(
@@ -400,7 +408,7 @@ def check_runs(engine: Engine, base: Base, platform: str) -> None:
 def _engine_architecture(engine: Engine) -> str:
     template = "{{.Host.Arch}}" if engine.is_podman else "{{.Architecture}}"
     said = engine.ask(engine.command("info", "--format", template)) or ""
-    return {"x86_64": "amd64", "aarch64": "arm64", "": engines.go_architecture()}.get(said, said)
+    return engines.go_architecture(said)
 
 
 @contextlib.contextmanager

@@ -580,9 +580,9 @@ def copy_with_libraries(program: str, root: Path) -> None:
         shutil.copy(path, copy)
 
 
-def go_architecture() -> str:
-    """This machine's architecture in Go's spelling."""
-    machine = os.uname().machine
+def go_architecture(machine: str = "") -> str:
+    """A machine's architecture, this one's by default, in Go's spelling."""
+    machine = machine or os.uname().machine
     known = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "loongarch64": "loong64"}
     return known.get(machine, machine)
 
