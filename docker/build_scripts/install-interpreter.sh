@@ -17,7 +17,6 @@ started="$(mktemp)"
 # The newest file of the archive dates the layer; what pip installed is newer than the start of this script.
 SOURCE_DATE_EPOCH="$(find "${PREFIX}" -type f ! -newer "${started}" -exec stat -c %Y {} + | sort -n | tail -n 1)"
 export SOURCE_DATE_EPOCH
-"${PREFIX}/bin/python" -IB -m pip --version
 
 mkdir -p "${ROOTFS}/opt/_internal" "${ROOTFS}/opt/python" "${ROOTFS}/usr/local/bin"
 launcher="$(grep -l -F "exec /opt/python/${TAG}/" /usr/local/bin/*)"

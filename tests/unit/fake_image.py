@@ -24,10 +24,11 @@ PROJECT = Path(__file__).resolve().parents[2]
 INTERPRETER = """\
 #!/bin/sh
 top=$(dirname "$(dirname "$(readlink -f "$0")")")
+mkdir -p "$top/lib/__pycache__" && touch "$top/lib/__pycache__/os.pyc"
 echo "$*" >>"$top/calls"
 case "$*" in
     *import\\ build*) [ ! -e "{root}/imports-fail" ] ;;
-    -I\\ -c*) echo '["{version}", "{implementation}", "{implementation_version}"]' ;;
+    -IB\\ -c*) echo '["{version}", "{implementation}", "{implementation_version}"]' ;;
     *pip\\ install*)
         env >"$top/environment"
         if [ -e "{root}/pip-fails" ]; then

@@ -54,6 +54,7 @@ def make_installable(image: FakeImage, server: servers.Server) -> Installable:
         {
             "pypy3.11-v7/bin/pypy3": fake_image.stand_in(image.root, "3.11.13", "pypy", "7.3.23"),
             "pypy3.11-v7/bin/libpypy3-c.so.debug": b"large",
+            "pypy3.11-v7/lib/pypy3.11/json/__pycache__/shipped.pyc": b"",
             "pypy3.11-v7/lib/pypy3.11/ensurepip/_bundled/pip-24.0-py3-none-any.whl": os.urandom(200_000),
         },
         "bz2",
@@ -237,6 +238,7 @@ def test_pypy_is_installed_and_finished(installable: Installable) -> None:
     prefix, link = root / "opt/_internal" / PYPY, root / "opt/python" / PYPY
     assert link.readlink() == prefix
     assert not list(prefix.rglob("*.debug"))
+    assert [path.name for path in prefix.rglob("*.pyc")] == ["shipped.pyc"]
     assert (prefix / "bin/python").stat().st_uid == os.getuid()
     assert (prefix / "bin/pip").readlink() == Path("pip3")
     shebang = (prefix / "bin/pip").read_text(encoding="utf-8").splitlines()[0]
@@ -247,7 +249,7 @@ def test_pypy_is_installed_and_finished(installable: Installable) -> None:
     assert f"--requirement {root}/opt/_internal/manylinux/requirements/3.11.txt\n" in calls
 
     launcher = root / "usr/local/bin/pypy3.11"
-    answer = subprocess.run([launcher, "-I", "-c", "versions"], text=True, capture_output=True, check=True)
+    answer = subprocess.run([launcher, "-IB", "-c", "versions"], text=True, capture_output=True, check=True)
     assert json.loads(answer.stdout)[1] == "pypy"
     new = {name for name in installable.image.files() - before if not name.startswith(f"opt/_internal/{PYPY}")}
     assert new == {f"opt/python/{PYPY}", "usr/local/bin/pypy3.11"}

@@ -81,7 +81,7 @@ def describe(tag: str) -> dict[str, Any]:
     if installed:
         python = place / "bin" / "python"
         try:
-            answer = subprocess.run([python, "-I", "-c", ASK_VERSIONS], check=True, text=True, stdout=subprocess.PIPE)
+            answer = subprocess.run([python, "-IB", "-c", ASK_VERSIONS], check=True, text=True, stdout=subprocess.PIPE)
         except (OSError, subprocess.CalledProcessError) as error:
             raise errors.Failure(f"{tag} is damaged: {error}") from None
         version, implementation, implementation_version = json.loads(answer.stdout)
@@ -189,6 +189,7 @@ def finish(prefix: Path, implementation: str, minor: str) -> None:
     """Gives a prebuilt interpreter what every one here has: bin/python, pip, build, packaging; no debug files.
 
     Raises Failure where pip fails."""
+    shipped = set(prefix.rglob("__pycache__"))
     for useless in prefix.rglob("*.debug"):
         useless.unlink()
     programs = prefix / "bin"
@@ -210,10 +211,10 @@ def finish(prefix: Path, implementation: str, minor: str) -> None:
     run(python, [*pip, "install", *options, "--only-binary", ":all:", "--requirement", str(requirements)])
     if not (programs / "pip3").exists():
         raise errors.Failure(f"pip was installed, but not into {programs}")
-    run(python, ["-I", "-c", "import build, packaging, pip"])
+    run(python, ["-IB", "-c", "import build, packaging, pip"])
     if not (programs / "pip").exists():
         (programs / "pip").symlink_to("pip3")
-    for compiled in prefix.glob("lib*/**/site-packages/**/__pycache__"):
+    for compiled in set(prefix.rglob("__pycache__")) - shipped:  # PyPy compiles what it starts with even under -B
         shutil.rmtree(compiled)
 
 
