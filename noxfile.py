@@ -64,9 +64,9 @@ def lint(session: nox.Session) -> None:
     run(session, "shfmt", "--diff", "--indent", "4", "--case-indent", *scripts)
     run(session, "python", "scripts/render.py", "--check")
     run(session, "yamllint", "--strict", ".")
-    if workflows := [str(path) for path in sorted(WORKFLOWS.glob("*.yml"))]:
-        run(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-        run(session, "zizmor", "--offline", "--persona", "pedantic", "--quiet", *workflows)
+    workflows = [str(path) for path in sorted(WORKFLOWS.glob("*.yml"))]
+    run(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    run(session, "zizmor", "--offline", "--persona", "pedantic", "--quiet", str(WORKFLOWS.parent))
 
 
 @nox.session

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from invoke.collection import Collection
@@ -25,25 +24,16 @@ import images
 import prefetch as sources
 import smoke
 from images import Image
-from tables import near_matches
 
 ROOT = images.ROOT
 
 
-def select(patterns: list[str]) -> list[Image]:
+def select(patterns: list[str]) -> tuple[Image, ...]:
     """The images that any of the globs name, in the table's order. Raises Exit for a glob that names none."""
     try:
-        every = images.load().images(published_only=False, variants=True)
+        return images.load().select(patterns)
     except errors.UserError as error:
         raise Exit(f"error: {error}", 2) from None
-    chosen: list[Image] = []
-    for pattern in patterns:
-        found = [image for image in every if fnmatchcase(image.name, pattern)]
-        if not found:
-            names = [image.name for image in every]
-            raise Exit(f"error: no image is called {pattern}{near_matches(pattern, names)}", 2)
-        chosen += found
-    return [image for image in every if image in chosen]
 
 
 def only(pattern: str) -> Image:
@@ -60,13 +50,21 @@ def command(context: Context, *words: str | Path, env: dict[str, str] | None = N
     """Runs a command with its output shown, and returns its exit status."""
     line = shlex.join(str(word) for word in words)
     result = context.run(line, env=env or {}, warn=True, pty=sys.stdin.isatty() and sys.stdout.isatty())
-    return result.exited if result else 1
+    return 1 if result is None else result.exited  # a failed result counts as false
 
 
 def script(context: Context, name: str, *words: str | Path) -> None:
     """Runs one of scripts/. Raises Exit with its exit status when it fails; it has said why."""
     if status := command(context, sys.executable, ROOT / "scripts" / f"{name}.py", *words):
         raise Exit(code=status)
+
+
+def given(**options: str | bool) -> list[str]:
+    """`--name value` for each option that has one, `--name` for a flag that is set."""
+    words = []
+    for name, value in options.items():
+        words += ["--" + name, *([] if value is True else [str(value)])] if value else []
+    return words
 
 
 def built(image: Image, tag: str) -> str:
@@ -103,25 +101,38 @@ def list_(context: Context, all: bool = False, json: bool = False) -> None:
     iterable=["image"],
     help={
         "image": "name or glob, repeatable",
+        "jobs": "how many to build side by side",
         "options": "options of build.sh, in one word: '--interpreters cp39-cp39,cp313-cp313 --offline'",
         "tag": "the tag (default: latest)",
     },
 )
-def build(context: Context, image: list[str], options: str = "", tag: str = "") -> None:
-    """Build and smoke-test images, one after the other; one that fails does not stop the rest."""
+def build(context: Context, image: list[str], jobs: int = 1, options: str = "", tag: str = "") -> None:
+    """Build and smoke-test images; of several, one that fails does not stop the rest, and each has a log."""
     if not image:
         raise Exit("error: say which images: -i manylinux_2_36_x86_64 or -i '*_x86_64' (`invoke list` shows all)", 2)
     chosen = select(image)
-    states = {}
-    for each in chosen:
-        env = {"POLICY": each.policy.name, "PLATFORM": each.platform.name} | ({"COMMIT_SHA": tag} if tag else {})
-        variant = ["--variant", each.variant] if each.variant else []
-        states[each.name] = command(context, ROOT / "build.sh", *variant, *shlex.split(options), env=env)
     if len(chosen) > 1:
-        for name, status in states.items():
-            print(f"{'failed' if status else 'ok':6}  {name}", file=sys.stderr)
-    if any(states.values()):
-        raise Exit(code=max(states.values()))
+        words = ["--jobs", str(jobs), *(["--tag", tag] if tag else []), *image]
+        return script(context, "build_many", *words, "--", *shlex.split(options))
+    (each,) = chosen
+    env = {"POLICY": each.policy.name, "PLATFORM": each.platform.name} | ({"COMMIT_SHA": tag} if tag else {})
+    variant = ["--variant", each.variant] if each.variant else []
+    if status := command(context, ROOT / "build.sh", *variant, *shlex.split(options), env=env):
+        raise Exit(code=status)
+
+
+@task(
+    iterable=["image"],
+    help={
+        "image": "name or glob, repeatable (default: every published image)",
+        "output": "write there instead of standard output",
+        "tag": "default: the candidate tag of this commit",
+        "cache": "repository of a layer cache, one tag an image",
+    },
+)
+def bake(context: Context, image: list[str], output: str = "", tag: str = "", cache: str = "") -> None:
+    """Write a docker buildx bake file, for builders elsewhere."""
+    script(context, "bake", *given(tag=tag, cache=cache, output=output), *image)
 
 
 @task(
@@ -151,10 +162,7 @@ def test(
     remembered = smoke.record_of(chosen.name).exists()
     if not (lock or interpreters or remembered) and reference.endswith("-partial") and sources.LOCK.exists():
         lock = str(sources.LOCK)
-    words = []
-    for option, value in (("interpreters", interpreters), ("lock", lock), ("junit", junit), ("json", json)):
-        words += [f"--{option}", value] if value else []
-    words += ["--only", only_] if only_ else []
+    words = given(interpreters=interpreters, lock=lock, junit=junit, json=json, only=only_)
     script(context, "smoke", reference, "--image", chosen.name, *words)
 
 
@@ -196,4 +204,53 @@ def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = 
     script(context, "prefetch", *words)
 
 
-ns = Collection(list_, build, test, shell, prefetch)
+PUBLISHING = {
+    "registry": "<host>/<namespace> (default: the table's)",
+    "login": "a user; the password is read from standard input",
+    "execute": "really write: otherwise it says what it would do",
+}
+TAGS = {"group": "<policy>[-<variant>]", "tag": "YYYY.MM.DD-N (default: that of this commit)"}
+
+
+@task(help={"image": "its name", "local": "the reference to push (default: its `latest`)", **PUBLISHING})
+def push(
+    context: Context, image: str = "", local: str = "", registry: str = "", login: str = "", execute: bool = False
+) -> None:
+    """Push a tested image to its candidate tag."""
+    chosen = only(image)
+    general = given(registry=registry, login=login, execute=execute)
+    script(context, "publish", *general, "push", chosen.name, *given(local=local))
+
+
+@task(help={**TAGS, "verify": "only say whether what is published is whole", **PUBLISHING})
+def manifest(
+    context: Context,
+    group: str,
+    tag: str = "",
+    verify: bool = False,
+    registry: str = "",
+    login: str = "",
+    execute: bool = False,
+) -> None:
+    """Publish the candidates of all platforms of a policy together: dated tags, index, latest."""
+    general = given(registry=registry, login=login, execute=execute)
+    script(context, "publish", *general, "verify" if verify else "manifest", group, *([tag] if tag else []))
+
+
+@task(help={**TAGS, **PUBLISHING})
+def rollback(
+    context: Context, group: str, tag: str, registry: str = "", login: str = "", execute: bool = False
+) -> None:
+    """Point `latest` of all images of a policy back to a dated tag."""
+    script(context, "publish", *given(registry=registry, login=login, execute=execute), "rollback", group, tag)
+
+
+@task(help={"all": "list what stays, too", "json": "write every decision there", **PUBLISHING})
+def prune(
+    context: Context, registry: str = "", login: str = "", execute: bool = False, all: bool = False, json: str = ""
+) -> None:
+    """Delete published tags that the table's retention rules no longer keep."""
+    script(context, "prune", *given(registry=registry, login=login, execute=execute, all=all, json=json))
+
+
+ns = Collection(list_, build, test, shell, prefetch, bake, push, manifest, rollback, prune)

@@ -190,7 +190,7 @@ def build(image: Image, base: str, lock: Path, options: Sequence[str], engine: E
     env = {"POLICY": image.policy.name, "PLATFORM": image.platform.name, "COMMIT_SHA": TAG}
     command = [ROOT / "build.sh", "--base", base, "--offline", "--lock", lock, "--no-test", *options]
     start = time.monotonic()
-    process = subprocess.Popen(
+    with subprocess.Popen(
         list(map(str, command)),
         env={**os.environ, **env, "MANYLINUX_BUILD_FRONTEND": engine.name},
         stdin=subprocess.DEVNULL,
@@ -198,10 +198,10 @@ def build(image: Image, base: str, lock: Path, options: Sequence[str], engine: E
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-    )
-    assert process.stdout is not None
-    lines = [Line(time.monotonic() - start, text.rstrip("\n")) for text in process.stdout]
-    if process.wait():
+    ) as process:
+        assert process.stdout is not None
+        lines = [Line(time.monotonic() - start, text.rstrip("\n")) for text in process.stdout]
+    if process.returncode:
         raise errors.Failure("the build failed:\n" + "\n".join(line.text for line in lines[-30:]))
     return time.monotonic() - start, lines
 

@@ -77,13 +77,17 @@ def test_build_names_policy_platform_variant_and_tag_to_build_sh() -> None:
     assert env == {"POLICY": "manylinux_2_36", "PLATFORM": "x86_64", "COMMIT_SHA": "local"}
 
 
-def test_build_goes_on_after_a_failure_and_reports_each(capsys: pytest.CaptureFixture[str]) -> None:
-    context = Recorder(1, 0)
+def test_build_of_one_image_fails_as_build_sh_does() -> None:
     with pytest.raises(Exit) as stopped:
-        tasks.build(context, ["manylinux_2_35_*", "manylinux_2_31_armv7l"])
-    assert stopped.value.code == 1
-    assert len(context.lines) == 2
-    assert capsys.readouterr().err.splitlines() == ["failed  manylinux_2_31_armv7l", "ok      manylinux_2_35_armv7l"]
+        tasks.build(Recorder(2), ["manylinux_2_36_i686"])
+    assert stopped.value.code == 2
+
+
+def test_build_of_several_images_is_one_command_that_goes_on_after_a_failure() -> None:
+    context = Recorder()
+    tasks.build(context, ["manylinux_2_35_*", "manylinux_2_31_*"], jobs=2, options="--offline --no-test", tag="local")
+    words = "--jobs 2 --tag local manylinux_2_35_* manylinux_2_31_* -- --offline --no-test".split()
+    assert context.lines[0][0][1:] == [str(images.ROOT / "scripts" / "build_many.py"), *words]
 
 
 @pytest.mark.parametrize(
@@ -136,3 +140,25 @@ def test_prefetch_passes_on_what_it_is_asked_for() -> None:
     assert context.lines[0][0][2:] == (
         "--from debian --suite bookworm --suite trixie --only git --platform i686".split()
     )
+
+
+def test_bake_hands_over_what_it_is_given() -> None:
+    context = Recorder()
+    tasks.bake(context, ["*_x86_64"], output="bake.json", cache="example.org/cache")
+    assert context.lines[0][0][2:] == "--cache example.org/cache --output bake.json *_x86_64".split()
+
+
+def test_publishing_is_a_dry_run_unless_told_otherwise() -> None:
+    context = Recorder()
+    tasks.push(context, image="musllinux_1_2_x86_64", registry="example.org/wheels")
+    tasks.manifest(context, "musllinux_1_2", execute=True, login="bot")
+    tasks.manifest(context, "musllinux_1_2", tag="2026.11.21-1", verify=True)
+    tasks.rollback(context, "musllinux_1_2", "2026.11.21-1")
+    tasks.prune(context, all=True)
+    assert [" ".join(line[1:]).removeprefix(f"{images.ROOT}/scripts/") for line, _ in context.lines] == [
+        "publish.py --registry example.org/wheels push musllinux_1_2_x86_64",
+        "publish.py --login bot --execute manifest musllinux_1_2",
+        "publish.py verify musllinux_1_2 2026.11.21-1",
+        "publish.py rollback musllinux_1_2 2026.11.21-1",
+        "prune.py --all",
+    ]
