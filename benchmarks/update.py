@@ -9,6 +9,7 @@ alone with nothing remembered. Exits with 1 when together takes a second longer 
 from __future__ import annotations
 
 import argparse
+import base64
 import functools
 import hashlib
 import json
@@ -67,20 +68,23 @@ def dead_port() -> Iterator[int]:
 
 
 class Upstreams:
-    """All upstreams on one server. Each lists the pinned release and one newer; what is signed is signed by `key`."""
+    """All upstreams on one server. Each lists the pinned release and one newer; what is signed is signed by `key`.
 
-    def __init__(self, server: servers.Server, dead: int, root: Path) -> None:
-        self.server, self.root = server, root
+    Nothing is listening on the port `dead`. What sigstore proves is a day old, so that it need not be proved."""
+
+    def __init__(self, server: servers.Server, dead: int | None, root: Path, days_of_sigstore: int = 1) -> None:
+        self.server, self.root, self.days_of_sigstore = server, root, days_of_sigstore
         self.key = pysequoia.Tsk.generate("Every maintainer <all@example.org>")
         certificate = self.key.extract_certificate()
         self.certificate, self.fingerprint = str(certificate).encode(), str(certificate.fingerprint).upper()
         text = (ROOT / "docker" / "dependencies.toml").read_text(encoding="utf-8")
         text = re.sub(r'"[0-9A-F]{40}"(, "[0-9A-F]{40}")*', f'"{self.fingerprint}"', text)
-        text = text.replace(f"https://{DEAD}/", f"http://127.0.0.1:{dead}/")
+        if dead:
+            text = text.replace(f"https://{DEAD}/", f"http://127.0.0.1:{dead}/")
         text = text.replace("https://", server.url("/")).replace("ghcr.io/", f"127.0.0.1:{server.port}/")
         (root / "docker").mkdir()
         (root / "docker" / "dependencies.toml").write_text(text, encoding="utf-8")
-        for name in ("Dockerfile", native.UNCONFIRMED.rpartition("/")[2]):
+        for name in ("Dockerfile", "mirrors.txt", native.UNCONFIRMED.rpartition("/")[2]):
             shutil.copy(ROOT / "docker" / name, root / "docker")
         self.rows = dependencies.load(root / "docker" / "dependencies.toml")
         self.pinned, self.places = native.read_pins(root)
@@ -109,8 +113,9 @@ class Upstreams:
                         for known in (item.version, newer(item.version))]  # fmt: skip
                 self._route(url, json.dumps(rows).encode())
             elif source.kind == "listing":
-                links = [f'<a href="{row.name}-{known}.tar.xz">' for known in (pin.version, version)]
-                self._route(url, "\n".join(links).encode())
+                suffix = "gz" if row.checksum else "xz"
+                links = [f'<a href="{row.name}-{known}.tar.{suffix}">' for known in (pin.version, version)]
+                self._route(url, "\n".join([*links, sha256(content)]).encode())
             elif source.kind == "sqlite-csv":
                 sha3 = hashlib.sha3_256(content).hexdigest()
                 self._route(url, f"PRODUCT,{version},{path},{len(content)},{sha3}\n".encode())
@@ -119,7 +124,11 @@ class Upstreams:
         url = row.location(version, path)
         for place in (url.replace("{goarch}", "amd64"), row.fill(row.second, version)):
             if place:
-                self._route(place, content, days_ago(30 if row.sigstore is None else 1))
+                self._route(place, content, days_ago(30 if row.sigstore is None else self.days_of_sigstore))
+        if row.sigstore:
+            claim = {"algorithm": "SHA2_256", "digest": base64.b64encode(hashlib.sha256(content).digest()).decode()}
+            bundle = json.dumps({"messageSignature": {"messageDigest": claim}})
+            self._route(row.fill(row.sigstore.url, version, url), bundle.encode())
         if row.image:
             self._route(f"http://127.0.0.1:{self.server.port}/v2/mayeut/static-clang/manifests/{version}", b"{}")
         if row.openpgp:
