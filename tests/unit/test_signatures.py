@@ -63,6 +63,14 @@ def test_a_good_detached_signature(key: pysequoia.Tsk, file: Path) -> None:
     assert signatures.openpgp_detached(file, signature, [public(key)]) == fingerprint(key)
 
 
+def test_signatures_and_keyrings_need_no_armor(key: pysequoia.Tsk, stranger: pysequoia.Tsk, file: Path) -> None:
+    """GNU publishes both in binary."""
+    signature = bytes(pysequoia.sign(key.signer(), file.read_bytes(), mode=SignatureMode.DETACHED, armor=False))
+    keyring = bytes(stranger.extract_certificate()) + bytes(key.extract_certificate())
+    ours = signatures.certificate(keyring, fingerprint(key))
+    assert signatures.openpgp_detached(file, signature, [ours]) == fingerprint(key)
+
+
 def test_one_of_several_signers_is_enough(key: pysequoia.Tsk, stranger: pysequoia.Tsk, file: Path) -> None:
     signature = detached(key, file.read_bytes())
     assert signatures.openpgp_detached(file, signature, [public(stranger), public(key)]) == fingerprint(key)
