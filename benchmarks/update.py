@@ -84,7 +84,7 @@ class Upstreams:
         text = text.replace("https://", server.url("/")).replace("ghcr.io/", f"127.0.0.1:{server.port}/")
         (root / "docker").mkdir()
         (root / "docker" / "dependencies.toml").write_text(text, encoding="utf-8")
-        for name in ("Dockerfile", "mirrors.txt", native.UNCONFIRMED.rpartition("/")[2]):
+        for name in ("Dockerfile", native.UNCONFIRMED.rpartition("/")[2]):
             shutil.copy(ROOT / "docker" / name, root / "docker")
         self.rows = dependencies.load(root / "docker" / "dependencies.toml")
         self.pinned, self.places = native.read_pins(root)

@@ -61,8 +61,12 @@ def look(run: Run, group: Sequence[Dependency]) -> Outcome:
         if len(group) == 1:
             raise
         return Outcome([_alone(run, row) for row in group])
-    common = set.intersection(*(set(found.releases) for found in listings))
-    known = sorted((v for v in common if all(row.accepts(v, pinned) for row in group)), key=Version, reverse=True)
+    allowed = [
+        {version for version in found.releases if row.accepts(version, pinned)}
+        for row, found in zip(group, listings, strict=True)
+    ]
+    known = sorted(set.intersection(*allowed), key=Version, reverse=True)
+    alone = sorted({version for version in set.union(*allowed) - set(known) if Version(version) > Version(pinned)})
     withdrawn = _withdrawn(run, group, listings, known, pinned)
 
     def examine_all(version: str) -> list[Taken]:
@@ -73,6 +77,8 @@ def look(run: Run, group: Sequence[Dependency]) -> Outcome:
 
     choice = choose([v for v in known if withdrawn or Version(v) > Version(pinned)], examine_all)
     state, taken = choice.state, choice.taken
+    if alone and state is State.CURRENT:
+        state = State.PENDING
     reasons = [note for found in listings for note in found.notes]
     if withdrawn:
         state = State.WITHDRAWN
@@ -90,14 +96,14 @@ def look(run: Run, group: Sequence[Dependency]) -> Outcome:
             acceptable=choice.version or ("" if withdrawn else pinned),
             age=taken[number].age if taken else None,
             trust=_short(taken[number].proof) if taken else _standing(run, row),
-            passed_over=tuple(choice.passed_over),
+            passed_over=(*(f"{version}: not all of them have it" for version in alone), *choice.passed_over),
             alarms=tuple(choice.alarms),
         )
         for number, row in enumerate(group)
     ]
     if taken:
         return Outcome(rows, _bump(run, group, choice.version, taken, withdrawn))
-    if group[0].name in run.unconfirmed and listings[0].upstream:
+    if len(group) == 1 and group[0].name in run.unconfirmed and listings[0].upstream:
         return _confirm(run, group[0], rows[0])
     return Outcome(rows)
 

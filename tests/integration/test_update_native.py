@@ -365,6 +365,8 @@ def test_what_moves_together_moves_in_one_commit(world: World, run: Run) -> None
     result = run()
     assert log(world) == ["Bump tcl, tk 1.0.0 → 1.1.0"]
     assert [row["acceptable"] for row in result.rows.values()] == ["1.1.0", "1.1.0"]
+    assert result.rows["tk"]["passed_over"] == ["1.2.0: not all of them have it"]
+    assert run().rows["tcl"]["state"] == "pending"
     tk.release("1.2.0", by=pysequoia.Tsk.generate("Stranger <stranger@example.org>"))
     assert run().rows["tcl"]["state"] == "failed"
     assert len(log(world)) == 1

@@ -134,8 +134,7 @@ class World:
             "".join(map(self._pin, pins, pins.values())) + "\nFROM scratch\n", encoding="utf-8"
         )
         (docker / "dependencies.toml").write_text("".join(self.rows.values()), encoding="utf-8")
-        for name in ("unconfirmed.toml", "mirrors.txt"):
-            shutil.copy(ROOT / "docker" / name, docker)
+        shutil.copy(ROOT / "docker" / "unconfirmed.toml", docker)
         if scripts:
             shutil.copytree(
                 ROOT / "scripts", self.repository / "scripts", ignore=shutil.ignore_patterns("__pycache__", ".*")
