@@ -461,7 +461,8 @@ def main() -> None:
         check_sources(plan)
     for note in site.notes():
         say(note)
-    describe(plan)
+    if not options.bootstrap:  # which has said so when it fetched the sources
+        describe(plan)
     engine = engine or engines.choose(frontend, site.reach())
     build_and_test(engine, plan, options, site, catalogue)
     if options.bootstrap:
