@@ -153,18 +153,23 @@ def choose(candidates: Iterable[str], examine: Callable[[str], T]) -> Choice[T]:
 def listing(context: Context, row: Dependency, pinned: str) -> Listing:
     """The releases that the first answering source lists, or the Debian archive where none of them answers.
 
+    Where that source knows the newest release alone, the next one adds what to fall back to.
     Raises web.Unreachable, or Failure where a source answers but its list cannot be read."""
     problems: list[str] = []
+    found: dict[str, Release] = {}
     unreadable = False
     for source in row.sources:
         try:
-            found = releases.listed(row, source, context.client)
-            return Listing({release.version: release for release in found}, True, tuple(problems))
+            found = {release.version: release for release in releases.listed(row, source, context.client)} | found
+            if source.kind not in releases.NEWEST_ONLY:
+                break
         except web.Unreachable as error:
             problems.append(str(error))
         except (web.Missing, web.Refused) as error:
             problems.append(str(error))
             unreadable = True
+    if found:
+        return Listing(found, True, tuple(problems))
     if unreadable:
         raise errors.Failure("; ".join(problems))
     silent = ", ".join(dict.fromkeys(problems))

@@ -120,6 +120,7 @@ def date(text: object) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+NEWEST_ONLY = frozenset({"curl-info"})
 KINDS: dict[str, Callable[[web.Client, Source], Iterator[Release]]] = {
     "git-tags": git_tags,
     "listing": listing,

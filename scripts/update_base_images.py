@@ -51,7 +51,7 @@ def look(reference: str, pinned: str) -> Outcome:
 
 def write(digests: Mapping[str, str]) -> str:
     """The text of docker/bases.toml."""
-    return _HEAD + "".join(f'\n"{reference}" = "{digests[reference]}"' for reference in sorted(digests)) + "\n"
+    return _HEAD + "".join(f'"{reference}" = "{digests[reference]}"\n' for reference in sorted(digests))
 
 
 def _bump(reference: str, old: str, new: str) -> Bump:

@@ -35,7 +35,7 @@ from updates import Bump, Outcome, Subject
 
 END_OF_LIFE_NEAR = timedelta(days=180)
 UNCONFIRMED = "docker/unconfirmed.toml"
-_UNCONFIRMED_HEAD = """\
+UNCONFIRMED_HEAD = """\
 # Pins that were bumped on the word of the Debian archive alone, because upstream did not answer. The first run of
 # `nox -s update_native_dependencies` that reaches upstream checks them there and removes them from this list.
 """
@@ -231,7 +231,7 @@ def _unconfirmed(read: Callable[[str], str], changes: Mapping[str, Proof | None]
     if after == before:
         return {}
     tables = [f'["{name}"]\nurl = "{facts["url"]}"\nby = "{facts["by"]}"\n' for name, facts in sorted(after.items())]
-    return {UNCONFIRMED: "\n".join([_UNCONFIRMED_HEAD, *tables])}
+    return {UNCONFIRMED: "\n".join([UNCONFIRMED_HEAD, *tables])}
 
 
 def _standing(run: Run, row: Dependency) -> str:

@@ -21,6 +21,7 @@ import registry
 import signatures
 import update_base_images
 import update_interpreters_download
+import update_native_dependencies
 import update_static_clang
 import web
 
@@ -276,6 +277,13 @@ def test_base_images_are_pinned_to_what_their_tags_mean(place: Place, monkeypatc
     assert place.log() == [f"Bump {references[0]} unpinned → {digest[7:19]}"]
     _, report = place.run(update_base_images)
     assert report["rows"][0]["state"] == "current"
+
+
+def test_the_files_of_the_bot_are_as_the_bot_writes_them() -> None:
+    bases = (ROOT / "docker" / "bases.toml").read_text(encoding="utf-8")
+    assert update_base_images.write(tomllib.loads(bases)) == bases
+    unconfirmed = (ROOT / "docker" / "unconfirmed.toml").read_text(encoding="utf-8")
+    assert unconfirmed.startswith(update_native_dependencies.UNCONFIRMED_HEAD)
 
 
 def test_every_base_of_the_table_is_asked_for() -> None:

@@ -326,6 +326,18 @@ def test_a_dead_list_is_replaced_by_the_next(world: World, run: Run) -> None:
     assert "refused" in row["reason"]
 
 
+def test_a_list_of_the_newest_alone_is_completed_by_the_next(world: World, run: Run) -> None:
+    """As curl's info.json: while its release is too young, the one before must still be found."""
+    project = world.project("alpha", "1.0.0", "1.1.0")
+    project.release("1.2.0", days=1)
+    world.server.routes["/info.json"] = servers.good(b'{"Version": "1.2.0"}')
+    newest = f'{{ kind = "curl-info", url = "{world.server.url("/info.json")}" }}, '
+    world.rows["alpha"] = project.row.replace("sources = [", f"sources = [{newest}")
+    world.commit(pins={"alpha": "1.0.0"})
+    row = run("--dry-run").rows["alpha"]
+    assert (row["newest"], row["acceptable"]) == ("1.2.0", "1.1.0")
+
+
 def test_a_list_that_cannot_be_read_is_a_failure(world: World, run: Run) -> None:
     project = world.project("alpha", "1.0.0")
     world.server.routes["/list"] = servers.html()
