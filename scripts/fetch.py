@@ -451,9 +451,12 @@ def _connection(kind: Any, limits: Limits) -> Any:
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
     bundle = ca_bundle or ca_bundle_from(os.environ)
     try:
-        return ssl.create_default_context(cafile=str(bundle) if bundle else None)
+        context = ssl.create_default_context(cafile=str(bundle) if bundle else None)
     except OSError as error:
         raise errors.UserError(f"the CA bundle {bundle} cannot be used: {error}") from None
+    # Python 3.13 began to refuse certificates that lack extensions, as those of proxies that inspect TLS often do.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
 
 
 def _authorization(url: str) -> tuple[str, dict[str, str]]:

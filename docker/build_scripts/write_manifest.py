@@ -52,7 +52,7 @@ def manifest(internal: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     name = f"{facts['policy']}_{facts['platform']}" + (f"-{variant}" if variant else "")
     entries: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for path in sorted((internal / "manifest.d").glob("*.json")):
-        entry = json.loads(path.read_text(encoding="utf-8"))
+        entry = {key: value for key, value in json.loads(path.read_text(encoding="utf-8")).items() if value != ""}
         kind = entry.pop("kind")
         if kind not in entries:
             raise ValueError(f"{path.name}: unknown kind {kind!r}; known: {', '.join(KINDS)}")

@@ -2,8 +2,8 @@
 
     python install_in_image.py DIRECTORY    # with ca.pem and server.pem
 
-The interpreter is a CPython of the image, moved and renamed as if it were a PyPy; its pip is real and installs a real
-wheel. Prints what was seen as one JSON object.
+The interpreter is a CPython of the image, moved and renamed as if it were a PyPy; its pip is real and installs real
+wheels. Prints what was seen as one JSON object.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from pathlib import Path
 
 LIBRARY = Path("/opt/_internal/manylinux")
@@ -31,7 +32,8 @@ def main() -> None:
     directory = Path(sys.argv[1])
     SITE.mkdir()
     url = serve(directory / "server.pem")
-    bundled = make_interpreter()
+    wheels = [make_interpreter(), make_wheel("build"), make_wheel("packaging")]
+    (SITE / "index.html").write_text("".join(f'<a href="{w.name}">{w.name}</a>\n' for w in wheels), encoding="utf-8")
     releases = make_clang()
     platform = os.environ["AUDITWHEEL_ARCH"]
     (LIBRARY / "downloads.toml").write_text(
@@ -48,8 +50,8 @@ def main() -> None:
         """,
         encoding="utf-8",
     )
-    requirement = f"pip=={bundled.name.split('-')[1]} --hash=sha256:{sha256(bundled)}\n"
-    (LIBRARY / "requirements/3.11.txt").write_text(requirement, encoding="utf-8")
+    lock = "".join("{}=={} --hash=sha256:{}\n".format(*wheel.name.split("-")[:2], sha256(wheel)) for wheel in wheels)
+    (LIBRARY / "requirements/3.11.txt").write_text(lock, encoding="utf-8")
     trusting = {"SSL_CERT_FILE": str(directory / "ca.pem"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": f"{url}/index.html"}
 
     before = everything()
@@ -59,6 +61,7 @@ def main() -> None:
         "ensure": run(["manylinux-interpreters", "ensure", TAG], trusting),
         "again": run(["manylinux-interpreters", "ensure", TAG]),
         "new": sorted(path for path in everything() - before if not path.startswith(f"/opt/_internal/{TAG}/")),
+        "compiled": sorted(path for path in everything() - before if path.endswith(".pyc")),
         "launcher": run(["pypy3.11", "-m", "pip", "--version"]),
         "pip": run([f"/opt/python/{TAG}/bin/pip", "--version"]),
         "rows": json.loads(run(["manylinux-interpreters", "list", "-i", "--format", "json"])[1]),
@@ -70,14 +73,16 @@ def main() -> None:
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> tuple[int, str, str]:
-    """Exit status, stdout and stderr of a command."""
+    """Exit status, stdout and stderr of a command; 127 where there is none."""
     given = os.environ | (environment or {})
+    if not shutil.which(command[0]):
+        return 127, "", f"there is no {command[0]}"
     done = subprocess.run(command, env=given, text=True, capture_output=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
 def make_interpreter() -> Path:
-    """Packs the interpreter that runs this, without its pip; returns the wheel of pip that ensurepip carries."""
+    """Packs the interpreter that runs this, without its pip; returns a copy of the wheel that ensurepip carries."""
     prefix, scratch = Path(sys.base_prefix), Path("/tmp/pypy3.11-v7.3.23")
     shutil.copytree(prefix, scratch, symlinks=True, ignore=shutil.ignore_patterns("site-packages", "pip*", "python"))
     minor = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -87,8 +92,17 @@ def make_interpreter() -> Path:
         tar.add(scratch, scratch.name)
     shutil.rmtree(scratch)
     (wheel,) = (prefix / "lib" / minor / "ensurepip/_bundled").glob("pip-*.whl")
-    shutil.copy(wheel, SITE)
-    (SITE / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>', encoding="utf-8")
+    return Path(shutil.copy(wheel, SITE))
+
+
+def make_wheel(name: str) -> Path:
+    """A wheel of a module with nothing in it."""
+    wheel, information = SITE / f"{name}-1-py3-none-any.whl", f"{name}-1.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{information}/RECORD", "")
     return wheel
 
 

@@ -84,6 +84,10 @@ def test_the_new_interpreter_is_listed(seen: dict[str, Any]) -> None:
     assert (row["identifier"], row["installed"], row["install_path"]) == (TAG, True, f"/opt/python/{TAG}")
 
 
+def test_nothing_is_compiled(seen: dict[str, Any]) -> None:
+    assert seen["compiled"] == []
+
+
 def test_clang(seen: dict[str, Any]) -> None:
     status, stdout, stderr = seen["clang"]
     assert status == 0, stderr

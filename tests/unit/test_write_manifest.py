@@ -95,7 +95,7 @@ def test_manifest(tmp_path: Path, manager: str) -> None:
     build.entry("zz.json", CPYTHON)
     build.entry("aa.json", CPYTHON | {"name": "cp39-cp39", "version": "3.9.25"})
     build.entry("git.json", {"kind": "component", "name": "git", "version": "2.54.0", "url": "u", "sha256": "s"})
-    build.entry("uv.json", {"kind": "tool", "name": "uv", "version": "0.11.24"})
+    build.entry("uv.json", {"kind": "tool", "name": "uv", "version": "0.11.24", "url": ""})
     result = build.run()
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert json.loads(build.read("manifest.json")) == {
