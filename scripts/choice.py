@@ -180,7 +180,9 @@ def listing(context: Context, row: Dependency, pinned: str) -> Listing:
     except web.Unreachable as error:
         raise web.Unreachable(f"{silent}; {error}") from None
     if not any(row.in_series(version) and Version(version) >= Version(pinned) for version in versions):
-        raise web.Unreachable(f"{silent}; the Debian archive has no file of upstream's from this pin on")
+        known = [version for version in context.witness.released(row) if row.accepts(version, pinned)]
+        hint = f"has {max(known, key=Version)}, not as upstream's own file" if known else "does not have this series"
+        raise web.Unreachable(f"{silent}; Debian {hint}")
     note = f"the Debian archive was asked, for upstream does not answer ({silent})"
     return Listing({version: Release(version) for version in versions}, False, (note,))
 

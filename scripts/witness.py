@@ -11,13 +11,13 @@ import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import errors
 import web
-from debian_archive import Archive, Source, SourceFile, upstream_version
+from debian_archive import Archive, Source, SourceFile, Upstream, upstream_version
 from dependencies import Dependency
 
 _ENTRY = re.compile(r"^\S+ \((?P<version>[^)]+)\).*\n(?:(?:[ \t].*)?\n)*? -- [^\n]*>  (?P<date>[^\n]+)$", re.MULTILINE)
@@ -36,18 +36,15 @@ class Witness:
 
         Those are the ones of a row that a person marked, and others that carry upstream's signature to check.
         Raises web.Unreachable when the archive cannot be asked or trusted."""
-        if dependency.name not in self._packages:
-            return {}
-        marked = dependency.debian.verbatim
-        pattern = re.compile(self._packages[dependency.name])
         found: dict[str, list[Source]] = {}
-        for source in self._client.once("debian", self._search):
-            upstream = source.upstream
-            if not upstream or upstream.repacked or not source.original:
-                continue
-            if pattern.fullmatch(source.package) and (marked or source.signature):
+        for upstream, source in self._packages_of(dependency):
+            if not upstream.repacked and source.original and (dependency.debian.verbatim or source.signature):
                 found.setdefault(upstream.text, []).append(source)
         return found
+
+    def released(self, dependency: Dependency) -> set[str]:
+        """Every upstream version that the archive knows, repackaged or not: no file to take, but good to know."""
+        return {upstream.text for upstream, _ in self._packages_of(dependency)}
 
     def head(self, sources: Sequence[Source]) -> Source:
         """The first source whose tarball is there: indices run ahead of mirrors. Raises web.Missing."""
@@ -83,6 +80,12 @@ class Witness:
                 if dates:
                     return min(dates)
         return None
+
+    def _packages_of(self, dependency: Dependency) -> Iterator[tuple[Upstream, Source]]:
+        if name := self._packages.get(dependency.name):
+            for source in self._client.once("debian", self._search):
+                if re.fullmatch(name, source.package) and (upstream := source.upstream):
+                    yield upstream, source
 
     def _search(self) -> tuple[Source, ...]:
         try:
