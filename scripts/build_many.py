@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import queue
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from progress import Progress
 
 BUILD = images.ROOT / "build.sh"
 LOGS = images.ROOT / "build" / "logs"
-GRACE = 60  # seconds that an interrupted build has to clean up
 
 
 @dataclass(frozen=True)
@@ -55,31 +53,16 @@ class Builder:
     def all(self, chosen: Sequence[Image], jobs: int, progress: Progress) -> list[Outcome]:
         """Builds the images, `jobs` at a time. Interrupted, it lets the running builds clean up before it raises."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        waiting: queue.SimpleQueue[Image] = queue.SimpleQueue()
-        for image in chosen:
-            waiting.put(image)
-        found: dict[str, Outcome] = {}
-
-        def work() -> None:
-            with contextlib.suppress(queue.Empty):
-                while not self._stopping.is_set():
-                    image = waiting.get_nowait()
-                    found[image.name] = self._one(image, progress)
-
-        workers = [threading.Thread(target=work, daemon=True) for _ in range(min(jobs, len(chosen)))]
-        for worker in workers:
-            worker.start()
-        try:
-            for worker in workers:
-                worker.join()
-        except BaseException:
-            self._stopping.set()
-            for process in tuple(self._running):
-                process.terminate()
-            for worker in workers:
-                worker.join(GRACE)
-            raise
-        return [found[image.name] for image in chosen]
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = [pool.submit(self._one, image, progress) for image in chosen]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                self._stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in tuple(self._running):
+                    process.terminate()
+                raise
 
     def _one(self, image: Image, progress: Progress) -> Outcome:
         log, start, last = self.logs / f"{image.name}.log", time.monotonic(), ""
@@ -101,6 +84,8 @@ class Builder:
             ) as process,
         ):
             self._running.add(process)
+            if self._stopping.is_set():  # since it was begun
+                process.terminate()
             assert process.stdout is not None
             for line in process.stdout:
                 file.write(line)
