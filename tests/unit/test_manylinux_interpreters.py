@@ -383,6 +383,13 @@ def test_remains_without_a_link_are_replaced(installable: Installable) -> None:
     assert not remains.exists()
 
 
+def test_a_dangling_link_is_replaced(installable: Installable) -> None:
+    link = installable.image.root / "opt/python" / PYPY
+    link.symlink_to("/opt/_internal/gone")
+    assert installable.run("ensure", PYPY).returncode == 0
+    assert link.exists()
+
+
 def test_two_at_once_download_once(installable: Installable) -> None:
     image = installable.image
     installable.server.routes[PYPY_FILE] = servers.dripping(installable.pypy, 100_000, 0.3)

@@ -156,6 +156,8 @@ def install(tag: str) -> None:
             return
         for remains in (prefix, *INTERNAL.glob(".installing-*")):
             shutil.rmtree(remains, ignore_errors=True)
+        if link.is_symlink():
+            link.unlink()
         with tempfile.TemporaryDirectory(dir=INTERNAL, prefix=".installing-") as scratch:
             row, unpacked = available()[tag], Path(scratch, "unpacked")
             tree = unpack(obtain(row["url"], row["sha256"], Path(scratch)), unpacked)
