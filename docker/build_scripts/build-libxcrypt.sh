@@ -18,10 +18,14 @@ build() {
 }
 
 fetch_source "${URL}" "${SHA256}" /build/new
+cd /build/new
+if [[ ! -e configure ]]; then autoreconf --force --install; fi # Debian's archive is not the release's
 cp -a /build/new /build/compatible
 build new --disable-obsolete-api
-# Only glibc's own symbol versions: what is linked to glibc's libcrypt.so.1 knows no other, and new programs get libcrypt.so.2.
-sed -i '/^XCRYPT_/d; /^OW_CRYPT_1\.0/s/[[:space:]]GLIBC_[0-9.]*$//' /build/compatible/lib/libcrypt.map.in
+# Only glibc's own symbol versions: what was linked to glibc's libcrypt.so.1 knows no other, and new programs get libcrypt.so.2.
+sed -i -e '/^[a-z_]\+[[:space:]]\+XCRYPT_4/d' -e '/[[:space:]]-[[:space:]]\+XCRYPT_2\.0/d' \
+    -e 's/^\([a-z_]\+[[:space:]]\+\)XCRYPT_2\.0/\1-/' \
+    -e '/^%chain/{s/ OW_CRYPT_1\.0//; s/ XCRYPT_[0-9.]*//g; /^%chain$/d}' /build/compatible/lib/libcrypt.map.in
 build compatible --enable-obsolete-api=glibc --disable-xcrypt-compat-files
 
 mkdir -p "${ROOTFS}/usr/local/lib"

@@ -56,15 +56,15 @@ with_mirrors() {
 # download URL SHA256 FILE: from /sources (prefetched), the URL or its mirrors; FILE exists only if its hash is right.
 download() {
     local url="$1" sha256="$2" file="$3" attempt candidate part="$3.part"
-    local local_copy="/sources/${url##*/}"
-    if [[ -f "${local_copy}" ]]; then
-        cp "${local_copy}" "${part}"
+    for candidate in "/sources/${url##*/}" /sources/*/"${url##*/}"; do
+        [[ -f "${candidate}" ]] || continue
+        cp "${candidate}" "${part}"
         if has_sha256 "${part}" "${sha256}"; then
             mv "${part}" "${file}"
             return 0
         fi
-        echo "warning: ${local_copy} is not what its pin says (sha256 ${sha256}); downloading instead" >&2
-    fi
+        echo "warning: ${candidate} is not what its pin says (sha256 ${sha256}); downloading instead" >&2
+    done
     for attempt in 1 2 3; do
         while read -r candidate; do
             echo "download ${candidate}" >&2
