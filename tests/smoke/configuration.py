@@ -28,6 +28,14 @@ def _is_cpython(interpreter: Interpreter) -> bool:
     return interpreter.is_cpython
 
 
+# What configure chooses by itself, from the named minor on.
+CFLAGS = {
+    (3, 8): "-Wno-unused-result -Wsign-compare -DNDEBUG -g -fwrapv -O3 -Wall",
+    (3, 11): "-Wsign-compare -DNDEBUG -g -fwrapv -O3 -Wall",
+    (3, 12): "-fno-strict-overflow -Wsign-compare -DNDEBUG -g -O3 -Wall",
+}
+
+
 def compilers(expected: Expected, interpreter: Interpreter) -> dict[str, str]:
     """The golden values: gcc and g++, with -pthread while the C library keeps threads apart (glibc before 2.34)."""
     pthread = " -pthread" if expected.is_glibc and expected.libc_tuple < (2, 34) else ""
@@ -36,6 +44,11 @@ def compilers(expected: Expected, interpreter: Interpreter) -> dict[str, str]:
     values = {"CC": "gcc" + pthread, "CXX": "g++" + pthread, "LDSHARED": "gcc" + pthread + shared}
     if interpreter.key >= (3, 9):
         values["LDCXXSHARED"] = "g++" + pthread + shared
+    values |= {"AR": "ar", "CCSHARED": "-fPIC"}
+    if interpreter.key < (3, 15):
+        values["CFLAGS"] = CFLAGS[max(minor for minor in CFLAGS if minor <= interpreter.key)]
+    if "openssl" not in expected.components:  # otherwise old minors find it by a flag
+        values["LDFLAGS"] = ""
     return values
 
 

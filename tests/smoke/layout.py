@@ -96,7 +96,7 @@ def byte_code(context: Context) -> Iterator[str]:
 def stray_archives(context: Context) -> Iterator[str]:
     """No static library, libtool archive, debug file or package was left below /opt and /usr/local."""
     for entry in context.before.below(str(INTERNAL)):
-        if entry.path.endswith((".a", ".la", ".o", ".debug")) and not entry.is_directory:
+        if entry.path.endswith((".a", ".la", ".debug")) and not entry.is_directory:
             yield entry.path
     for prefix in ("/opt", "/usr/local", "/root"):
         for entry in context.before.below(prefix):
@@ -362,8 +362,7 @@ def local_commands(context: Context) -> Iterator[str]:
     found = context.before.names(str(LOCAL_BIN))
     if _has_wrapper(expected):
         found = {name for name in found if not re.search(r"(gcc|g\+\+|c\+\+|cc|cpp|gfortran)(-\d+)?$", name)}
-    optional = {"cmake": {"ccmake"}, "swig": {"ccache-swig", "swig4.0"}, "abi3audit": set(), "auditwheel": set()}
-    found -= {name for names in optional.values() for name in names}
+    found = {name for name in found if not OPTIONAL_COMMANDS.fullmatch(name)}
     yield from difference(f"commands in {LOCAL_BIN}", wanted, found)
     for name in found:
         path = LOCAL_BIN / name
@@ -374,6 +373,8 @@ def local_commands(context: Context) -> Iterator[str]:
             yield f"{path} is hidden by {hidden}"
 
 
+# Further names of commands above, and what git builds where its interpreter is there.
+OPTIONAL_COMMANDS = re.compile(r"ccmake|ccache-swig|swig4\.0|(aclocal|automake)-[\d.]+|git-cvsserver|gitweb")
 AUTOTOOLS_COMMANDS = {
     "autoconf": "autoconf autoheader autom4te autoreconf autoscan autoupdate ifnames".split(),
     "automake": "aclocal automake".split(),

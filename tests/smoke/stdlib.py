@@ -15,7 +15,7 @@ from .registry import check
 
 # Importing these does something, or cannot work on Linux; that they are there is checked all the same.
 NOT_IMPORTED = re.compile(
-    r".*\.__main__$|encodings\.(mbcs|oem)$|.*windows.*|.*win32.*|msilib.*|idlelib\.idle$|.*_?msvc9?compiler$"
+    r".*\.__main__$|encodings\.(mbcs|oem)$|.*windows.*|.*win32.*|idlelib\.idle$|.*_?msvc9?compiler$"
     r"|distutils\.command\.bdist_(msi|wininst)$|.*win_console$|_apple_support$|_ios_support$|ctypes\.wintypes$"
     r"|_pyrepl\.fancycompleter$|antigravity$|idlelib\.macosx$|lib2to3\.pgen2\.conv$|turtledemo\..*|test$"
 )

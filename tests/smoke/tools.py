@@ -83,7 +83,7 @@ def tool_files(context: Context) -> Iterator[str]:
         if len(sites) != 1:
             yield f"{venv} has {len(sites)} site-packages"
         for site in sites:
-            yield from record_problems(site, f"{venv}/")
+            yield from record_problems(site, f"{venv}/", scripts=False)  # pipx changes their first line
 
 
 @check("pipx")
@@ -110,12 +110,12 @@ def wrapper_arguments(context: Context) -> Iterator[str]:
     odd = ["a b", "", "'", '"', "$HOME", "*", "--", "-x", "\\", "ü"]
     code = "import json, sys; print(json.dumps(sys.argv[1:]))"
     python = context.expected.interpreter(context.expected.tools_python).python
-    # pipx has no command that echoes its arguments, but `runpip` hands them to a pip, which names a wrong one.
-    said = context.run([LOCAL_BIN / "pipx", "runpip", "auditwheel", "no such command"], status=None)
-    if 'unknown command "no such command"' not in said.stdout + said.stderr:
-        yield f"pipx splits an argument with spaces: {(said.stdout + said.stderr).strip()[-300:]}"
+    # pipx has no command that echoes its arguments, but it names a package that is not there.
+    said = context.run([LOCAL_BIN / "pipx", "uninstall", "no such package"], status=None)
+    if "Nothing to uninstall for no such package" not in said.stdout + said.stderr:
+        yield f"the pipx wrapper splits an argument with spaces: {(said.stdout + said.stderr).strip()[-300:]}"
     if said.returncode == 0:
-        yield "pipx hides the exit status of what it runs"
+        yield "the pipx wrapper hides pipx's exit status"
     found = json.loads(context.output([ENTRYPOINT, python, "-c", code, *odd]))
     if found != odd:
         yield f"the entry point changed the arguments {odd} to {found}"
@@ -216,8 +216,8 @@ def interpreters_list(context: Context) -> Iterator[str]:
         yield from (f"`list --format json`, {tag}: {problem}" for problem in differences(wanted, row))
     verbose = context.output([command, "list", "-v", "-i"])
     for tag in installed:
-        if f"{tag}:\n  installed: yes\n" not in verbose + "\n":
-            yield f"`list -v -i` does not say that {tag} is installed: {verbose[:300]!r}"
+        if not re.search(rf"(?m)^{re.escape(tag)}:\n  installed: +yes$", verbose):
+            yield f"`list -v -i` does not say that {tag} is installed"
 
 
 def tag_key(tag: str) -> tuple[str, int, str]:

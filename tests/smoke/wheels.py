@@ -14,7 +14,7 @@ from pathlib import Path
 from . import elf
 from .context import LOCAL_BIN, Context, Expected, Interpreter, Problem
 from .registry import check, difference
-from .venvs import bare_environment, builder_venv, clean_venv
+from .venvs import bare_environment, builder_venv
 
 # What auditwheel leaves outside of a wheel; everything else is grafted (auditwheel's policies).
 LEFT_OUT = re.compile(
@@ -216,7 +216,8 @@ def graft_runs(context: Context, interpreter: Interpreter) -> Iterator[str]:
     tool = files / "smoke_graft/tool"
     tool.chmod(0o755)  # zipfile does not keep modes
     code = "import smoke_graft; print(smoke_graft.total())"
-    for argv in ([interpreter.python, "-B", "-c", code], [tool]):
+    rows: list[list[str | Path]] = [[interpreter.python, "-B", "-c", code], [tool]]
+    for argv in rows:
         if (said := context.output(argv, env=environment)) != "467":
             yield f"{argv[0]} says {said!r}, expected 467"
 
@@ -288,9 +289,11 @@ def _wheels(context: Context, interpreter: Interpreter) -> list[Path]:
 @check("wheel-install-pip", each_interpreter=True, heavy=True)
 def install_pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
     """pip installs the repaired wheels into a new venv, where they run with an empty environment."""
-    environment = clean_venv(context, interpreter)
-    wheels = _wheels(context, interpreter)
-    context.run([environment / "bin/python", "-m", "pip", "install", "-q", "--no-index", "--no-deps", *wheels])
+    environment = context.scratch / f"installed-{interpreter.tag}"
+    context.run([interpreter.python, "-m", "venv", "--without-pip", environment])
+    # The pip that early micros bundle is too old for manylinux_x_y: the interpreter's own is the one that is promised.
+    pip = [interpreter.python, "-m", "pip", "--python", environment / "bin/python", "install", "-q"]
+    context.run([*pip, "--no-index", "--no-deps", *_wheels(context, interpreter)])
     yield from _use(context, interpreter, environment)
 
 
