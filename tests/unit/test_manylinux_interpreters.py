@@ -419,6 +419,14 @@ def test_a_mirror_with_other_content_is_passed_over(installable: Installable) ->
     assert paths(installable.server) == [PYPY_FILE]
 
 
+def test_a_mirror_may_be_a_directory(installable: Installable, tmp_path: Path) -> None:
+    file = tmp_path / f"mirror/127.0.0.1:{installable.server.port}{PYPY_FILE}"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(installable.pypy)
+    assert installable.run("ensure", PYPY, MANYLINUX_DOWNLOAD_MIRROR=f"file://{tmp_path}/mirror").returncode == 0
+    assert installable.server.requests == []
+
+
 def test_sources_on_disk_come_first_if_they_are_right(installable: Installable, tmp_path: Path) -> None:
     (tmp_path / "pypy.tar.bz2").write_bytes(installable.pypy)
     assert installable.run("ensure", PYPY, MANYLINUX_SOURCES=str(tmp_path)).returncode == 0

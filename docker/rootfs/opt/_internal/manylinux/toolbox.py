@@ -29,8 +29,8 @@ LIMITS = fetch.Limits(attempts=11, backoff=0.05)
 
 ENVIRONMENT_HELP = """
 environment:
-  MANYLINUX_DOWNLOAD_MIRROR  servers to try first, separated by blanks; each holds a file of
-                             https://HOST/PATH as <server>/HOST/PATH (what `wget -x` makes)
+  MANYLINUX_DOWNLOAD_MIRROR  URLs to try first (https, http or file), separated by blanks; a file of
+                             https://HOST/PATH is expected at <url>/HOST/PATH (what `wget -x` makes)
   MANYLINUX_SOURCES          directory with files that are downloaded already
   SSL_CERT_FILE              certificates to trust, for instance those of a proxy that inspects TLS
   HTTPS_PROXY, NO_PROXY      proxy to use
