@@ -147,6 +147,15 @@ def test_settings_are_options_or_environment(tmp_path: Path, monkeypatch: pytest
     assert PODMAN.env == {}
 
 
+def test_a_launcher_stands_for_an_engine_with_settings(program: Program) -> None:
+    podman = program("podman", 'echo "$STORAGE_DRIVER $*"')
+    plain = Engine("podman", str(podman))
+    assert plain.launcher() == str(podman)
+    launcher = replace(plain, settings=Settings(storage="vfs")).launcher()
+    assert launcher != str(podman)
+    assert subprocess.run([launcher, "a b", "c"], capture_output=True, text=True, check=True).stdout == "vfs a b c\n"
+
+
 def test_limits_are_those_that_this_process_may_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (100, 4096 if which == resource.RLIMIT_NOFILE else -1))
     assert engines.podman_settings(Settings(limits=True)) == (
@@ -282,6 +291,7 @@ def interrupted(engine: Engine, argv: Sequence[str], ready: Path) -> subprocess.
     deadline = time.monotonic() + 20
     while not ready.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
+    time.sleep(1)  # on a busy machine the child may be ready before its parent has returned from starting it
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=30)
     return subprocess.CompletedProcess(process.args, process.returncode, out)
