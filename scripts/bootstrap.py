@@ -258,16 +258,14 @@ def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Ima
 
 def tell_how_to_use(engine: Engine, plan: Plan) -> None:
     """Prints the commands that use the image, for this machine and its engine."""
-    network = ["--network", engine.settings.network] if engine.settings.network else []
-    run = ["run", "--rm", *network]
-    installed = engine.command(*run, plan.reference, "manylinux-interpreters", "list", "--installed")
-    shell = engine.shell(engine.command(*run, "-it")) + f' --volume "$PWD":/io {plan.reference}'
+    network = engine.settings.network
+    run = shlex.join([engine.launcher(), "run", "--rm", *(["--network", network] if network else [])])
     lines = [
         "",
         f"{plan.reference} is ready. What is in it:",
-        f"  {engine.shell(installed)}",
+        f"  {run} {plan.reference} manylinux-interpreters list --installed",
         "A shell in it, with the current directory as /io:",
-        f"  {shell}",
+        f'  {run} -it --volume "$PWD":/io {plan.reference}',
         "With cibuildwheel:",
         f"  {_cibuildwheel(engine, plan)}",
     ]
@@ -276,11 +274,13 @@ def tell_how_to_use(engine: Engine, plan: Plan) -> None:
 
 def _cibuildwheel(engine: Engine, plan: Plan) -> str:
     kind = "MANYLINUX" if plan.image.policy.libc == "glibc" else "MUSLLINUX"
-    env = {**engine.env, f"CIBW_{kind}_{plan.image.platform.name.upper()}_IMAGE": plan.reference}
+    words = [f"CIBW_{kind}_{plan.image.platform.name.upper()}_IMAGE={plan.reference}"]
     network = f"; create_args: --network={engine.settings.network}" if engine.settings.network else ""
     if network or engine.is_podman:
-        env["CIBW_CONTAINER_ENGINE"] = engines.executable_of(engine.name) + network
-    return " ".join([*(f"{key}={shlex.quote(value)}" for key, value in env.items()), "cibuildwheel"])
+        words.append("CIBW_CONTAINER_ENGINE=" + shlex.quote(engines.executable_of(engine.name) + network))
+    if (launcher := engine.launcher()) != engine.executable:
+        words.append(f'PATH={shlex.quote(str(Path(launcher).parent))}:"$PATH"')
+    return " ".join([*words, "cibuildwheel"])
 
 
 def main() -> None:

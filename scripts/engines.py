@@ -126,6 +126,16 @@ class Engine:
         """The whole argument list of one of its commands."""
         return [*(OWN_MOUNTS if self.settings.own_mounts else ()), self.executable, *arguments]
 
+    def launcher(self) -> str:
+        """A program that stands for the engine with all it needs here: itself, or a script of ours."""
+        if not self.env and not self.settings.own_mounts:
+            return self.executable
+        path = state_directory() / "bin" / Path(self.executable).name
+        exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in self.env.items())
+        _write(path, f'#!/bin/sh\n{exports}exec {shlex.join(self.command())} "$@"\n')
+        path.chmod(0o755)
+        return str(path)
+
     def shell(self, argv: Sequence[str]) -> str:
         """A line for a shell that does what `argv` and `env` say."""
         return " ".join([*(f"{k}={shlex.quote(v)}" for k, v in self.env.items()), shlex.join(argv)])

@@ -174,10 +174,11 @@ def test_the_end_says_how_to_use_the_image(
     plan = plans.plan(CATALOGUE.image("manylinux_2_36_i686"), plans.Request(tag="mine"))
     bootstrap.tell_how_to_use(Engine("podman", "/usr/bin/podman", Settings(limits=True, network="host")), plan)
     said = capsys.readouterr().err
-    conf = f"CONTAINERS_CONF={tmp_path}/manylinux/containers.conf"
+    launcher = tmp_path / "manylinux" / "bin" / "podman"
     reference = "quay.io/pypa/manylinux_2_36_i686:mine"
-    assert f"{conf} /usr/bin/podman run --rm --network host {reference} manylinux-interpreters list --installed" in said
-    assert f'run --rm --network host -it --volume "$PWD":/io {reference}\n' in said
+    assert f"{launcher} run --rm --network host {reference} manylinux-interpreters list --installed\n" in said
+    assert f'{launcher} run --rm --network host -it --volume "$PWD":/io {reference}\n' in said
+    assert f'PATH={launcher.parent}:"$PATH" cibuildwheel' in said
     assert f"CIBW_MANYLINUX_I686_IMAGE={reference}" in said
     assert "CIBW_CONTAINER_ENGINE='podman; create_args: --network=host'" in said
     bootstrap.tell_how_to_use(Engine("docker", "docker"), plan)
