@@ -15,6 +15,7 @@ download_wheels "${HERE}/../requirements/tools/${NAME}.txt" "${only_binary[@]+"$
 "${TOOLS}/bin/pipx" install --python "${PYTHON}" --pip-args "--no-index --find-links ${WHEELS} --no-compile" "${NAME}"
 name_python_by_tag "${VENV}"
 version="$("${PYTHON}" "${HERE}/normalise_pipx_metadata.py" "${VENV}/pipx_metadata.json" "${PYTHON}")"
+chmod -R a+rX "${VENV}" # pipx keeps its metadata to itself
 link_duplicates "${VENV}"
 
 record tool "${NAME}" "${version}"
