@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 
+import pytest
+
 import errors
 import images
 import prune
-import pytest
 from prune import Decision, Pin
 
 CATALOGUE = images.load()
