@@ -110,16 +110,29 @@ def stage_parents(dockerfile: str) -> dict[str, str]:
 # --- Layers -----------------------------------------------------------------------------------------------------------
 
 
-def layers(archive: Path) -> list[Layer]:
-    """The layers of an image saved with `save`, in order; empty ones are left out."""
+def layers(archive: Path, dockerfile: str | None = None) -> list[Layer]:
+    """The layers of an image saved with `save`, in order; steps that changed nothing are left out.
+
+    podman does not note which stage a COPY took from: the last ones are those of the Dockerfile's stage `image`."""
+    copies = _copied_stages(DOCKERFILE.read_text(encoding="utf-8") if dockerfile is None else dockerfile)
     with tarfile.open(archive) as tar:
         (entry,) = json.loads(_member(tar, "manifest.json"))
         config = json.loads(_member(tar, entry["Config"]))
-        steps = [step.get("created_by", "") for step in config["history"] if not step.get("empty_layer")]
+        history = [step for step in config["history"] if not step.get("empty_layer")]
+        steps = [describe_step(step.get("created_by", "")) for step in history]
+        unnamed = [number for number, step in enumerate(steps) if step.startswith("COPY ")]
+        for number, stage in zip(reversed(unnamed), reversed(copies), strict=False):
+            steps[number] = stage
         return [
             Layer(digest, made_by, *_sizes(_member(tar, name)))
             for digest, made_by, name in zip(config["rootfs"]["diff_ids"], steps, entry["Layers"], strict=True)
         ]
+
+
+def _copied_stages(dockerfile: str) -> list[str]:
+    """What each COPY of the stage `image` copies: the name of a stage, else the first file."""
+    stage = re.search(r"^FROM \S+ AS image\n(.*?)(?=^FROM |\Z)", dockerfile, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^COPY (?:--from=)?(\S+)", stage[1], re.MULTILINE) if stage else []
 
 
 def _member(tar: tarfile.TarFile, name: str) -> bytes:
@@ -266,10 +279,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
         "stages": {name: round(seconds) for name, seconds in stage_seconds(lines).items()},
         "size": sum(layer.size for layer in before),
         "compressed": sum(layer.compressed for layer in before),
-        "layers": [
-            {"made_by": describe_step(layer.made_by), "size": layer.size, "compressed": layer.compressed}
-            for layer in before
-        ],
+        "layers": [{"made_by": layer.made_by, "size": layer.size, "compressed": layer.compressed} for layer in before],
         "smoke_seconds": smoke_times,
         "unchanged_seconds": round(warm),
         "bump": bump,

@@ -96,11 +96,12 @@ def test_the_dockerfile_says_what_each_stage_is_built_from() -> None:
     assert parents["uv"] == "tool-uv"
 
 
-def saved(path: Path, *contents: bytes, compressed: bool = False) -> list[str]:
+def saved(path: Path, *contents: bytes, compressed: bool = False, steps: list[str] | None = None) -> list[str]:
     """An image as `save` writes it; returns the digests of its layers."""
     digests = [f"sha256:{hashlib.sha256(content).hexdigest()}" for content in contents]
     history: list[dict[str, Any]] = [{"created_by": "ENV A=1", "empty_layer": True}]
-    history += [{"created_by": f"COPY --from=stage{n} /rootfs / # buildkit"} for n in range(len(contents))]
+    steps = steps or [f"COPY --from=stage{n} /rootfs / # buildkit" for n in range(len(contents))]
+    history += [{"created_by": step} for step in steps]
     names = [f"layer{number}.tar" for number in range(len(contents))]
     files = {
         "manifest.json": json.dumps([{"Config": "config.json", "Layers": names}]).encode(),
@@ -122,7 +123,20 @@ def test_layers_have_their_step_and_both_sizes(tmp_path: Path, compressed: bool)
     assert [first.digest, second.digest] == digests
     assert (first.size, second.size) == (9000, 500)
     assert first.compressed < 100
-    assert benchmark.describe_step(second.made_by) == "stage1"
+    assert [first.made_by, second.made_by] == ["stage0", "stage1"]
+
+
+def test_what_podman_copied_is_named_by_the_dockerfile(tmp_path: Path) -> None:
+    steps = ["/bin/sh -c #(nop) ADD file:1 in / ", *(f"/bin/sh -c #(nop) COPY dir:{n} in / " for n in range(3))]
+    saved(tmp_path / "image.tar", b"base", b"scripts", b"git", b"uv", steps=steps)
+    dockerfile = (
+        "FROM base AS base-system\nCOPY scripts /x\n"
+        "FROM base-system AS image\nCOPY --from=git /rootfs /\nARG A\nCOPY --from=uv /rootfs /\n"
+        "FROM image AS shared\nCOPY --from=more /rootfs /\n"
+    )
+    names = [layer.made_by for layer in benchmark.layers(tmp_path / "image.tar", dockerfile)]
+    assert names[2:] == ["git", "uv"]
+    assert names[1].startswith("COPY")
 
 
 def test_only_layers_that_are_not_there_yet_are_downloaded(tmp_path: Path) -> None:
