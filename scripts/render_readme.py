@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from tables import Fields, read_toml
 DOCKER = Path(__file__).resolve().parent.parent / "docker"
 DISTRIBUTIONS_CSV = DOCKER / "distributions.csv"
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
+MEASURED_JSON = DOCKER.parent / "benchmarks" / "results.json"
 
 # How distributions call themselves; every name of distributions.csv is here.
 NAMES = {
@@ -132,6 +134,7 @@ def readme_blocks(catalogue: Catalogue) -> dict[str, str]:
         "pip": _pip(read_pip()),
         "retired": _retired(catalogue),
         "retention": _retention(catalogue),
+        "measured": _measured(MEASURED_JSON),
     }
 
 
@@ -278,3 +281,21 @@ def _retention(catalogue: Catalogue) -> str:
         "- A tag that is kept for one image is kept for all of them.",
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _measured(path: Path) -> str:
+    """What benchmarks/build.py --write has measured last; empty before it has."""
+    if not path.exists():
+        return ""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    size, compressed = (f"{result[key] / 1e6:.0f} MB" for key in ("size", "compressed"))
+    rows = [
+        ["cold build", f"{result['cold_seconds']} s"],
+        ["build with nothing changed", f"{result['unchanged_seconds']} s"],
+        [f"rebuild after a bump of {result['bump']}", f"{result['bump_seconds']} s"],
+        ["of the compressed image to download again after that bump", f"{100 * result['downloaded_again']:.1f} %"],
+        ["image, compressed", f"{size}, {compressed}"],
+        *([f"smoke tests, {n} at a time", f"{seconds} s"] for n, seconds in result["smoke_seconds"].items()),
+    ]
+    what = f"{result['image']} with {', '.join(result['interpreters'])}, {result['engine']}, {result['cores']} cores"
+    return markdown_table([what, ""], rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import subprocess
@@ -132,6 +133,20 @@ def test_rendering_replaces_what_stands_between_markers_only() -> None:
 def test_rendering_refuses_markers_that_do_not_fit(text: str, message: str) -> None:
     with pytest.raises(errors.Failure, match=message):
         render.rendered(text, {"a": "x\n"}, "file")
+
+
+def test_measured_figures_are_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    assert render_readme._measured(path) == ""
+    figures = {"cold_seconds": 400, "unchanged_seconds": 20, "bump_seconds": 90, "downloaded_again": 0.0612}
+    names = {"image": "manylinux_2_36_x86_64", "interpreters": ["cp39-cp39"], "engine": "podman", "cores": 2}
+    sizes = {"size": 884_000_000, "compressed": 306_000_000, "smoke_seconds": {"1": 150, "2": 80}}
+    path.write_text(json.dumps({**figures, **names, **sizes, "bump": "cpython-3.11"}), encoding="utf-8")
+    text = render_readme._measured(path)
+    assert "| manylinux_2_36_x86_64 with cp39-cp39, podman, 2 cores |  |" in text
+    assert "| of the compressed image to download again after that bump | 6.1 % |" in text
+    assert "| image, compressed | 884 MB, 306 MB |" in text
+    assert "| smoke tests, 2 at a time | 80 s |" in text
 
 
 def test_every_policy_is_in_the_readme() -> None:
