@@ -467,6 +467,7 @@ def main() -> None:
     build_and_test(engine, plan, options, site, catalogue)
     if options.bootstrap:
         bootstrap.tell_how_to_use(engine, plan)
+    print(plan.reference)
 
 
 if __name__ == "__main__":
