@@ -20,7 +20,7 @@ FLAGS = (
 # What a compiler of another kind understands, or what only hardened our own build.
 FOREIGN = re.compile(
     r"clang|-fuse-ld=lld|-mno-omit-leaf-frame-pointer|-mno-thumb|--gcc-toolchain|--gcc-triple|-D_FORTIFY_SOURCE|-fstack-protector"
-    r"|-fdebug-prefix-map|-ffile-prefix-map|-Wdate-time|-Bsymbolic|-z,now|-Werror=format-security|/tmp/|/build/|/work/|/sources/|/rootfs"
+    r"|-fdebug-prefix-map|-ffile-prefix-map|-Wdate-time|-Bsymbolic|-z,now|-Werror=format-security|/tmp/|/build/|/sources/|/rootfs"
 )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import stat
 import subprocess
+from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import noxfile
 import pytest
 
+import debian_archive
 import errors
 import images
 import pins as native_pins
@@ -254,8 +258,17 @@ def test_the_dockerfile_keeps_to_what_every_engine_knows() -> None:
     assert not re.search(r"^ADD\b", text, re.MULTILINE), "ADD downloads and unpacks without a hash"
 
 
+def registry_hosts() -> set[str]:
+    """The hosts of the Python index that pip takes by itself, and of this machine's Debian mirrors."""
+    index = import_module("pip._internal.models.index").PyPI
+    hosts = {index.netloc, index.file_storage_domain}
+    with contextlib.suppress(errors.UserError, errors.Failure):  # not a Debian machine
+        hosts |= {urlsplit(mirror.root).hostname or "" for mirror in debian_archive.find_mirrors()}
+    return {host for host in hosts if "." in host}
+
+
 def test_no_file_names_a_package_registry_or_the_mirror_of_one_machine() -> None:
-    hosts = re.compile("|".join(["pypi" + r"\.org", "files" + r"\.pythonhosted", "deb" + r"\.debian\.org"]))
+    hosts = re.compile("|".join(re.escape(host) for host in registry_hosts()))
     found = []
     for path in _tracked():
         try:
