@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import engines
@@ -409,6 +411,7 @@ def main() -> int:
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)  # so that the containers go, too
     expectations = _expectations(options)
     if options.print_expectations:
         print(json.dumps(expectations, indent=2))
@@ -425,6 +428,10 @@ def main() -> int:
         jobs=options.jobs,
     )
     return 0 if passed else 1
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _expectations(options: argparse.Namespace) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def imported(context: Context, interpreter: Interpreter) -> dict[str, Any]:
             "find": [name for name in pure if NOT_IMPORTED.fullmatch(name)],
             "import": [name for name in pure if not NOT_IMPORTED.fullmatch(name)] + extensions,
         }
-        answer: dict[str, Any] = context.worker(interpreter, "modules", stdin=json.dumps(request))
+        # idlelib makes a directory at home, and gives up when another interpreter is doing the same right now.
+        environment = {**context.environment, "HOME": str(context.directory(f"home-{interpreter.tag}"))}
+        answer: dict[str, Any] = context.worker(interpreter, "modules", stdin=json.dumps(request), env=environment)
         return answer
 
     return context.once(f"importing the standard library of {interpreter.tag}", run)

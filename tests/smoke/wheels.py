@@ -292,7 +292,7 @@ def install_pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
     environment = context.scratch / f"installed-{interpreter.tag}"
     context.run([interpreter.python, "-m", "venv", "--without-pip", environment])
     # The pip that early micros bundle is too old for manylinux_x_y: the interpreter's own is the one that is promised.
-    pip = [interpreter.python, "-m", "pip", "--python", environment / "bin/python", "install", "-q"]
+    pip = [interpreter.python, "-m", "pip", "--python", str(environment / "bin/python"), "install", "-q"]
     context.run([*pip, "--no-index", "--no-deps", *_wheels(context, interpreter)])
     yield from _use(context, interpreter, environment)
 
