@@ -229,9 +229,7 @@ def promised_libraries(context: Context) -> Iterator[str]:
             context.run([directory / name])
         except Problem as problem:
             yield f"{name}: {problem}"
-    for (
-        header
-    ) in "features.h pthread.h dlfcn.h sys/socket.h linux/types.h asm/unistd.h X11/Xutil.h GL/glext.h zconf.h".split():
+    for header in "features.h pthread.h dlfcn.h sys/socket.h linux/types.h asm/unistd.h X11/Xutil.h zconf.h".split():
         try:
             context.run(["gcc", "-fsyntax-only", "-include", header, "-x", "c", "/dev/null"])
         except Problem as problem:
@@ -286,20 +284,15 @@ def autotools(context: Context) -> Iterator[str]:
 
 @check("regression-11-aclocal-both-ways")
 def aclocal(context: Context) -> Iterator[str]:
-    """aclocal, the newest and the system's, each finds pkg.m4 of the system and libtool.m4 of /usr/local."""
+    """aclocal searches the system's macros (pkg.m4) and those of /usr/local (libtool.m4), whichever of them it is from."""
     directory = context.directory("aclocal")
     shutil.copy(context.projects / "autotools/configure.ac", directory)
     (directory / "m4").mkdir()
-    for program in dict.fromkeys(filter(None, (shutil.which("aclocal"), "/usr/bin/aclocal"))):
-        if not os.path.exists(program):
-            continue
-        done = context.run([program, "--output=-"], cwd=directory)
-        for macro in ("LT_INIT", "PKG_CHECK_MODULES"):
-            if f"[{macro}]" not in done.stdout and "m4_include" not in done.stdout:
-                yield f"{program} does not find {macro}"
-        for name in ("pkg.m4", "libtool.m4"):
-            if not any((Path(path) / name).exists() for path in _macro_directories(context, program)):
-                yield f"{program} does not search a directory with {name}"
+    context.run(["aclocal", "--output=-"], cwd=directory)
+    searched = _macro_directories(context, "aclocal")
+    for name in ("pkg.m4", "libtool.m4"):
+        if not any((Path(path) / name).exists() for path in searched):
+            yield f"aclocal finds no {name} in {', '.join(searched)}"
 
 
 def _macro_directories(context: Context, program: str) -> list[str]:
