@@ -22,8 +22,8 @@ if [[ "$(getconf GNU_LIBC_VERSION 2>/dev/null)" == "glibc 2.17" ]]; then
     options+=(CSPRNG_METHOD=urandom NO_UNCOMPRESS2=1) # no getrandom, no zlib 1.2.9
     : >/usr/include/ctype.h                           # of this stage only: with OpenSSL's headers it clashes with git's own
 fi
-# The programs of its test suite are a quarter of the work, and nobody runs them here.
-options+=(TEST_PROGRAMS= test_bindir_programs= UNIT_TEST_PROGS= UNIT_TESTS_PROG= CLAR_TEST_PROG=)
+# The programs of its tests and fuzzers are a quarter of the work, and nobody runs them here.
+options+=(TEST_PROGRAMS= test_bindir_programs= UNIT_TEST_PROGS= UNIT_TESTS_PROG= CLAR_TEST_PROG= FUZZ_OBJS= FUZZ_PROGRAMS=)
 
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
