@@ -55,6 +55,7 @@ class Mutation:
     check: str
     says: str = ""
     script: str = ""
+    interpreter: str = ""
     held_to: Mapping[str, Any] = field(default_factory=dict)
     only_on: Mapping[str, str] = field(default_factory=dict)
 
@@ -121,7 +122,9 @@ def test_a_spoiled_image_fails_by_name(
             pytest.skip(f"it needs an image with {key} {value}")
     held_to = json.loads(json.dumps(expectations))
     held_to["interpreters"][0].update(mutation.held_to)
-    found = run_suite(engine, held_to, mutation.script, [mutation.check], tmp_path)
+    tags = {"old": expectations["interpreters"][0]["tag"], "new": expectations["tools_python"]}
+    only = f"{mutation.check}[{tags[mutation.interpreter]}]" if mutation.interpreter else mutation.check
+    found = run_suite(engine, held_to, mutation.script, [only], tmp_path)
     assert mutation.check in found, f"{mutation.check} did not notice"
     assert mutation.says in " ".join(found[mutation.check])
 
