@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import errors
+import packages
 import pins as native_pins
 from images import Image, Interpreter, Tool, matches
 from pins import Pin
@@ -164,6 +165,7 @@ class Plan:
                 for pin in [self.pins[name].for_arch(platform.go)]
             },
             "sqlite_exposed": policy.sqlite_exposed,
+            "system_packages": list(packages.read(policy.package_sets, platform.name)),
             "env": {
                 "AUDITWHEEL_POLICY": policy.name,
                 "AUDITWHEEL_ARCH": platform.name,

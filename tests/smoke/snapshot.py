@@ -65,7 +65,8 @@ def _walk(root: str, outside: frozenset[str]) -> Iterator[Entry]:
     pending = [root or "/"]
     while pending:
         try:
-            children = list(os.scandir(pending.pop()))
+            with os.scandir(pending.pop()) as listing:
+                children = list(listing)
         except OSError:
             continue
         for child in children:
