@@ -68,7 +68,7 @@ def ca_bundle(option: Path | None = None, env: Mapping[str, str] = os.environ) -
     system = next((Path(path) for path in SYSTEM_BUNDLES if Path(path).is_file()), None)
     if system is None:
         return None
-    known = _certifi(system) or _distribution_cas()
+    known = certifi_cas(system) or distribution_cas()
     return system if certificates(_read(system)) - known else None
 
 
@@ -78,7 +78,7 @@ def certificates(text: str) -> frozenset[str]:
     return frozenset("".join(body.split()) for body in found)
 
 
-def _certifi(system: Path) -> frozenset[str]:
+def certifi_cas(system: Path) -> frozenset[str]:
     """certifi's certificates, pip's copy of it failing that; empty without either.
 
     Debian's packages of both only point to the system's bundle, which says nothing about what is added there."""
@@ -91,7 +91,8 @@ def _certifi(system: Path) -> frozenset[str]:
     return frozenset()
 
 
-def _distribution_cas() -> frozenset[str]:
+def distribution_cas() -> frozenset[str]:
+    """The certificates that the distribution's own package of CAs brings, without what is added here."""
     return frozenset().union(*(certificates(_read(path)) for path in Path(DISTRIBUTION_CAS).rglob("*.crt")))
 
 

@@ -30,7 +30,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     bundle = pem(tmp_path / "system.crt", "one", "two")
     monkeypatch.setattr(site_settings, "SYSTEM_BUNDLES", ("/nowhere.crt", str(bundle)))
     monkeypatch.setattr(site_settings, "DISTRIBUTION_CAS", str(tmp_path / "distribution"))
-    monkeypatch.setattr(site_settings, "_certifi", lambda system: frozenset())
+    monkeypatch.setattr(site_settings, "certifi_cas", lambda system: frozenset())
     return bundle
 
 
@@ -55,9 +55,9 @@ def test_a_ca_file_must_be_there_and_hold_a_certificate(name: str, tmp_path: Pat
 def test_the_system_bundle_counts_when_it_holds_more_than_certifi(
     system: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(site_settings, "_certifi", lambda path: frozenset({"one", "three"}))
+    monkeypatch.setattr(site_settings, "certifi_cas", lambda path: frozenset({"one", "three"}))
     assert site_settings.ca_bundle(None, {}) == system
-    monkeypatch.setattr(site_settings, "_certifi", lambda path: frozenset({"one", "two", "three"}))
+    monkeypatch.setattr(site_settings, "certifi_cas", lambda path: frozenset({"one", "two", "three"}))
     assert site_settings.ca_bundle(None, {}) is None
 
 
@@ -76,9 +76,9 @@ def test_a_certifi_that_is_the_system_bundle_says_nothing(tmp_path: Path, monkey
     (package / "cacert.pem").symlink_to(pem(tmp_path / "system.crt", "one"))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(__import__("sys").modules, "certifi", raising=False)
-    found = site_settings._certifi(tmp_path / "system.crt")
+    found = site_settings.certifi_cas(tmp_path / "system.crt")
     assert "one" not in found
-    assert site_settings._certifi(tmp_path / "another.crt") == {"one"}
+    assert site_settings.certifi_cas(tmp_path / "another.crt") == {"one"}
 
 
 def test_a_machine_without_a_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
