@@ -55,7 +55,8 @@ def imported(context: Context, interpreter: Interpreter) -> dict[str, Any]:
         extensions = modules_of(interpreter.key, context.data / "extension-modules.txt")
         request = {
             "find": [name for name in pure if NOT_IMPORTED.fullmatch(name)],
-            "import": [name for name in pure if not NOT_IMPORTED.fullmatch(name)] + extensions,
+            # Extensions first: one that crashes is named, and not a module that happens to import it.
+            "import": extensions + [name for name in pure if not NOT_IMPORTED.fullmatch(name)],
         }
         # idlelib makes a directory at home, and gives up when another interpreter is doing the same right now.
         environment = {**context.environment, "HOME": str(context.directory(f"home-{interpreter.tag}"))}
@@ -103,8 +104,8 @@ def _foreign(interpreter: Interpreter, origins: dict[str, str], names: set[str])
     own = (f"{interpreter.prefix}/lib/", f"{interpreter.home}/lib/")
     for name in sorted(names & origins.keys()):
         origin = origins[name]
-        if origin and not origin.startswith(own):
-            yield f"{name} comes from {origin}, outside {interpreter.prefix}"
+        if origin and (not origin.startswith(own) or "/site-packages/" in origin):
+            yield f"{name} comes from {origin}, not from the standard library"
 
 
 @check("stdlib-pypy", each_interpreter=True, suits=lambda i: i.implementation == "pypy")
