@@ -13,5 +13,4 @@ metadata["python_version"] = "Python {}.{}".format(*sys.version_info[:2])
 metadata["source_interpreter"] = {"__type__": "Path", "__Path__": python}
 metadata["main_package"]["pip_args"] = []
 path.write_text(json.dumps(metadata, indent=4, sort_keys=True), encoding="utf-8")
-path.chmod(0o644)  # pipx writes it for its user alone
 print(metadata["main_package"]["package_version"])
