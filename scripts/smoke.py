@@ -275,7 +275,7 @@ def _run_pass(
     command = engine.run(reference, argv, mounts=mounts, name=name, workdir="/", **which.options)
     ended = False
     start = time.monotonic()
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+", errors="replace") as complaints:
         with subprocess.Popen(
             command,
             env=engine.environment(),

@@ -20,7 +20,16 @@ def main():
     os.environ["BROWSER"] = "true"  # `antigravity` opens one
     failed, origins = {}, {}
     silent = io.StringIO()
+    for name in request["import"]:
+        # If an import kills the interpreter, the last line on standard error is the culprit.
+        print("importing", name, file=sys.stderr, flush=True)
+        try:
+            with contextlib.redirect_stdout(silent):
+                origins[name] = origin(importlib.import_module(name))
+        except BaseException as error:
+            failed[name] = "%s: %s" % (type(error).__name__, error)
     for name in request["find"]:
+        print("finding", name, file=sys.stderr, flush=True)
         try:
             spec = importlib.util.find_spec(name)
         except Exception as error:
@@ -30,14 +39,6 @@ def main():
             failed[name] = "not found"
         elif spec.origin and spec.origin not in ("built-in", "frozen"):
             origins[name] = spec.origin
-    for name in request["import"]:
-        # If an import kills the interpreter, the last line on standard error is the culprit.
-        print("importing", name, file=sys.stderr, flush=True)
-        try:
-            with contextlib.redirect_stdout(silent):
-                origins[name] = origin(importlib.import_module(name))
-        except BaseException as error:
-            failed[name] = "%s: %s" % (type(error).__name__, error)
     json.dump({"failed": failed, "origins": origins, "builtin": list(sys.builtin_module_names)}, sys.stdout)
 
 
