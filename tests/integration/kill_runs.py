@@ -6,6 +6,7 @@ seconds each of the others was killed (null: it had ended before). Each run has 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -28,6 +29,8 @@ def start(repository: Path) -> int:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
         os._exit(errors.run(lambda: update_native_dependencies.main([], repository)))
+    with contextlib.suppress(ProcessLookupError):  # it may be over already
+        os.setpgid(process, process)  # both sides do it: the group must be there before the first kill
     return process
 
 
