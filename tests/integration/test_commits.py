@@ -192,7 +192,7 @@ def test_killed_at_any_moment_the_repository_is_whole(world: World, tmp_path: Pa
         seed,
     ]
     done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")}, capture_output=True, text=True, check=True
+        command, env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")}, stdout=subprocess.PIPE, text=True, check=True
     )
     killed = json.loads(done.stdout)["killed"]
     wanted = [f"Bump {name} 1.0.0 → 1.1.0" for name in world.projects]
