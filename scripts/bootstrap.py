@@ -256,10 +256,12 @@ def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Ima
     ]
 
 
-def tell_how_to_use(engine: Engine, plan: Plan) -> None:
-    """Prints the commands that use the image, for this machine and its engine."""
-    network = engine.settings.network
-    run = shlex.join([engine.launcher(), "run", "--rm", *(["--network", network] if network else [])])
+def tell_how_to_use(engine: Engine, plan: Plan, ca: Path | None = None) -> None:
+    """Prints the commands that use the image, for this machine, its engine and its certificate authorities."""
+    run = shlex.join([engine.launcher(), "run", "--rm", *_create_options(engine, ca)])
+    words = [f"{name}={shlex.quote(value)}" for name, value in cibuildwheel_settings(engine, plan, ca).items()]
+    if (launcher := engine.launcher()) != engine.executable:
+        words.append(f'PATH={shlex.quote(str(Path(launcher).parent))}:"$PATH"')
     lines = [
         "",
         f"{plan.reference} is ready. What is in it:",
@@ -267,20 +269,31 @@ def tell_how_to_use(engine: Engine, plan: Plan) -> None:
         "A shell in it, with the current directory as /io:",
         f'  {run} -it --volume "$PWD":/io {plan.reference}',
         "With cibuildwheel:",
-        f"  {_cibuildwheel(engine, plan)}",
+        f"  {' '.join([*words, 'cibuildwheel'])}",
     ]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def _cibuildwheel(engine: Engine, plan: Plan) -> str:
-    kind = "MANYLINUX" if plan.image.policy.libc == "glibc" else "MUSLLINUX"
-    words = [f"CIBW_{kind}_{plan.image.platform.name.upper()}_IMAGE={plan.reference}"]
-    network = f"; create_args: --network={engine.settings.network}" if engine.settings.network else ""
-    if network or engine.is_podman:
-        words.append("CIBW_CONTAINER_ENGINE=" + shlex.quote(engines.executable_of(engine.name) + network))
-    if (launcher := engine.launcher()) != engine.executable:
-        words.append(f'PATH={shlex.quote(str(Path(launcher).parent))}:"$PATH"')
-    return " ".join([*words, "cibuildwheel"])
+def cibuildwheel_settings(engine: Engine, plan: Plan, ca: Path | None = None) -> dict[str, str]:
+    """The environment variables that make cibuildwheel use the image; `ca`: a bundle with the site's authorities."""
+    kind = "manylinux" if plan.image.policy.libc == "glibc" else "musllinux"
+    platform = plan.image.platform.name
+    settings = {f"CIBW_{kind.upper()}_{platform.upper()}_IMAGE": plan.reference}
+    if any(i.tag in plan.left_out for i in plan.image.interpreters):
+        # Without it cibuildwheel asks for every Python that it knows; it offers free-threaded ones only on demand.
+        usual = [i for i in plan.interpreters if i.implementation == "cpython" and not i.threaded]
+        settings["CIBW_BUILD"] = " ".join(f"{i.tag.partition('-')[0]}-{kind}_{platform}" for i in usual)
+    options = _create_options(engine, ca)
+    if options or engine.is_podman:
+        created = f"; create_args: {shlex.join(options)}" if options else ""
+        settings["CIBW_CONTAINER_ENGINE"] = engines.executable_of(engine.name) + created
+    return settings
+
+
+def _create_options(engine: Engine, ca: Path | None) -> list[str]:
+    """What an engine needs on this machine to create a container that reaches out, the site's CAs in its store."""
+    network = [f"--network={engine.settings.network}"] if engine.settings.network else []
+    return [*network, *([f"--volume={ca}:/opt/_internal/certs.pem:ro"] if ca else [])]
 
 
 def main() -> None:

@@ -466,7 +466,7 @@ def main() -> None:
     engine = engine or engines.choose(frontend, site.reach())
     build_and_test(engine, plan, options, site, catalogue)
     if options.bootstrap:
-        bootstrap.tell_how_to_use(engine, plan)
+        bootstrap.tell_how_to_use(engine, plan, site.ca)
     print(plan.reference)
 
 

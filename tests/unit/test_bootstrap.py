@@ -176,13 +176,25 @@ def test_the_end_says_how_to_use_the_image(
     said = capsys.readouterr().err
     launcher = tmp_path / "manylinux" / "bin" / "podman"
     reference = "quay.io/pypa/manylinux_2_36_i686:mine"
-    assert f"{launcher} run --rm --network host {reference} manylinux-interpreters list --installed\n" in said
-    assert f'{launcher} run --rm --network host -it --volume "$PWD":/io {reference}\n' in said
+    assert f"{launcher} run --rm --network=host {reference} manylinux-interpreters list --installed\n" in said
+    assert f'{launcher} run --rm --network=host -it --volume "$PWD":/io {reference}\n' in said
     assert f'PATH={launcher.parent}:"$PATH" cibuildwheel' in said
     assert f"CIBW_MANYLINUX_I686_IMAGE={reference}" in said
     assert "CIBW_CONTAINER_ENGINE='podman; create_args: --network=host'" in said
     bootstrap.tell_how_to_use(Engine("docker", "docker"), plan)
     assert "CIBW_CONTAINER_ENGINE" not in capsys.readouterr().err
+
+
+def test_cibuildwheel_is_told_the_pythons_of_a_partial_image_and_the_cas_of_the_site() -> None:
+    image = CATALOGUE.image("manylinux_2_36_x86_64")
+    plan = plans.plan(image, plans.Request(interpreters=("cp39-cp39", "cp313-cp313", "cp313-cp313t")))
+    assert bootstrap.cibuildwheel_settings(Engine("docker", "docker"), plan, Path("/etc/site.pem")) == {
+        "CIBW_MANYLINUX_X86_64_IMAGE": "quay.io/pypa/manylinux_2_36_x86_64:latest-partial",
+        "CIBW_BUILD": "cp39-manylinux_x86_64 cp313-manylinux_x86_64",
+        "CIBW_CONTAINER_ENGINE": "docker; create_args: --volume=/etc/site.pem:/opt/_internal/certs.pem:ro",
+    }
+    whole = plans.plan(image, plans.Request())
+    assert list(bootstrap.cibuildwheel_settings(Engine("docker", "docker"), whole)) == ["CIBW_MANYLINUX_X86_64_IMAGE"]
 
 
 def test_an_engine_that_works_is_not_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:

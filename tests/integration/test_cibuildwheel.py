@@ -1,0 +1,99 @@
+"""cibuildwheel with a real image: wheels of real source distributions are built, repaired and tested.
+
+It needs an image that cibuildwheel can use, and a Python index:
+MANYLINUX_TEST_IMAGE=REFERENCE pytest tests/integration/test_cibuildwheel.py
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bootstrap
+import engines
+import images
+import plan as plans
+import site_settings
+from engines import Mount
+
+IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
+SDISTS = Path(__file__).with_name("cibuildwheel_sdists.txt")
+TESTS = {  # source distribution -> what its installed wheel is asked, and how many libraries are grafted into it
+    "cffi": ("import cffi, _cffi_backend; assert cffi.FFI().sizeof('long') == 8", 1),
+    "markupsafe": ("import markupsafe._speedups; assert markupsafe.escape('<') == '&lt;'", 0),
+    "ujson": ("import ujson; assert ujson.loads(ujson.dumps([1.5])) == [1.5]", 0),
+}
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(not IMAGE, reason="MANYLINUX_TEST_IMAGE is not set"),
+]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distributions, by their hashes."""
+    directory = tmp_path_factory.mktemp("sdists")
+    options = ["--no-deps", "--no-binary", ":all:", "--require-hashes", "--dest"]
+    options += [str(directory), "--requirement", str(SDISTS)]
+    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", *options], check=True)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """What `./build.sh --bootstrap` tells people to set, and this site's index and mirror on top."""
+    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    repository, _, tag = IMAGE.rpartition(":")
+    image = images.load().image(repository.rpartition("/")[2])
+    listed = engine.ask(engine.run(IMAGE, ["manylinux-interpreters", "list", "--installed"])) or ""
+    wanted = tuple(i.tag for i in image.interpreters if i.tag in listed.split() and i.implementation == "cpython")
+    plan = plans.plan(image, plans.Request(interpreters=wanted, tag=tag))
+    site = site_settings.load()
+    settings = bootstrap.cibuildwheel_settings(engine, plan, site.ca)
+    suite = site_settings.debian_suite(image.policy.distribution)
+    with site.pip_conf_mount() as mounts, site.written(suite) as secrets:
+        if "apt" in secrets:
+            mounts.append(Mount(secrets["apt"], "/etc/apt/sources.list"))
+        volumes = "".join(f" --volume={mount.option()}" for mount in mounts)
+        container = settings.get("CIBW_CONTAINER_ENGINE", engines.executable_of(engine.name))
+        container += volumes if "create_args" in container or not volumes else f"; create_args:{volumes}"
+        path = f"{Path(engine.launcher()).parent}:{os.environ['PATH']}"
+        yield {**os.environ, **settings, "CIBW_CONTAINER_ENGINE": container, "PATH": path}
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_wheels_of_a_real_project(name: str, sources: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    question, grafted = TESTS[name]
+    (source,) = sources.glob(f"{name}-*.tar.gz")
+    own = {"CIBW_TEST_COMMAND": f'python -c "{question}"'}
+    if grafted:
+        own["CIBW_BEFORE_ALL"] = "apt-get update -qq && apt-get install -qq --no-install-recommends libffi-dev"
+    command = [sys.executable, "-m", "cibuildwheel", "--platform", "linux", "--output-dir", str(tmp_path)]
+    done = subprocess.run(
+        [*command, str(source)], env={**environment, **own}, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+
+    wheels = sorted(tmp_path.glob("*.whl"))
+    policy = environment_policy(environment)
+    asked = {build.partition("-")[0] for build in environment["CIBW_BUILD"].split()}
+    built = {wheel.name.split("-")[2] for wheel in wheels}
+    assert built and built <= asked, f"{built} of {asked}"  # a project may have left an old Python behind
+    assert {"cp311", "cp313"} & asked <= built
+    for wheel in wheels:
+        assert wheel.name.endswith(f"-{policy}.whl")
+        libraries = [member for member in zipfile.ZipFile(wheel).namelist() if re.search(r"\.libs/.*\.so", member)]
+        assert len(libraries) == grafted, libraries
+
+
+def environment_policy(environment: dict[str, str]) -> str:
+    """The platform tag that the image's wheels must carry."""
+    (reference,) = (v for k, v in environment.items() if re.fullmatch(r"CIBW_(MANY|MUSL)LINUX_\w+_IMAGE", k))
+    return reference.rpartition(":")[0].rpartition("/")[2]
