@@ -31,7 +31,7 @@ import prefetch
 import site_settings
 from engines import Engine
 from images import Image
-from plan import Plan
+from plan import CERTIFICATES, Plan
 from site_settings import Mirror, Site
 
 ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
@@ -287,13 +287,15 @@ def cibuildwheel_settings(engine: Engine, plan: Plan, ca: Path | None = None) ->
     if options or engine.is_podman:
         created = f"; create_args: {shlex.join(options)}" if options else ""
         settings["CIBW_CONTAINER_ENGINE"] = engines.executable_of(engine.name) + created
+    if ca:
+        settings["CIBW_ENVIRONMENT"] = f"PIP_CERT={CERTIFICATES}"  # the pips of 3.8 and 3.9 read no SSL_CERT_FILE
     return settings
 
 
 def _create_options(engine: Engine, ca: Path | None) -> list[str]:
     """What an engine needs on this machine to create a container that reaches out, the site's CAs in its store."""
     network = [f"--network={engine.settings.network}"] if engine.settings.network else []
-    return [*network, *([f"--volume={ca}:/opt/_internal/certs.pem:ro"] if ca else [])]
+    return [*network, *([f"--volume={ca}:{CERTIFICATES}:ro"] if ca else [])]
 
 
 def main() -> None:

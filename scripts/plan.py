@@ -24,6 +24,7 @@ DOWNLOADS_TOML = ROOT / "docker" / "downloads.toml"
 REQUIREMENTS = ROOT / "requirements"
 
 COMPONENT_PINS = {"tcltk": ("tcl", "tk")}  # components made of other pins than the one of their own name
+CERTIFICATES = "/opt/_internal/certs.pem"  # what an image's SSL_CERT_FILE names; sites mount their bundle over it
 OLDEST_TOOLS_PYTHON = (3, 11)  # what the locks in requirements/tools are compiled for
 
 
@@ -174,7 +175,7 @@ class Plan:
                 "DEVTOOLSET_ROOTPATH": args["DEVTOOLSET_ROOTPATH"],
                 "LD_LIBRARY_PATH": args["LD_LIBRARY_PATH_ARG"],
                 "PKG_CONFIG_PATH": "/usr/local/lib/pkgconfig",
-                "SSL_CERT_FILE": "/opt/_internal/certs.pem",
+                "SSL_CERT_FILE": CERTIFICATES,
                 "PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE": "1",
             },
             "path_first": args["PREPEND_PATH"].rstrip(":").split(":"),

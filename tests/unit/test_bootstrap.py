@@ -192,6 +192,7 @@ def test_cibuildwheel_is_told_the_pythons_of_a_partial_image_and_the_cas_of_the_
         "CIBW_MANYLINUX_X86_64_IMAGE": "quay.io/pypa/manylinux_2_36_x86_64:latest-partial",
         "CIBW_BUILD": "cp39-manylinux_x86_64 cp313-manylinux_x86_64",
         "CIBW_CONTAINER_ENGINE": "docker; create_args: --volume=/etc/site.pem:/opt/_internal/certs.pem:ro",
+        "CIBW_ENVIRONMENT": "PIP_CERT=/opt/_internal/certs.pem",
     }
     whole = plans.plan(image, plans.Request())
     assert list(bootstrap.cibuildwheel_settings(Engine("docker", "docker"), whole)) == ["CIBW_MANYLINUX_X86_64_IMAGE"]
