@@ -2,8 +2,9 @@
 
 The commit is made in a linked work tree of the same repository: the user's own configuration, signing and
 hooks apply, and whatever refuses or dies there leaves the user's branch, index and files as they were. A
-finished commit reaches the branch by one `git merge --ff-only`, which runs in a session of its own and so
-finishes even if this process is killed.
+finished commit reaches the branch by one `git merge --ff-only`. That and the making of the work tree run in a
+session of their own, and so finish even if this process is killed with its whole group: half a work tree makes
+`git fsck` and `git gc` fail, half a merge is a dirty tree.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ def require_clean(directory: Path) -> git.Repo:
         repo.commit("HEAD")
     except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError, git.BadName):
         raise errors.UserError(f"{directory} is not a git repository with a commit; --dry-run works without") from None
-    if repo.is_dirty(untracked_files=False):
-        changed = sorted({line[3:] for line in repo.git.status("--porcelain", "--untracked-files=no").splitlines()})
-        raise errors.UserError(
-            f"the work tree has changes ({', '.join(changed)}): commit or stash them first, or use --dry-run"
-        )
+    # `git diff`, and `git status` unless told otherwise, refresh the index: killed there they leave its lock behind.
+    status = repo.git(no_optional_locks=True).status("--porcelain", "--untracked-files=no")
+    if status:
+        changed = ", ".join(sorted({line[3:] for line in status.splitlines()}))
+        raise errors.UserError(f"the work tree has changes ({changed}): commit or stash them first, or use --dry-run")
     return repo
 
 
@@ -75,8 +76,7 @@ class Writer:
             self._side.git.add("--", *paths)
             self._side.git.commit("-m", change.message, "--", *paths)
             made = str(self._side.head.commit.hexsha)
-            # `execute` hands unknown arguments to Popen: a new session shields git from our signals.
-            self._repo.git.execute(["git", "merge", "--ff-only", "--quiet", made], start_new_session=True)
+            _shielded(self._repo, "merge", "--ff-only", "--quiet", made)
         except git.GitCommandError as error:
             self._side.git.reset("--hard", "--quiet", self._repo.head.commit.hexsha)
             words = (error.stderr or error.stdout).strip().removeprefix("stderr: ").strip("'\n ")
@@ -91,15 +91,15 @@ def writer(directory: Path) -> Iterator[Writer]:
     Its work tree, and any that a killed run left, is removed."""
     repo = require_clean(directory)
     common = Path(repo.common_dir)
-    for stale in common.glob(f"{_PREFIX}*"):
+    for stale in [*common.glob(f"{_PREFIX}*"), *common.glob(f"worktrees/{_PREFIX}*")]:
         if not _alive(stale.name):
-            _remove(repo, stale)
+            _remove(common, stale.name)
     tree = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=common))
     try:
-        repo.git.worktree("add", "--detach", "--quiet", tree, "HEAD")
+        _shielded(repo, "worktree", "add", "--detach", "--quiet", str(tree), "HEAD")
         yield Writer(repo, tree)
     finally:
-        _remove(repo, tree)
+        _remove(common, tree.name)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -130,8 +130,19 @@ def _alive(name: str) -> bool:
     return True
 
 
-def _remove(repo: git.Repo, tree: Path) -> None:
-    """Removes a work tree of ours; one that died half made is unknown to git or locked (hence --force twice)."""
-    with contextlib.suppress(git.GitCommandError):
-        repo.git.worktree("remove", "--force", "--force", tree)
+def _shielded(repo: git.Repo, *command: str) -> None:
+    """Runs a git command that comes to its end whatever happens to this process."""
+    repo.git.execute(["git", *command], start_new_session=True)  # passed on to subprocess.Popen
+
+
+def _remove(common: Path, name: str) -> None:
+    """Removes a work tree of ours, and what git knows about it, which may be no more than half of it.
+
+    `git worktree remove` refuses that, and leaves another half when it is killed: here git's part goes in one step."""
+    tree, known = common / name, common / "worktrees" / name
+    if known.exists():
+        tree.mkdir(exist_ok=True)
+        known.rename(tree / "known")
     shutil.rmtree(tree, ignore_errors=True)
+    with contextlib.suppress(OSError):  # where there are other work trees
+        known.parent.rmdir()
