@@ -6,19 +6,23 @@ HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "${HERE}/lib.sh"
 : "${PLATFORM:?}"
 
+# Only what gcc hands to its compiler shows the default; `gcc -v` alone says how it was configured (--with-arch_64).
+target_of() {
+    "$1" -v -x c -E /dev/null 2>&1 | sed -n -E 's/.* -march=([^ '"'"']+).*/\1/p' | sort -u
+}
+
 [[ "${PLATFORM}" == x86_64 ]] || exit 0
-gcc -v 2>&1 | grep -q 'march=x86-64-v' || exit 0
+[[ "$(target_of gcc)" == x86-64-v* ]] || exit 0
 
 real="$(dirname "$(command -v gcc)")"
 wrapper=/usr/local/bin/manylinux-baseline-compiler
-[[ ! -e "${wrapper}" ]] || exit 0
 gcc -O2 -Wall -Wextra -Werror -march=x86-64 -mtune=generic -DREAL_DIRECTORY="\"${real}\"" -o "${wrapper}" "${HERE}/../src/baseline-compiler.c"
 strip "${wrapper}"
 for compiler in "${real}"/*; do
     name="${compiler##*/}"
     if [[ "${name}" =~ ^(.*-)?(gcc|g\+\+|c\+\+|cc|cpp|gfortran)(-[0-9.]+)?$ ]]; then
-        ln -s "${wrapper##*/}" "/usr/local/bin/${name}"
+        ln -sf "${wrapper##*/}" "/usr/local/bin/${name}"
     fi
 done
 hash -r
-gcc -v -x c -E /dev/null 2>&1 | grep -q -- '-march=x86-64 ' || die "gcc still compiles for more than x86-64"
+[[ "$(target_of gcc)" == x86-64 ]] || die "gcc still compiles for $(target_of gcc)"
