@@ -113,11 +113,12 @@ def toolset(directory: Path) -> Path:
     for name, text in sources.items():
         (directory / f"{name}.c").write_text(text + "\n", encoding="utf-8")
     system = directory / "libstdc++.so.6"
-    for command in (
+    commands: list[list[str | Path]] = [
         ["gcc", "-shared", "-fPIC", "-Wl,-soname,libstdc++.so.6", "-o", system, directory / "system.c"],
         ["gcc", "-c", "-fPIC", "-o", directory / "nonshared.o", directory / "nonshared.c"],
         ["ar", "rc", place / "libstdc++_nonshared.a", directory / "nonshared.o"],
-    ):
+    ]
+    for command in commands:
         subprocess.run(command, check=True)
     script = f"/* GNU ld script */\nOUTPUT_FORMAT(elf64-x86-64)\nINPUT ( {system} -lstdc++_nonshared )\n"
     (place / "libstdc++.so").write_text(script, encoding="utf-8")
@@ -126,10 +127,9 @@ def toolset(directory: Path) -> Path:
 
 def link(directory: Path, place: Path) -> subprocess.CompletedProcess[str]:
     """Links the program as so many projects do."""
-    options = ["-Wl,--as-needed", f"-L{place}", f"-Wl,-rpath,{directory}", "-o", directory / "main"]
-    return subprocess.run(
-        ["gcc", directory / "main.c", *options, "-lstdc++"], capture_output=True, text=True, check=False
-    )
+    source, program = directory / "main.c", directory / "main"
+    command = ["gcc", source, "-Wl,--as-needed", f"-L{place}", f"-Wl,-rpath,{directory}", "-o", program, "-lstdc++"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def repair(directory: Path, name: str) -> subprocess.CompletedProcess[str]:
@@ -170,6 +170,6 @@ def test_the_static_part_of_libstdcxx_finds_the_library(tmp_path: Path) -> None:
 
 
 def test_a_toolset_that_nobody_has_looked_at_is_refused(tmp_path: Path) -> None:
-    done = repair(tmp_path, "gcc-toolset-99")
+    done = repair(tmp_path, "devtoolset-99")
     assert done.returncode == 1
-    assert "unknown toolset 'gcc-toolset-99'" in done.stderr
+    assert "unknown toolset 'devtoolset-99'" in done.stderr
