@@ -53,6 +53,7 @@ def environment() -> Iterator[dict[str, str]]:
     repository, _, tag = IMAGE.rpartition(":")
     image = images.load().image(repository.rpartition("/")[2])
     listed = engine.ask(engine.run(IMAGE, ["manylinux-interpreters", "list", "--installed"])) or ""
+    assert listed, f"{engine.name} has no image {IMAGE}, or it does not run"
     wanted = tuple(i.tag for i in image.interpreters if i.tag in listed.split() and i.implementation == "cpython")
     plan = plans.plan(image, plans.Request(interpreters=wanted, tag=tag))
     site = site_settings.load()
