@@ -25,6 +25,7 @@ from tables import Fields, near_matches, read_toml
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES_TOML = ROOT / "docker" / "images.toml"
 LOCAL_OVERLAY = ROOT / "docker" / "images.local.toml"
+NO_OVERLAY = Path(os.devnull)  # for what a fork has in common with us whatever it chooses: locks, rendered text, tests
 
 FAMILIES = ("rhel", "debian", "alpine")
 LIBCS = ("glibc", "musl")
@@ -321,7 +322,10 @@ class Catalogue:
             if (image.policy.name, image.platform.name, image.variant) == (policy, platform, variant):
                 return image
         if not variant:
-            raise errors.UserError(f"{policy}_{platform} is not among the images that the overlay selects")
+            raise errors.UserError(
+                f"{policy}_{platform} is not among the images that the overlay selects: choose another POLICY, or set "
+                "default_policy in the overlay"
+            )
         having = ", ".join(image.name for image in self.all_images if image.variant == variant)
         raise errors.UserError(f"{policy}_{platform} has no {variant} variant; there are {having}")
 
@@ -355,6 +359,7 @@ def _apply_overlay(raw: dict[str, Any], changes: dict[str, Any], where: str) -> 
     fields = Fields(changes, where)
     raw["registry"] = fields.text("registry", raw["registry"])
     raw["source"] = fields.text("source", raw["source"])
+    raw["default_policy"] = fields.text("default_policy", raw["default_policy"])
     select = fields.texts("images", ("*",))
     wanted = fields.texts("interpreters", tuple(raw["interpreters"]))
     for tag in wanted:

@@ -7,7 +7,6 @@ With --check it changes nothing and fails, naming the command that helps, when a
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -21,7 +20,6 @@ from render_readme import readme_blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "nox -s render"
-NO_OVERLAY = Path(os.devnull)  # a fork's own choice of images does not change these files
 # `# begin name: who writes this` in a Dockerfile, `<!-- begin name -->` in Markdown; the same with `end` after it.
 _BLOCK = re.compile(
     r"^(?P<open>(?:#|<!--) begin (?P<name>[\w-]+)\b.*\n)(?P<text>(?:.*\n)*?)(?P<close>(?:#|<!--) end (?P=name)\b.*\n)",
@@ -58,7 +56,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if something is not up to date")
     options = parser.parse_args()
     stale = []
-    for path, blocks in all_blocks(images.load(overlay=NO_OVERLAY)).items():
+    for path, blocks in all_blocks(images.load(overlay=images.NO_OVERLAY)).items():
         before = (ROOT / path).read_text(encoding="utf-8")
         after = rendered(before, blocks, str(path))
         if before != after:

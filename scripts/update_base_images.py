@@ -30,7 +30,8 @@ _HEAD = """\
 
 def references() -> list[str]:
     """The base images of all policies of docker/images.toml, each once."""
-    return list(dict.fromkeys(image.policy.base for image in images.load().images(published_only=False)))
+    catalogue = images.load(overlay=images.NO_OVERLAY)
+    return list(dict.fromkeys(image.policy.base for image in catalogue.images(published_only=False)))
 
 
 def look(reference: str, pinned: str) -> Outcome:

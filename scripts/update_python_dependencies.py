@@ -196,7 +196,7 @@ def _body(rows: Iterable[Row]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Renews the locks of all Python packages and commits the result; --only takes locks: dev, tools/uv, ..."""
     options = updates.parse(str(main.__doc__), arguments)
-    every = {lock.label: lock for lock in locks(images.load(), native_pins.read())}
+    every = {lock.label: lock for lock in locks(images.load(overlay=images.NO_OVERLAY), native_pins.read())}
     for name in options.only:
         if name not in every:
             raise errors.UserError(f"no lock {name!r}{near_matches(name, every)}")

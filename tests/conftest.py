@@ -10,7 +10,11 @@ import pytest
 
 import engines
 import errors
+import images
 import site_settings
+
+# The tests are about the table itself: they hold in a fork, whatever its overlay chooses.
+os.environ["MANYLINUX_IMAGES_OVERLAY"] = str(images.NO_OVERLAY)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -25,7 +25,7 @@ import render_readme
 import update_python_dependencies as locks
 
 ROOT = images.ROOT
-CATALOGUE = images.load(overlay=render.NO_OVERLAY)
+CATALOGUE = images.load(overlay=images.NO_OVERLAY)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docker/packages/README.md"]
 LOCKS = sorted((ROOT / "requirements").rglob("*.txt"))
