@@ -62,6 +62,8 @@ and built as it says, too:
   MANYLINUX_BUILDARCH                    the engine's architecture in Go's spelling (default: what it says)
   MANYLINUX_DISABLE_CLANG                1: never cross-compile with clang for another architecture
   MANYLINUX_DISABLE_CLANG_FOR_CPYTHON    1: gcc for CPython even then (default: 1 where PEP 11 prefers gcc)
+  MANYLINUX_STATIC_CLANG_IMAGE           the image that holds this clang in /opt/clang (default: the Dockerfile's;
+                                         none with --offline or --bootstrap; see scripts/debian_clang.py)
   SSL_CERT_FILE, PIP_CERT,
   REQUESTS_CA_BUNDLE                     CAs to trust inside the build, see --ca-bundle
 """
@@ -157,32 +159,37 @@ def request_of(options: argparse.Namespace) -> Request:
 
 @dataclass(frozen=True)
 class Clang:
-    """Whether and how a static clang of the builder's architecture cross-compiles the image's own components."""
+    """Whether and how a static clang of the builder's architecture cross-compiles the image's own components.
+
+    `image` holds it; "": the Dockerfile's."""
 
     builder: str
     used: bool
     for_cpython: bool
+    image: str = ""
 
     @property
     def args(self) -> dict[str, str]:
         """Build arguments; what equals the Dockerfile's default is left out."""
         if not self.used:
             return {}
-        return {
-            "CLANG_STAGE": "static-clang",
-            "BUILDARCH": self.builder,
-            "DISABLE_CLANG_FOR_CPYTHON": "0" if self.for_cpython else "1",
-        }
+        args = {"CLANG_STAGE": "cross-clang", "CLANG_PLATFORM": f"linux/{self.builder}"}
+        args |= {"CLANG_FOR_CPYTHON_STAGE": "cross-clang"} if self.for_cpython else {}
+        return args | ({"STATIC_CLANG_IMAGE": self.image} if self.image else {})
 
 
 def clang_for(image: Image, builder: str, offline: bool, env: Mapping[str, str] = os.environ) -> Clang:
-    """The decision for an image on a builder: off where it runs natively, and where only local sources may be used."""
+    """The decision for an image on a builder: off where it runs natively.
+
+    The Dockerfile's comes from a registry: an offline build has a clang only where the environment names one."""
     builder = env.get("MANYLINUX_BUILDARCH") or builder
+    named = env.get("MANYLINUX_STATIC_CLANG_IMAGE") or ""
     native = image.platform.go in NATIVE_HERE.get(builder, (builder,))
-    used = not native and builder in CLANG_BUILDERS and not offline and not _disabled(env, "MANYLINUX_DISABLE_CLANG")
+    wanted = not _disabled(env, "MANYLINUX_DISABLE_CLANG") and bool(named or not offline)
+    used = wanted and not native and builder in CLANG_BUILDERS
     prefers_gcc = image.policy.libc == "glibc" and image.platform.cpython_prefers_gcc
     without = _disabled(env, "MANYLINUX_DISABLE_CLANG_FOR_CPYTHON", "1" if prefers_gcc else "0")
-    return Clang(builder, used, used and not without)
+    return Clang(builder, used, used and not without, named)
 
 
 def _disabled(env: Mapping[str, str], name: str, default: str = "0") -> bool:

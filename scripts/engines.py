@@ -30,6 +30,7 @@ from pathlib import Path
 import errors
 
 NAMES = ("docker-buildx", "docker", "podman")
+LOCAL_IMAGES = ("BASEIMAGE", "STATIC_CLANG_IMAGE")  # build arguments that name images, which may be in no registry
 PROBE_SECONDS = 60  # building or running the probe takes about one second where it works at all
 
 # For a chroot whose root is no mount point: engines can neither change the propagation of "/" there nor pivot
@@ -143,7 +144,8 @@ class Engine:
     def build(self, build: Build) -> list[str]:
         """Builds an image."""
         argv = ["buildx", "build", "--load"] if self.name == "docker-buildx" else ["build"]
-        if self.name == "docker-buildx" and build.args.get("BASEIMAGE", "").startswith("localhost/"):
+        local = [name for name in LOCAL_IMAGES if build.args.get(name, "").startswith("localhost/")]
+        if self.name == "docker-buildx" and local:
             argv[1:1] = ["--builder", "default"]  # a builder in its own container does not see local images
         if self.is_podman:
             argv += [f"--layers={str(build.keep_layers).lower()}", "--jobs", str(os.cpu_count() or 1)]

@@ -11,6 +11,7 @@ from pins import env_prefix
 
 SCRIPTS = "/manylinux/build_scripts"
 SITE = "--mount=type=secret,id=ca --mount=type=secret,id=pip"
+CLANG = "--mount=type=bind,from=clang-for-cpython,source=/opt/clang,target=/opt/clang"
 
 
 def dockerfile_blocks(catalogue: Catalogue) -> dict[str, str]:
@@ -65,8 +66,9 @@ ARG {pin}_VERSION
 ARG {pin}_SHA256
 ARG {pin}_URL
 ARG BUILD_TRIPLE
+ARG CLANG_FOR_CPYTHON_STAGE
 COPY requirements/interpreter/{interpreter.minor}.txt /manylinux/requirements/interpreter/
-RUN --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {SITE} \\
+RUN --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {CLANG} {SITE} \\
     TAG={tag} VERSION="${{{pin}_VERSION}}" URL="${{{pin}_URL}}" SHA256="${{{pin}_SHA256}}" {SCRIPTS}/build-cpython.sh
 """
     return stage + f"FROM ${{{env_prefix(tag)}_STAGE}} AS {tag}\n"

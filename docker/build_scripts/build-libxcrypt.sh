@@ -11,8 +11,9 @@ build() {
     local name="$1"
     shift
     cd "/build/${name}"
+    # lld refuses the version map of the second build; where gcc links, bfd is what it takes anyway.
     ./configure --prefix=/usr/local --libdir=/usr/local/lib --disable-static --enable-hashes=all --disable-werror "$@" \
-        CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
+        CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS} -fuse-ld=bfd"
     make -j "$(nproc)"
     make install DESTDIR="/build/${name}-root"
 }

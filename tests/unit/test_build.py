@@ -75,8 +75,7 @@ def test_print_works_for_every_image_and_engine(
     arguments = dict(word.split("=", 1) for word in values(argv, "--build-arg"))
     assert (arguments["POLICY"], arguments["PLATFORM"]) == (image.policy.name, image.platform.name)
     declared = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
-    clang = {"CLANG_STAGE", "BUILDARCH", "DISABLE_CLANG_FOR_CPYTHON"}
-    assert [key for key in arguments if f"ARG {key}" not in declared and key not in clang] == []
+    assert [key for key in arguments if f"ARG {key}" not in declared] == []
 
 
 def test_defaults_are_this_machine_and_the_default_policy(
@@ -220,8 +219,29 @@ def test_clang_is_for_foreign_architectures(
     assert bool(clang.args) == used
 
 
-def test_clang_comes_from_a_registry_so_never_offline() -> None:
-    assert not build.clang_for(CATALOGUE.image("manylinux_2_28_s390x"), "amd64", True, {}).args
+def test_clang_comes_from_a_registry_so_offline_only_a_named_one() -> None:
+    s390x = CATALOGUE.image("manylinux_2_28_s390x")
+    assert not build.clang_for(s390x, "amd64", True, {}).args
+    named = {"MANYLINUX_STATIC_CLANG_IMAGE": "localhost/clang"}
+    assert build.clang_for(s390x, "amd64", True, named).args == {
+        "CLANG_STAGE": "cross-clang",
+        "CLANG_FOR_CPYTHON_STAGE": "cross-clang",
+        "CLANG_PLATFORM": "linux/amd64",
+        "STATIC_CLANG_IMAGE": "localhost/clang",
+    }
+    assert not build.clang_for(s390x, "amd64", True, {**named, "MANYLINUX_DISABLE_CLANG": "1"}).args
+
+
+def test_clang_is_asked_for_in_the_build(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLICY", "manylinux_2_28")
+    monkeypatch.setenv("PLATFORM", "aarch64")
+    monkeypatch.setenv("MANYLINUX_BUILDARCH", "amd64")
+    monkeypatch.setenv("MANYLINUX_STATIC_CLANG_IMAGE", "localhost/clang")
+    argv = printed(capsys, monkeypatch)
+    arguments = dict(word.split("=", 1) for word in values(argv, "--build-arg"))
+    assert (arguments["CLANG_STAGE"], arguments["CLANG_FOR_CPYTHON_STAGE"]) == ("cross-clang", "empty")
+    assert (arguments["CLANG_PLATFORM"], arguments["STATIC_CLANG_IMAGE"]) == ("linux/amd64", "localhost/clang")
+    assert values(argv, "--builder") == ["default"], "others would look for it in a registry"
 
 
 # --- sources and bases ----------------------------------------------------------------------------------------

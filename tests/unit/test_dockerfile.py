@@ -21,7 +21,7 @@ NAMED = [*CATALOGUE.policies, *CATALOGUE.retired]
 def stages() -> Iterator[tuple[str, str, str]]:
     """(name, what it is built from, its text) of every stage."""
     for part in re.split(r"(?m)^(?=FROM )", TEXT)[1:]:
-        match = re.match(r"FROM (\S+) AS (\S+)", part)
+        match = re.match(r"FROM (?:--platform=\S+ )?(\S+) AS (\S+)", part)
         assert match, f"a stage without a name: {part.splitlines()[0]}"
         yield match[2], match[1], part
 
@@ -49,6 +49,24 @@ def test_a_pin_is_seen_by_its_own_stages_alone(interpreter: images.Interpreter) 
     seen = {name for name, (_, text) in STAGES.items() if arg in text}
     sharing = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin == interpreter.pin}
     assert seen == sharing
+
+
+def test_what_is_compiled_may_be_compiled_by_clang() -> None:
+    cpythons = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")}
+    components = {name for name in STAGES if name.startswith("component-")} - {"component-git-lfs"}  # not compiled
+    for name in cpythons | components:
+        stage, text = "clang-for-cpython" if name in cpythons else "clang", STAGES[name][1]
+        assert f"--mount=type=bind,from={stage},source=/opt/clang,target=/opt/clang " in text, name
+        # podman looks at the text of a RUN and at the ARGs, not into what is mounted
+        assert f"ARG {pins.env_prefix(stage)}_STAGE\n" in text, name
+
+
+def test_native_builds_see_no_clang() -> None:
+    for stage in ("clang", "clang-for-cpython"):
+        assert STAGES[stage][0] == f"${{{pins.env_prefix(stage)}_STAGE}}"
+        assert f"\nARG {pins.env_prefix(stage)}_STAGE=empty\n" in TEXT
+    seeing = [name for name, (_, text) in STAGES.items() if "ARG STATIC_CLANG" in text or "ARG CLANG_PLATFORM" in text]
+    assert seeing == []
 
 
 def test_rendered_blocks_are_in_the_dockerfile() -> None:
