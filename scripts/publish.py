@@ -3,8 +3,9 @@
 
 An image is pushed under a candidate tag first. Only when every platform of its policy has a candidate of the same
 commit are the manifests copied, in an order that never shows a wrong dated tag: first the dated tags of all platforms,
-then the index over them, then `latest` everywhere. A dated tag is never overwritten; what is already done is skipped,
-so that a second run completes an interrupted first one. Nothing is written without `--execute`.
+then the index over them, then `latest` everywhere. A dated tag is never overwritten, and only `rollback` takes `latest`
+back; what is already done is skipped, so that a second run completes an interrupted first one. Nothing is written
+without `--execute`.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ from pathlib import Path
 
 import git
 
+import build
 import engines
 import errors
 import images
+import smoke
 from images import Group, Image
 from registry import INDEX_TYPES, Manifest, NotFound, Registry, is_loopback
+from tables import read_toml
 
 TAG = re.compile(r"\d{4}\.\d{2}\.\d{2}-\d+")
 COMPLETE_LABEL = "org.pypa.manylinux.complete"
 REVISION_LABEL = "org.opencontainers.image.revision"
+VERSION_LABEL = "org.opencontainers.image.version"
 BASE_DIGEST_LABEL = "org.opencontainers.image.base.digest"
 
 
@@ -103,7 +108,8 @@ def steps(place: Place, group: Group, tag: str, commit: str) -> list[Step]:
         except NotFound:
             refusals.append(f"{image.name}: there is no {candidate(tag)} yet")
             continue
-        refusals += [f"{image.name}: {why}" for why in unfit(registry, repository, manifests[image.name], commit)]
+        labels = labels_of(registry, repository, manifests[image.name])
+        refusals += [f"{image.name}: {why}" for why in unfit(image, labels, commit)]
     if refusals:
         raise errors.Failure(f"{place}/{group.name}:{tag} cannot be published:\n  " + "\n  ".join(refusals))
     index = index_of(group, manifests, tag, commit)
@@ -119,7 +125,22 @@ def steps(place: Place, group: Group, tag: str, commit: str) -> list[Step]:
         plan += _point(place, repository, tag, manifests[image.name])
     if found is None:
         plan.append(Step(f"index {place}/{group.name}:{tag}", lambda: _put_index(place, group, manifests, index, tag)))
-    return plan + _point_latest(place, group, manifests, index)
+    return plan if overtaken(place, group, tag) else plan + _point_latest(place, group, manifests, index)
+
+
+def overtaken(place: Place, group: Group, tag: str) -> str:
+    """The tag that `latest` of the group stands for, if it is newer than `tag`; else ""."""
+    try:
+        index = place.registry.manifest(place.repository(group.name), "latest").document
+    except NotFound:
+        return ""
+    latest = str(index.get("annotations", {}).get(VERSION_LABEL, ""))
+    return latest if TAG.fullmatch(latest) and _age(latest) > _age(tag) else ""
+
+
+def _age(tag: str) -> tuple[str, int]:
+    day, _, number = tag.partition("-")
+    return day, int(number)
 
 
 def rollback_steps(place: Place, group: Group, tag: str) -> list[Step]:
@@ -134,16 +155,17 @@ def rollback_steps(place: Place, group: Group, tag: str) -> list[Step]:
 def verify(place: Place, group: Group, tag: str) -> list[str]:
     """What is wrong with a published tag; empty when every platform has it, the index is complete and latest follows.
 
-    Problems of `latest` begin with that word."""
+    Problems of `latest` begin with that word; it may follow a newer tag."""
     registry, problems = place.registry, []
     latest_problems = []
+    ahead = overtaken(place, group, tag)
     digests = {}
     for name in (*(image.name for image in group.members), group.name):
         repository = place.repository(name)
         digests[name] = registry.digest(repository, tag)
         if digests[name] is None:
             problems.append(f"{name} has no {tag}")
-        elif (latest := registry.digest(repository, "latest")) != digests[name]:
+        elif not ahead and (latest := registry.digest(repository, "latest")) != digests[name]:
             latest_problems.append(f"latest of {name} is {latest}, not {digests[name]} of {tag}")
     if digests[group.name]:
         listed = {
@@ -158,21 +180,27 @@ def verify(place: Place, group: Group, tag: str) -> list[str]:
     return problems + latest_problems
 
 
-def unfit(registry: Registry, repository: str, manifest: Manifest, commit: str) -> list[str]:
-    """Why an image must not be published; empty when it may."""
+def labels_of(registry: Registry, repository: str, manifest: Manifest) -> Mapping[str, str]:
+    """The labels of a published image."""
     configuration = json.loads(registry.blob(repository, manifest.document["config"]["digest"]))
-    return unfit_labels(configuration.get("config", {}).get("Labels") or {}, commit)
+    return configuration.get("config", {}).get("Labels") or {}
 
 
-def unfit_labels(labels: Mapping[str, str], commit: str) -> list[str]:
-    """Why an image with these labels must not be published; empty when it may."""
+def unfit(image: Image, labels: Mapping[str, str], commit: str) -> list[str]:
+    """Why an image with these labels must not be published; empty when it may.
+
+    Its base must be the one that docker/bases.toml pins: that a tag was resolved when the image was built is not enough
+    to build it again."""
     reasons = []
     if labels.get(COMPLETE_LABEL) != "true":
         reasons.append("it is a partial image")
     if labels.get(REVISION_LABEL) != commit:
         reasons.append(f"it was built from {labels.get(REVISION_LABEL) or 'an unknown commit'}, not from {commit}")
-    if not labels.get(BASE_DIGEST_LABEL):
+    pinned = read_toml(build.BASES_TOML).get(image.policy.base)
+    if not pinned:
         reasons.append("its base image is not pinned: nox -s update_base_images, then build again")
+    elif labels.get(BASE_DIGEST_LABEL) != pinned:
+        reasons.append(f"its base image is {labels.get(BASE_DIGEST_LABEL) or 'unknown'}, not the pinned {pinned}")
     return reasons
 
 
@@ -197,7 +225,7 @@ def index_of(group: Group, manifests: dict[str, Manifest], tag: str, commit: str
         "schemaVersion": 2,
         "mediaType": INDEX_TYPES[0],
         "manifests": rows,
-        "annotations": {"org.opencontainers.image.version": tag, REVISION_LABEL: commit},
+        "annotations": {VERSION_LABEL: tag, REVISION_LABEL: commit},
     }
     return Manifest(json.dumps(document, separators=(",", ":")).encode(), INDEX_TYPES[0])
 
@@ -205,7 +233,7 @@ def index_of(group: Group, manifests: dict[str, Manifest], tag: str, commit: str
 def push(engine: engines.Engine, place: Place, image: Image, local: str, tag: str, commit: str) -> list[Step]:
     """The steps that bring a tested local image to its candidate tag; none when the dated tag is there already.
 
-    Raises Failure when the image must not be published (see `unfit`)."""
+    Raises Failure when the image must not be published (see `unfit`) or was not tested on this machine."""
     repository = place.repository(image.name)
     if place.registry.digest(repository, tag):
         return []
@@ -214,7 +242,10 @@ def push(engine: engines.Engine, place: Place, image: Image, local: str, tag: st
         raise errors.Failure(
             f"{engine.name} has no image {local}: build and test it first (invoke build -i {image.name})"
         )
-    if reasons := unfit_labels(json.loads(said) or {}, commit):
+    reasons = unfit(image, json.loads(said) or {}, commit)
+    if not smoke.has_passed(engine, local):
+        reasons.append(f"this machine has not seen it pass its smoke tests: invoke test -i {image.name}")
+    if reasons:
         raise errors.Failure(f"{local} cannot be published: " + "; ".join(reasons))
     target = f"{place.registry.host}/{repository}:{candidate(tag)}"
     return [Step(f"push {target}", lambda: _push(engine, local, target))]
@@ -263,7 +294,17 @@ def _published_or_candidate(registry: Registry, repository: str, tag: str) -> Ma
     try:
         return registry.manifest(repository, tag)
     except NotFound:
-        return registry.manifest(repository, candidate(tag))
+        return _only_image(registry, repository, registry.manifest(repository, candidate(tag)))
+
+
+def _only_image(registry: Registry, repository: str, manifest: Manifest) -> Manifest:
+    """The image itself where an engine has pushed an index of one image and BuildKit's attestations about it."""
+    if not manifest.is_index:
+        return manifest
+    rows = [row for row in manifest.document["manifests"] if row.get("platform", {}).get("os") != "unknown"]
+    if len(rows) != 1:
+        raise errors.Failure(f"{registry.host}/{repository}@{manifest.digest} holds {len(rows)} images instead of one")
+    return registry.manifest(repository, rows[0]["digest"])
 
 
 def _point(place: Place, repository: str, tag: str, manifest: Manifest) -> list[Step]:
@@ -320,8 +361,13 @@ def main() -> int:
         command.add_argument("tag", nargs=None if verb == "rollback" else "?", help="default: the tag of HEAD")
     options = parser.parse_args()
     catalogue = images.load()
+    named = options.registry or [catalogue.registry]
+    if options.login and len({text.partition("/")[0] for text in named}) > 1:
+        raise errors.UserError(
+            "--login is for one registry: log the engine in to each of several before (docker login)"
+        )
     login = read_login(options.login)
-    places = [Place.parse(text, login) for text in options.registry or [catalogue.registry]]
+    places = [Place.parse(text, login) for text in named]
     tag = getattr(options, "tag", None) or version_tag()
     if not TAG.fullmatch(tag):
         raise errors.UserError(f"{tag!r} is not a dated tag, YYYY.MM.DD-N")
@@ -332,7 +378,10 @@ def main() -> int:
             if options.execute:
                 log_in(engine, place.registry)
             local = options.local or f"{image.repository}:latest"
-            carry_out(push(engine, place, image, local, tag, revision()), options.execute)
+            plan = push(engine, place, image, local, tag, revision())
+            carry_out(plan, options.execute)
+            if not plan:
+                print(f"{place}/{image.name}:{tag} is published already: nothing to do", file=sys.stderr)
         return 0
     group = catalogue.group(options.group)
     if options.verb == "verify":
@@ -341,8 +390,10 @@ def main() -> int:
         rollback_steps(place, group, tag) if options.verb == "rollback" else steps(place, group, tag, revision())
         for place in places
     ]
-    for plan in plans:
+    for place, plan in zip(places, plans, strict=True):
         carry_out(plan, options.execute)
+        if options.verb == "manifest" and (newer := overtaken(place, group, tag)):
+            print(f"latest of {place}/{group.name} stays at {newer}", file=sys.stderr)
     if not any(plans):
         print(f"{group.name}:{tag} is published already: nothing to do", file=sys.stderr)
     return _report(places, group, tag) if options.execute else 0

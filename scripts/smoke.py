@@ -370,6 +370,8 @@ def run(
     for path, text in ((junit, report.junit()), (json_file, report.json())):
         if path:
             path.write_text(text, encoding="utf-8")
+    if not only:
+        _note_pass(engine, reference, report.passed)
     print(report.summary(), file=sys.stderr, flush=True)
     return report.passed
 
@@ -386,6 +388,22 @@ def remember(expectations: Mapping[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(expectations, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def has_passed(engine: Engine, reference: str) -> bool:
+    """Whether all checks of this very image, whatever it is called now, have passed on this machine."""
+    return (path := _pass_of(engine, reference)) is not None and path.exists()
+
+
+def _note_pass(engine: Engine, reference: str, passed: bool) -> None:
+    if path := _pass_of(engine, reference):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch() if passed else path.unlink(missing_ok=True)
+
+
+def _pass_of(engine: Engine, reference: str) -> Path | None:
+    identity = engine.ask(engine.inspect(reference, "{{.Id}}"))
+    return engines.state_directory() / "passed" / identity.rpartition(":")[2] if identity else None
 
 
 # --- Command line -----------------------------------------------------------------------------------------

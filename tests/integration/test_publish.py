@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,24 +10,36 @@ import git
 import pytest
 from tests.integration import registries
 
+import build
 import errors
 import images
 import publish
 from publish import COMPLETE_LABEL, REVISION_LABEL, Place
-from registry import Manifest, Registry
+from registry import INDEX_TYPES, Manifest, Registry
 
 pytestmark = pytest.mark.skipif(
     not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
 )
 
 COMMIT = "c0ffee" * 6 + "c0ff"
+BASE = "sha256:" + "0" * 64
 TAG, OLDER = "2026.11.21-1", "2026.11.14-2"
 GROUP = images.load().group("manylinux_2_39")  # two platforms
 LABELS = {
     COMPLETE_LABEL: "true",
     REVISION_LABEL: COMMIT,
-    publish.BASE_DIGEST_LABEL: "sha256:" + "0" * 64,
+    publish.BASE_DIGEST_LABEL: BASE,
 }
+
+
+@pytest.fixture(autouse=True)
+def pinned_bases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A docker/bases.toml with a digest for every base of the group."""
+    path = tmp_path / "bases.toml"
+    lines = {f'"{image.policy.base}" = "{BASE}"\n' for image in GROUP.members}
+    path.write_text("".join(sorted(lines)), encoding="utf-8")
+    monkeypatch.setattr(build, "BASES_TOML", path)
+    return path
 
 
 @pytest.fixture
@@ -104,7 +117,8 @@ def test_a_missing_platform_publishes_nothing(host: str) -> None:
     [
         ({COMPLETE_LABEL: "false"}, "partial image"),
         ({REVISION_LABEL: "deadbeef"}, "built from deadbeef"),
-        ({publish.BASE_DIGEST_LABEL: ""}, "base image is not pinned"),
+        ({publish.BASE_DIGEST_LABEL: ""}, f"base image is unknown, not the pinned {BASE}"),
+        ({publish.BASE_DIGEST_LABEL: "sha256:1"}, "base image is sha256:1, not the pinned"),
     ],
 )
 def test_unfit_images_are_refused(host: str, labels: dict[str, str], reason: str) -> None:
@@ -113,6 +127,62 @@ def test_unfit_images_are_refused(host: str, labels: dict[str, str], reason: str
     with pytest.raises(errors.Failure, match=reason):
         execute(where)
     assert set(dated(where).values()) == {None}
+
+
+def test_a_base_that_nobody_has_pinned_is_refused(host: str, pinned_bases: Path) -> None:
+    where = place(host)
+    candidates(where)  # built on what the tag stood for on that day
+    pinned_bases.write_text("", encoding="utf-8")
+    with pytest.raises(errors.Failure, match="base image is not pinned"):
+        execute(where)
+    assert set(dated(where).values()) == {None}
+
+
+def test_attestations_of_buildkit_do_not_hide_the_image(host: str) -> None:
+    where = place(host)
+    manifests = candidates(where)
+    image = GROUP.members[0]
+    repository, real = where.repository(image.name), manifests[image.name]
+    attestation = registries.store_image(host, repository, "attestation", {}, b"provenance")
+    rows = [
+        {
+            "mediaType": m.media_type,
+            "digest": m.digest,
+            "size": len(m.content),
+            "platform": {"os": system, **where_it_runs},
+        }
+        for m, system, where_it_runs in (
+            (real, "linux", {"architecture": "arm64"}),
+            (attestation, "unknown", {"architecture": "unknown"}),
+        )
+    ]
+    document = {"schemaVersion": 2, "mediaType": INDEX_TYPES[0], "manifests": rows}
+    index = Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
+    where.registry.put_manifest(repository, publish.candidate(TAG), index)
+    execute(where)
+    assert dated(where)[image.name] == real.digest
+    assert publish.verify(where, GROUP, TAG) == []
+    document["manifests"] = [rows[0], rows[0]]
+    where.registry.put_manifest(
+        repository, publish.candidate(OLDER), Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
+    )
+    with pytest.raises(errors.Failure, match="holds 2 images instead of one"):
+        publish.steps(where, GROUP, OLDER, COMMIT)
+
+
+def test_latest_goes_back_by_rollback_only(host: str) -> None:
+    """As when the workflow of an older commit is run again, or ends after that of a newer one."""
+    where = place(host)
+    candidates(where, OLDER)
+    candidates(where, TAG)
+    execute(where, TAG)
+    before = {name: where.registry.digest(where.repository(name), "latest") for name in dated(where)}
+    execute(where, OLDER)
+    assert None not in dated(where, OLDER).values()
+    assert {name: where.registry.digest(where.repository(name), "latest") for name in before} == before
+    assert publish.verify(where, GROUP, OLDER) == publish.verify(where, GROUP, TAG) == []
+    assert publish.overtaken(where, GROUP, OLDER) == TAG
+    assert publish.overtaken(where, GROUP, "2026.11.21-10") == ""
 
 
 def test_a_rebuild_of_the_same_commit_publishes_nothing(host: str) -> None:
