@@ -128,7 +128,8 @@ def toolset(directory: Path) -> Path:
 def link(directory: Path, place: Path) -> subprocess.CompletedProcess[str]:
     """Links the program as so many projects do."""
     source, program = directory / "main.c", directory / "main"
-    command = ["gcc", source, "-Wl,--as-needed", f"-L{place}", f"-Wl,-rpath,{directory}", "-o", program, "-lstdc++"]
+    options = ["-Wl,--as-needed", f"-L{place}", f"-Wl,-rpath,{directory}"]
+    command: list[str | Path] = ["gcc", source, *options, "-o", program, "-lstdc++"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
