@@ -1,5 +1,5 @@
 #!/bin/bash
-# Adapts the distribution to components that are compiled (named as arguments) or in place already (no arguments); CentOS 7
+# Adapts the distribution to components that are compiled (named as arguments) or in place already (no arguments)
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib.sh
@@ -8,16 +8,21 @@ source "${HERE}/lib.sh"
 source "${HERE}/system.sh"
 
 components_in_place() {
-    compgen -G '/opt/_internal/openssl-*' >/dev/null && echo openssl
-    [[ -d /opt/_internal/curl-4 ]] && echo curl
-    [[ -e /usr/local/lib/libtk8.6.so ]] && echo tcltk
-    [[ -e /usr/local/lib/libcrypt.so.2 ]] && echo libxcrypt
+    compgen -G '/opt/_internal/openssl-*' >/dev/null && printf 'openssl '
+    [[ -d /opt/_internal/curl-4 ]] && printf 'curl '
+    [[ -e /usr/local/lib/libtk8.6.so ]] && printf 'tcltk '
+    [[ -e /usr/local/lib/libcrypt.so.2 ]] && printf 'libxcrypt '
     return 0
 }
 
-declare -F prepare_component >/dev/null || exit 0 # families whose packages do not get in the way have none
-if (($#)); then components=("$@"); else mapfile -t components < <(components_in_place); fi
+use_site
+if (($#)); then components=("$@"); else read -r -a components <<<"$(components_in_place)"; fi
 for component in "${components[@]+"${components[@]}"}"; do
-    use_site
-    prepare_component "${component}"
+    # Only where the distribution's own packages get in the way
+    if declare -F prepare_component >/dev/null; then prepare_component "${component}"; fi
+    if (($#)) && has_packages "${component}"; then
+        list="$(packages_of "${component}")"
+        mapfile -t names <<<"${list}"
+        install "${names[@]}"
+    fi
 done

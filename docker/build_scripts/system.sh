@@ -27,6 +27,15 @@ packages_of() {
     [[ -n "${found}" ]] || die "no package set of '${PACKAGE_SETS}' has a layer '${layer}'"
 }
 
+# Whether a package set of this image lists packages of that layer.
+has_packages() {
+    local set
+    for set in ${PACKAGE_SETS}; do
+        if [[ -f "${PACKAGES}/${set}/$1.txt" ]]; then return 0; fi
+    done
+    return 1
+}
+
 # Deletes what only a reader of manuals in another language would miss, as facts of every family.
 remove_translations() {
     local directory

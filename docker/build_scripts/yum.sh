@@ -81,16 +81,11 @@ install() {
     yum_ install "$@"
 }
 
-# prepare_component NAME: what the distribution must have, or lack, where a component is compiled or present. The headers
-# of a library that is built here would win over our own.
+# prepare_component NAME: what the distribution must lack where a component is compiled or present. The headers of a
+# library that is built here would win over our own.
 prepare_component() {
-    local list
     case "$1" in
-        openssl)
-            erase openssl-devel
-            list="$(packages_of openssl)"
-            yum_ install "${list}"
-            ;;
+        openssl) erase openssl-devel ;;
         curl) erase curl-devel ;;
         tcltk) erase tcl tk ;;
         libxcrypt) replace_libcrypt ;;

@@ -296,6 +296,30 @@ def test_can_be_repeated(image: images.Image, roots: Roots) -> None:
     assert changes == ""
 
 
+# Perl with all of its own modules, which OpenSSL's configuration needs: autoconf depends on it except in the RHEL family.
+PERL = {"centos-7": "perl-core", "almalinux-8": "perl"}
+
+
+@pytest.mark.parametrize("image", [i for i in CATALOGUE.images(variants=True) if i.variant], ids=lambda i: i.name)
+def test_openssl_can_be_compiled_for_a_variant(image: images.Image, roots: Roots) -> None:
+    root = roots.new(image)
+    run = roots.run(root, image, (*STEPS[:5], "prepare-component.sh openssl"))
+    assert run.status == 0, run.output
+    installed = (root / "stand-in/installed").read_text(encoding="utf-8").splitlines()
+    assert PERL.get(image.policy.distribution, "autoconf") in installed
+    assert "openssl-devel" not in installed or image.policy.distribution != "centos-7"
+
+
+def test_what_is_in_place_brings_no_packages(roots: Roots) -> None:
+    image = CATALOGUE.image("manylinux2014_x86_64")
+    root = roots.new(image)
+    (root / "opt/_internal/openssl-3.5").mkdir(parents=True)
+    run = roots.run(root, image, (*STEPS[:5], "prepare-component.sh"))
+    assert run.status == 0, run.output
+    installed = (root / "stand-in/installed").read_text(encoding="utf-8").splitlines()
+    assert {"perl-core", "openssl-devel"}.isdisjoint(installed)
+
+
 # --- The stand-ins themselves: what they refuse ---------------------------------------------------------------------
 
 
