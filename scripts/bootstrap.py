@@ -35,6 +35,8 @@ from plan import CERTIFICATES, Plan
 from site_settings import Mirror, Site
 
 ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
+NATIVE_PAIRS = (("amd64", "i386"), ("arm64", "armhf"))  # what 64-bit processors run, too
+QEMU_PACKAGES = ("qemu-user-static", "binfmt-support")
 LABEL_MADE_FROM = "org.pypa.manylinux.base.made-from"
 
 CUSTOMIZE = Path(__file__).resolve().parent / "customize_base.sh"
@@ -69,10 +71,35 @@ def base_of(image: Image) -> Base:
 
 
 def missing_packages(engine: Engine | None, base: Base) -> tuple[str, ...]:
-    """The Debian packages to install: for an engine if none answers, and for making the base."""
+    """The Debian packages to install: for an engine if none answers, for making the base, and for running it."""
     native = base.architecture == site_settings.debian_architecture()
     tools = ("mmdebstrap",) if native else ("mmdebstrap", "arch-test")
-    return (*(() if engine else ENGINE_PACKAGES), *(tool for tool in tools if not shutil.which(tool)))
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    return (*(() if engine else ENGINE_PACKAGES), *missing, *(() if runs(base.architecture) else QEMU_PACKAGES))
+
+
+def runs(architecture: str) -> bool:
+    """Whether this machine runs Debian's programs for an architecture, by itself or by QEMU."""
+    if architecture == site_settings.debian_architecture():
+        return True
+    # Without arch-test nobody knows: 32-bit programs mostly run, and QEMU is not needed for them.
+    tester = shutil.which("arch-test")
+    if not tester:
+        return (site_settings.debian_architecture(), architecture) in NATIVE_PAIRS
+    return subprocess.run([tester, architecture], capture_output=True).returncode == 0
+
+
+def register_qemu(architecture: str) -> None:
+    """Makes the kernel hand foreign programs to QEMU, where no service did when the packages were installed.
+
+    Raises Failure when it does not."""
+    if not runs(architecture):
+        subprocess.run(["update-binfmts", "--enable"], capture_output=True)
+    if not runs(architecture):
+        raise errors.Failure(
+            f"QEMU is installed, but the kernel does not use it for {architecture}: as root of the machine itself, not "
+            "of a container, run `mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc; update-binfmts --enable`"
+        )
 
 
 def install_command(packages: Sequence[str], *options: str) -> list[str]:
@@ -144,7 +171,7 @@ def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
         "--variant=minbase",
         "--format=tar",
         f"--architectures={base.architecture}",
-        *(f"--aptopt={option}" for option in _apt_options(mirror)),
+        *(f"--aptopt={option}" for option in apt_options(mirror)),
         f"--customize-hook={CUSTOMIZE}",
         base.suite,
         str(target),
@@ -152,7 +179,8 @@ def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
     ]
 
 
-def _apt_options(mirror: Mirror) -> list[str]:
+def apt_options(mirror: Mirror) -> list[str]:
+    """Settings of apt, for mmdebstrap, that say what the options of the mirror's sources say."""
     named = {"check-valid-until=no": "Acquire::Check-Valid-Until", "check-date=no": "Acquire::Check-Date"}
     return [f'{named[option]} "false"' for option in mirror.options if option in named]
 
@@ -177,16 +205,13 @@ def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
     with tempfile.TemporaryDirectory(prefix="manylinux-base-") as directory:
         archive = Path(directory, "root.tar")
         sources = "\n".join((*mirror.lines(base.suite, base.architecture), ""))
-        if _mmdebstrap(mmdebstrap_command(base, mirror, archive), sources, epoch(releases)):
-            raise errors.Failure(
-                "mmdebstrap failed, see above; for a foreign architecture it needs QEMU in binfmt_misc "
-                "(packages qemu-user-static and binfmt-support)"
-            )
+        if run_mmdebstrap(mmdebstrap_command(base, mirror, archive), sources, epoch(releases)):
+            raise errors.Failure("mmdebstrap failed, see above")
         engine.call(engine.import_(archive, base.reference, base.platform, {LABEL_MADE_FROM: wanted}))
     return base.reference
 
 
-def _mmdebstrap(argv: list[str], sources: str, date: int) -> int:
+def run_mmdebstrap(argv: list[str], sources: str, date: int) -> int:
     """Runs it; when we are interrupted, it has time to unmount and remove what it works on."""
     env = {**os.environ, "SOURCE_DATE_EPOCH": str(date)}
     process = subprocess.Popen(
@@ -238,6 +263,7 @@ def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
         _say(f"step {number}: {step}")
     if packages:
         _install(packages)
+    register_qemu(base.architecture)
     engine = engine or engines.choose(frontend, site.reach())
     _say(f"using {engine.name} ({engine.executable})" + (f" with {engine.settings}" if str(engine.settings) else ""))
     reference = ensure_base(engine, base, site.mirror)

@@ -408,7 +408,8 @@ def check_runs(engine: Engine, base: Base, platform: str) -> None:
     if engine.ask(engine.run(base.reference, ["/bin/true"], platform=platform, entrypoint="")) is None:
         raise errors.Failure(
             f"{base.reference} does not run here as {platform}: a foreign architecture needs QEMU in binfmt_misc "
-            "(on Debian: the packages qemu-user-static and binfmt-support)"
+            "(on Debian: the packages qemu-user-static and binfmt-support, and `update-binfmts --enable` where no "
+            "service has done that)"
         )
 
 

@@ -22,6 +22,7 @@ from site_settings import Mirror
 
 CATALOGUE = images.load()
 BASE = Base("bookworm", "debian-12", "amd64", "linux/amd64")
+S390X = Base("bookworm", "debian-12", "s390x", "linux/s390x")
 MIRROR = Mirror("http://me:secret@example.org/debian", "http://example.org/debian", "", ("check-valid-until=no",))
 PODMAN = Engine("podman", "podman")
 
@@ -55,10 +56,38 @@ def test_only_what_is_missing_is_installed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert bootstrap.missing_packages(PODMAN, BASE) == ("mmdebstrap",)
     assert bootstrap.missing_packages(None, BASE) == (*bootstrap.ENGINE_PACKAGES, "mmdebstrap")
-    foreign = Base("bookworm", "debian-12", "i386", "linux/386")
-    assert bootstrap.missing_packages(PODMAN, foreign) == ("mmdebstrap", "arch-test")
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert bootstrap.missing_packages(PODMAN, foreign) == ()
+    i386 = Base("bookworm", "debian-12", "i386", "linux/386")
+    assert bootstrap.missing_packages(PODMAN, i386) == ("mmdebstrap", "arch-test")
+    assert bootstrap.missing_packages(PODMAN, S390X) == ("mmdebstrap", "arch-test", *bootstrap.QEMU_PACKAGES)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An amd64 machine: what arch-test finds is a file in this directory; update-binfmts adds those in `more`."""
+    monkeypatch.setattr(site_settings, "debian_architecture", lambda: "amd64")
+    (tmp_path / "more").mkdir()
+    for name, script in {"arch-test": '[ -e "$1" ]', "update-binfmts": "cp more/* ."}.items():
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\ncd '{tmp_path}' && {script}\n", encoding="utf-8")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_qemu_is_installed_only_where_it_is_needed(machine: Path) -> None:
+    assert not bootstrap.runs("s390x") and bootstrap.runs("amd64")
+    assert bootstrap.missing_packages(PODMAN, S390X)[-2:] == bootstrap.QEMU_PACKAGES
+    (machine / "s390x").touch()
+    assert bootstrap.runs("s390x")
+    assert not set(bootstrap.QEMU_PACKAGES) & set(bootstrap.missing_packages(PODMAN, S390X))
+
+
+def test_qemu_is_registered_where_no_service_has_done_it(machine: Path) -> None:
+    with pytest.raises(errors.Failure, match="update-binfmts --enable"):
+        bootstrap.register_qemu("s390x")
+    (machine / "more" / "s390x").touch()
+    bootstrap.register_qemu("s390x")
+    assert (machine / "s390x").exists()
 
 
 def test_without_root_it_says_what_root_must_do() -> None:
