@@ -24,6 +24,7 @@ leave_out_test_modules
 add_loongarch_triplet
 use_own_sqlite
 configure
+keep_flags_of_clang
 skip_byte_compilation
 make -j "$(nproc)"
 make install

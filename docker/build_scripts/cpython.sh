@@ -50,7 +50,21 @@ configure() {
         PKG_CONFIG_PATH="/opt/_internal/${name}/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
     done
     export PKG_CONFIG_PATH
+    # What gcc makes configure find out; clang's warning would be published.
+    export ac_cv_enable_unreachable_code_warning=no
     CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${HARDEN_LDFLAGS}" ./configure "${options[@]}"
+}
+
+# Where clang stands in for gcc, configure adds what clang knows (frame pointers from 3.15 on), and the image's own gcc may
+# refuse it (on armv7l and loongarch64): this build keeps such flags, sysconfig does not publish them.
+keep_flags_of_clang() {
+    local gcc flag published="^(BASECFLAGS|OPT|CONFIGURE_CFLAGS)="
+    if [[ "$(gcc --version)" != *clang* ]]; then return 0; fi
+    gcc="$(PATH="${PATH#/opt/clang/bin:}" command -v gcc)"
+    for flag in $(sed -n -E "s/${published}//p" Makefile | tr -s '[:space:]' '\n' | grep -E '^-[fm]' | sort -u); do
+        if "${gcc}" -Werror "${flag}" -E -x c /dev/null >/dev/null 2>&1; then continue; fi
+        sed -i -E -e "/${published}/s/(^|[[:space:]])${flag}([[:space:]]|\$)/\1\2/g" -e "s/^CONFIGURE_CFLAGS_NODIST=.*/& ${flag}/" Makefile
+    done
 }
 
 # `make install` would compile the whole library three times, only for the .pyc to be deleted: its recipes that call
