@@ -38,7 +38,7 @@ class Change:
 
 
 def require_clean(directory: Path) -> git.Repo:
-    """The repository around `directory`.
+    """The repository around `directory`, rid of what killed runs left there.
 
     Raises UserError when it has no commit yet or a tracked file differs from the last one."""
     try:
@@ -51,6 +51,10 @@ def require_clean(directory: Path) -> git.Repo:
     if status:
         changed = ", ".join(sorted({line[3:] for line in status.splitlines()}))
         raise errors.UserError(f"the work tree has changes ({changed}): commit or stash them first, or use --dry-run")
+    common = Path(repo.common_dir)
+    for stale in [*common.glob(f"{_PREFIX}*"), *common.glob(f"worktrees/{_PREFIX}*")]:
+        if not _alive(stale.name):
+            _remove(common, stale.name)
     return repo
 
 
@@ -86,14 +90,9 @@ class Writer:
 
 @contextlib.contextmanager
 def writer(directory: Path) -> Iterator[Writer]:
-    """A Writer on the clean repository around `directory`.
-
-    Its work tree, and any that a killed run left, is removed."""
+    """A Writer on the clean repository around `directory`; its work tree is removed in the end."""
     repo = require_clean(directory)
     common = Path(repo.common_dir)
-    for stale in [*common.glob(f"{_PREFIX}*"), *common.glob(f"worktrees/{_PREFIX}*")]:
-        if not _alive(stale.name):
-            _remove(common, stale.name)
     tree = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=common))
     try:
         _shielded(repo, "worktree", "add", "--detach", "--quiet", str(tree), "HEAD")

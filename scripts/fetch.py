@@ -73,11 +73,16 @@ class Limits:
 
 
 class Unusable(errors.Failure):
-    """No URL gave the file. `missing`: every one of them answered that there is no such file."""
+    """No URL gave the file. `reasons` has what was wrong with each of them.
 
-    def __init__(self, message: str, missing: bool) -> None:
-        super().__init__(message)
-        self.missing = missing
+    `missing`: every one of them answered that there is no such file; `passing`: one of them may have it later."""
+
+    def __init__(self, name: str, problems: Mapping[str, Exception]) -> None:
+        self.reasons = [f"{url}: {error}" for url, error in problems.items()]
+        self.missing = all(isinstance(error, _Missing) for error in problems.values())
+        self.passing = any(isinstance(error, _Again) for error in problems.values())
+        advice = ["It may work later: run the same command again."] if self.passing else []
+        super().__init__("\n  ".join([f"{name} could not be downloaded:", *self.reasons, *advice]))
 
 
 class _Refused(Exception):
@@ -102,7 +107,7 @@ class _Job:
 
     target: Path
     part: Path
-    sha256: str
+    sha256: str | None
     size: int | None
     deadline: float
     task: Task | None
@@ -160,7 +165,7 @@ class Fetcher:
         url: str,
         target: Path,
         *,
-        sha256: str,
+        sha256: str | None,
         size: int | None = None,
         alternatives: Iterable[str] = (),
         task: Task | None = None,
@@ -168,6 +173,7 @@ class Fetcher:
         """The file at `target`, downloaded unless it is there already and right.
 
         `url` is tried first, then its mirrors, then `alternatives`; `size` is the exact number of bytes where known.
+        Without `sha256`, which only an updater may not know, the file is complete and has the right format, no more.
         Raises Unusable, naming what was wrong with each of them, and errors.Failure when it cannot be written."""
         part = target.with_name(f"{target.name}.part")
         job = _Job(target, part, sha256, size, time.monotonic() + self.limits.total, task)
@@ -190,7 +196,7 @@ class Fetcher:
                         problems[without_password(candidate)] = error
         except OSError as error:
             raise errors.Failure(f"{target} cannot be written: {error.strerror}") from None
-        raise _unusable(target.name, problems)
+        raise Unusable(target.name, problems)
 
     def read(self, url: str, *, most: int = 64 << 20) -> bytes:
         """The body of a small page, unverified: the caller must check it. Raises Unusable."""
@@ -211,7 +217,7 @@ class Fetcher:
             except _Again as error:
                 problem = error
         assert problem is not None
-        raise _unusable(url.rpartition("/")[2], {without_password(url): problem})
+        raise Unusable(url.rpartition("/")[2], {without_password(url): problem})
 
     def stop(self) -> None:
         """Ends every download at the next opportunity, for good; parts stay, so that a later run goes on from them."""
@@ -257,7 +263,7 @@ class Fetcher:
             try:
                 resumed = self._stream(url, job)
                 found = digest(job.part)
-                if found == job.sha256:
+                if job.sha256 in (None, found):
                     job.part.replace(job.target)
                     if job.task:
                         job.task.note = ""
@@ -369,10 +375,10 @@ def read_mirrors(path: Path) -> dict[str, list[str]]:
     return {words[0]: words[1:] for words in lines if words}
 
 
-def digest(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """The sha256 or another digest of a file, in hexadecimal."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
 def expect_format(name: str, start: bytes) -> None:
@@ -527,14 +533,6 @@ def _plain(error: object) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
-
-
-def _unusable(name: str, problems: dict[str, Exception]) -> Unusable:
-    missing = all(isinstance(error, _Missing) for error in problems.values())
-    reasons = "".join(f"\n  {url}: {error}" for url, error in problems.items())
-    passing = any(isinstance(error, _Again) for error in problems.values())
-    advice = "\n  It may work later: run the same command again." if passing else ""
-    return Unusable(f"{name} could not be downloaded:{reasons}{advice}", missing)
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def _ls_remote(url: str, glob: str) -> tuple[str, ...]:
     host = urlsplit(url).netloc or url
     command = ["git", "-c", "credential.helper=", "ls-remote", "--tags", "--refs", url, f"refs/tags/{glob}"]
     quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "GIT_HTTP_LOW_SPEED_LIMIT": "1000"}
-    quiet["GIT_HTTP_LOW_SPEED_TIME"] = str(web.READ_SECONDS)
+    quiet["GIT_HTTP_LOW_SPEED_TIME"] = f"{web.LIMITS.stall:.0f}"
     try:
         done = subprocess.run(
             command, env=os.environ | quiet, capture_output=True, text=True, check=True, timeout=GIT_SECONDS

@@ -1,4 +1,6 @@
-"""HTTP for the updaters: every request has time and size limits, a bounded wait, and is made once in a run.
+"""What the updaters ask of servers: every request has time and size limits, a bounded wait, and is made once in a run.
+
+Pages and what HEAD says are read here; files are downloaded by fetch.py, as everywhere else.
 
 Three outcomes besides success, because they mean different things to an updater: the host did not answer
 (`Unreachable`), it answered that the thing is not there (`Missing`), it sent something unusable (`Refused`).
@@ -7,7 +9,6 @@ Three outcomes besides success, because they mean different things to an updater
 from __future__ import annotations
 
 import email.utils
-import hashlib
 import json
 import re
 import threading
@@ -31,11 +32,9 @@ import fetch
 T = TypeVar("T")
 
 USER_AGENT = "manylinux-updater"
-CONNECT_SECONDS, READ_SECONDS = 10, 30
-RETRY_AFTER_SECONDS = 20  # the longest Retry-After obeyed: python.org has asked for twelve hours
-SLOWEST = 10_000  # bytes a second on average, after READ_SECONDS of grace
+# `least` and `most` are for files. Patience is shorter than a build's: there are other hosts to ask.
+LIMITS = fetch.Limits(total=600, attempts=3, backoff=0.3, retry_after=20, least=10_000, most=400 << 20)
 PAGE_LIMIT = 16 << 20
-FILE_LEAST, FILE_LIMIT = 10_000, 400 << 20
 GITHUB_API = "api.github.com"
 
 
@@ -65,9 +64,7 @@ class File:
     """A complete and plausible download."""
 
     path: Path
-    size: int
     sha256: str
-    sha3_256: str
 
 
 class Client:
@@ -76,19 +73,20 @@ class Client:
     def __init__(self, token: str | None = None) -> None:
         self._token = token
         self._session = requests.Session()
-        self._session.max_redirects = 5
+        self._session.max_redirects = LIMITS.redirects
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         retry = urllib3.Retry(
-            total=2,
+            total=LIMITS.attempts - 1,
             connect=1,
-            backoff_factor=0.3,
+            backoff_factor=LIMITS.backoff,
             status_forcelist=(429, 500, 502, 503, 504),
             raise_on_status=False,
-            retry_after_max=RETRY_AFTER_SECONDS,
+            retry_after_max=int(LIMITS.retry_after),
         )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=64))
+        self._fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
         self._lock = threading.Lock()
         self._once: dict[str, Future[Any]] = {}
         self._down: dict[str, str] = {}
@@ -96,11 +94,11 @@ class Client:
     def get(self, url: str) -> bytes:
         """A page of at most PAGE_LIMIT bytes."""
 
-        def fetch() -> bytes:
+        def ask() -> bytes:
             with self._answer("GET", url) as answer:
                 return b"".join(_chunks(answer, PAGE_LIMIT))
 
-        return self.once(("GET", url), fetch)
+        return self.once(("GET", url), ask)
 
     def json(self, url: str) -> Any:
         """A parsed JSON document. Raises Refused where it is none."""
@@ -112,7 +110,7 @@ class Client:
     def head(self, url: str) -> Head:
         """What the server says about a URL, by HEAD, or by an unread GET where it does not do HEAD."""
 
-        def fetch() -> Head:
+        def ask() -> Head:
             try:
                 with self._answer("HEAD", url) as answer:
                     return _head(answer)
@@ -120,27 +118,20 @@ class Client:
                 with self._answer("GET", url) as answer:
                     return _head(answer)
 
-        return self.once(("HEAD", url), fetch)
+        return self.once(("HEAD", url), ask)
 
-    def download(self, url: str, directory: Path) -> File:
-        """A file, stored in `directory` under the last part of its URL.
+    def download(self, url: str, directory: Path, sha256: str | None = None) -> File:
+        """A file, stored in `directory` under the last part of its URL; `sha256` where it is known before.
 
-        Raises Refused for a size or first bytes that no
-        release of this name can have: too small, too big, HTML."""
-        name = urlsplit(url).path.rpartition("/")[2]
-        path = directory / name
-        sha256, sha3, size = hashlib.sha256(), hashlib.sha3_256(), 0
-        with self._answer("GET", url) as answer, path.open("wb") as stream:
-            for chunk in _chunks(answer, FILE_LIMIT):
-                if size == 0:
-                    _expect_format(url, name, chunk)
-                stream.write(chunk)
-                sha256.update(chunk)
-                sha3.update(chunk)
-                size += len(chunk)
-        if size < FILE_LEAST:
-            raise Refused(f"{url} is only {size} bytes long")
-        return File(path, size, sha256.hexdigest(), sha3.hexdigest())
+        Raises Refused for a size or first bytes that no release of this name can have: too small, too big, HTML."""
+        self.head(url)  # tells a file that is not there from a host that does not answer
+        path = directory / urlsplit(url).path.rpartition("/")[2]
+        try:
+            self._fetcher.download(url, path, sha256=sha256)
+        except fetch.Unusable as error:
+            problem = Missing if error.missing else Unreachable if error.passing else Refused
+            raise problem("; ".join(error.reasons)) from None
+        return File(path, sha256 or fetch.digest(path))
 
     def once(self, key: object, make: Callable[[], T]) -> T:
         """The result (or exception) of `make`, called by the first caller with this key; the others wait."""
@@ -166,7 +157,7 @@ class Client:
 
     @contextmanager
     def _answer(self, method: str, url: str) -> Iterator[requests.Response]:
-        host = urlsplit(url).netloc
+        host = _host(url)
         if reason := self._down.get(host):
             raise Unreachable(f"{host}: {reason}")
         try:
@@ -174,7 +165,7 @@ class Client:
                 method,
                 url,
                 headers=self.headers_for(url),
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                timeout=(LIMITS.connect, LIMITS.stall),
                 stream=True,
                 allow_redirects=True,
             )
@@ -182,20 +173,25 @@ class Client:
                 _judge(url, answer)
                 yield answer
         except requests.TooManyRedirects:
-            raise Refused(f"{url} redirects for ever") from None
+            raise Refused(f"{fetch.without_password(url)} redirects for ever") from None
         except requests.ConnectionError as error:
             if error.request and error.request.url:
-                host = urlsplit(error.request.url).netloc  # not the one that redirected there
+                host = _host(error.request.url)  # not the one that redirected there
             self._down[host] = _plain(error)
             raise Unreachable(f"{host}: {_plain(error)}") from None
         except requests.Timeout:
-            raise Unreachable(f"{host}: no answer within {READ_SECONDS} seconds") from None
+            raise Unreachable(f"{host}: no answer within {LIMITS.stall:.0f} seconds") from None
         except requests.RequestException as error:
             raise Unreachable(f"{host}: {_plain(error)}") from None
 
 
+def _host(url: str) -> str:
+    return urlsplit(fetch.without_password(url)).netloc
+
+
 def _judge(url: str, answer: requests.Response) -> None:
     """Raises what the status means; a redirect from TLS to plain HTTP is refused."""
+    url = fetch.without_password(url)
     hops = [urlsplit(hop.url).scheme for hop in (*answer.history, answer)]
     if "https" in hops and hops[-1] != "https":
         raise Refused(f"{url} redirects to plain {answer.url}")
@@ -203,24 +199,24 @@ def _judge(url: str, answer: requests.Response) -> None:
     if status in (404, 410):
         raise Missing(f"{url} answers {status}")
     if status in (401, 403, 408, 425, 429) or status >= 500:
-        raise Unreachable(f"{urlsplit(url).netloc}: status {status} for {url}")
+        raise Unreachable(f"{_host(url)}: status {status} for {url}")
     if status != 200:
         raise Refused(f"{url} answers {status}")
 
 
 def _chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
     """The body as it arrives. Raises Refused beyond `limit` bytes, Unreachable when it breaks off or is slow."""
-    started, size = time.monotonic(), 0
+    url, started, size = fetch.without_password(answer.url), time.monotonic(), 0
     try:
         while chunk := answer.raw.read1(1 << 16):
             size += len(chunk)
             if size > limit:
-                raise Refused(f"{answer.url} is longer than {limit} bytes")
-            if time.monotonic() - started > READ_SECONDS + size / SLOWEST:
-                raise Unreachable(f"{answer.url} comes slower than {SLOWEST // 1000} kB a second")
+                raise Refused(f"{url} is longer than {limit} bytes")
+            if time.monotonic() - started > LIMITS.stall + size / LIMITS.slowest:
+                raise Unreachable(f"{url} comes slower than {LIMITS.slowest / 1000:g} kB a second")
             yield chunk
     except urllib3.exceptions.HTTPError:
-        raise Unreachable(f"{answer.url} breaks off after {size} bytes") from None
+        raise Unreachable(f"{url} breaks off after {size} bytes") from None
 
 
 def _head(answer: requests.Response) -> Head:
@@ -230,13 +226,6 @@ def _head(answer: requests.Response) -> Head:
     except ValueError:
         when = None
     return Head(int(length) if length and length.isdigit() else None, when, answer.headers)
-
-
-def _expect_format(url: str, name: str, start: bytes) -> None:
-    magic = fetch.MAGIC.get(Path(name).suffix)
-    if magic and not start.startswith(magic):
-        what = "an HTML page" if start.lstrip()[:1] == b"<" else f"not {Path(name).suffix[1:]} data"
-        raise Refused(f"{url} is {what}")
 
 
 def _plain(error: BaseException) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,7 @@ def closed_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv(choice.SEEN_VARIABLE, str(tmp_path / "seen.json"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    monkeypatch.setattr(web, "READ_SECONDS", 2)
-    monkeypatch.setattr(web, "RETRY_AFTER_SECONDS", 1)
+    monkeypatch.setattr(web, "LIMITS", replace(web.LIMITS, stall=2, retry_after=1))
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_what_nothing_dates_is_as_old_as_our_own_sighting(world: World, run: Run
         (servers.redirecting("/alpha/alpha-1.2.0.tar.gz"), "redirects for ever"),
         (servers.status(500), "status 500"),
         (servers.status(429, {"Retry-After": "86400"}), "status 429"),
-        (servers.truncated(tarball("alpha", "1.2.0"), 9000), "breaks off"),
+        (servers.truncated(tarball("alpha", "1.2.0"), 9000), "ended after 9000"),
     ],
 )
 def test_what_is_no_tarball_is_passed_over(world: World, run: Run, route: servers.Route, reason: str) -> None:

@@ -186,6 +186,18 @@ def test_other_content(server: servers.Server, fetcher: fetch.Fetcher, tmp_path:
     assert list((tmp_path / "deep").iterdir()) == []
 
 
+def test_a_file_that_nothing_is_known_about(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    """For updaters, which have other proofs: still complete, of its format, and the one that is there now."""
+    target = tmp_path / "a.tar.gz"
+    target.write_bytes(b"from an earlier attempt")
+    server.routes["/a"] = servers.in_turn(servers.truncated(BODY, 1000), servers.good(BODY))
+    assert fetcher.download(server.url("/a"), target, sha256=None).read_bytes() == BODY
+    server.routes["/a"] = servers.html()
+    with pytest.raises(fetch.Unusable, match="an HTML page") as caught:
+        fetcher.download(server.url("/a"), target, sha256=None)
+    assert not caught.value.passing
+
+
 def test_empty(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
     server.routes["/a"] = servers.good(b"")
     refused(fetcher, server.url("/a"), tmp_path, "only 0 bytes")
