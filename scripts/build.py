@@ -113,6 +113,12 @@ def parser(catalogue: images.Catalogue) -> argparse.ArgumentParser:
         help="PEM file of the CAs to trust inside the build; it is in no layer (default: SSL_CERT_FILE, PIP_CERT or "
         "REQUESTS_CA_BUNDLE, else the system's bundle if it holds CAs that certifi lacks)",
     )
+    how.add_argument(
+        "--stage",
+        default="",
+        metavar="NAME",
+        help="build only up to this stage of docker/Dockerfile, as in component-zstd, and print a tag for it",
+    )
     how.add_argument("--no-test", action="store_true", help="tag the image without smoke-testing it")
     how.add_argument("--no-cache", action="store_true", help="build every stage anew")
     how.add_argument("--cache-from", action="append", default=[], metavar="SPEC", help="for docker-buildx, as it says")
@@ -233,13 +239,13 @@ def build_of(
     return Build(
         context=ROOT,
         dockerfile=DOCKERFILE,
-        tag=temporary_tag(plan),
+        tag=stage_tag(plan, options.stage) if options.stage else temporary_tag(plan),
         platform=plan.image.platform.oci,
         args={**plan.build_args, "BASEIMAGE": base.reference, **clang.args},
         inherited=site.proxies,
         labels=labels,
         secrets=secrets,
-        target=plan.image.variant,
+        target=options.stage or plan.image.variant,
         no_cache=options.no_cache,
         cache_from=tuple(options.cache_from),
         cache_to=tuple(options.cache_to),
@@ -249,6 +255,11 @@ def build_of(
 def temporary_tag(plan: Plan) -> str:
     """Where a build goes before it is tested."""
     return f"{plan.reference}-untested"
+
+
+def stage_tag(plan: Plan, stage: str) -> str:
+    """The tag of a stage of the Dockerfile that was built alone."""
+    return f"{plan.reference}-{stage}"
 
 
 def _revision() -> str:
@@ -335,6 +346,22 @@ def _base_here(engine: Engine, base: Base, platform: str) -> list[str] | None:
     return json.loads(said.partition(" ")[2]) or []
 
 
+def ensure_clang(engine: Engine, clang: Clang) -> None:
+    """Makes sure that the clang of a cross compilation is here. Raises Failure, naming the ways out, if not."""
+    if not clang.used:
+        return
+    wanted = Base(clang.image or pins.read()["static-clang"].url, "")
+    platform = f"linux/{clang.builder}"
+    if _base_here(engine, wanted, platform) is None and not wanted.local:
+        engine.ask(engine.pull(wanted.reference, platform))
+    if _base_here(engine, wanted, platform) is None:
+        raise errors.Failure(
+            f"the clang that compiles for other architectures, {wanted.reference} ({platform}), is neither here nor "
+            "can it be pulled: make one with scripts/debian_clang.py and name it in MANYLINUX_STATIC_CLANG_IMAGE, or "
+            "set MANYLINUX_DISABLE_CLANG=1 to compile with the image's own gcc, emulated"
+        )
+
+
 def build_and_test(
     engine: Engine, plan: Plan, options: argparse.Namespace, site: site_settings.Site, catalogue: images.Catalogue
 ) -> None:
@@ -345,6 +372,7 @@ def build_and_test(
         clang = clang_for(plan.image, _engine_architecture(engine), options.offline or options.bootstrap)
         base = ensure_base(engine, base_of(plan), plan.image.platform.oci)
         check_runs(engine, base, plan.image.platform.oci)
+        ensure_clang(engine, clang)
         suite = site_settings.debian_suite(plan.image.policy.distribution)
         if suite and site.mirror:
             mirror, notes = site_settings.usable(site.mirror, suite, plan.image.platform.debian)
@@ -356,6 +384,8 @@ def build_and_test(
             build = build_of(plan, options, site, clang, secrets, base)
             if engine.stream(engine.build(build)):
                 raise errors.Failure(f"the build of {plan.reference} failed, see above; no tag was moved")
+            if options.stage:
+                return
             smoke.remember(plan.expectations())
             if not options.no_test:
                 _test(engine, plan, options, site, secrets)
@@ -473,6 +503,9 @@ def main() -> None:
         describe(plan)
     engine = engine or engines.choose(frontend, site.reach())
     build_and_test(engine, plan, options, site, catalogue)
+    if options.stage:
+        print(stage_tag(plan, options.stage))
+        return
     if options.bootstrap:
         bootstrap.tell_how_to_use(engine, plan, site.ca)
     print(plan.reference)

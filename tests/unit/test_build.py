@@ -244,6 +244,26 @@ def test_clang_is_asked_for_in_the_build(capsys: pytest.CaptureFixture[str], mon
     assert values(argv, "--builder") == ["default"], "others would look for it in a registry"
 
 
+def test_a_clang_that_cannot_be_had_is_said_before_anything_is_built(tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    docker.chmod(0o755)
+    engine = engines.Engine("docker", str(docker))
+    clang = build.clang_for(CATALOGUE.image("manylinux_2_28_s390x"), "amd64", False, {})
+    with pytest.raises(errors.Failure, match=r"static-clang.*linux/amd64.*MANYLINUX_DISABLE_CLANG=1"):
+        build.ensure_clang(engine, clang)
+    build.ensure_clang(engine, build.clang_for(CATALOGUE.image("manylinux_2_28_i686"), "amd64", False, {}))
+
+
+def test_one_stage_alone_has_a_tag_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLATFORM", "x86_64")
+    argv = printed(capsys, monkeypatch, "--stage", "component-zstd")
+    assert values(argv, "--target") == ["component-zstd"]
+    assert values(argv, "--tag") == ["quay.io/pypa/manylinux_2_28_x86_64:latest-component-zstd"]
+
+
 # --- sources and bases ----------------------------------------------------------------------------------------
 
 
