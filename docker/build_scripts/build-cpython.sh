@@ -20,6 +20,7 @@ fi
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 unset _PYTHON_HOST_PLATFORM # the entry point sets it for armv7l; it would end up in sysconfig
+unset LIBC                  # ours says which one; configure up to 3.9 takes it for a library to link
 leave_out_test_modules
 add_loongarch_triplet
 use_own_sqlite
