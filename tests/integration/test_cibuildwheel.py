@@ -89,7 +89,7 @@ def test_wheels_of_a_real_project(name: str, sources: Path, environment: dict[st
     assert built and built <= asked, f"{built} of {asked}"  # a project may have left an old Python behind
     assert {"cp311", "cp313"} & asked <= built
     for wheel in wheels:
-        assert wheel.name.endswith(f"-{policy}.whl")
+        assert policy in wheel.stem.split("-")[-1].split(".")  # a wheel that needs less carries older tags, too
         libraries = [member for member in zipfile.ZipFile(wheel).namelist() if re.search(r"\.libs/.*\.so", member)]
         assert len(libraries) == grafted, libraries
 
