@@ -176,15 +176,18 @@ def listing(context: Context, row: Dependency, pinned: str) -> Listing:
     if not row.debian.source:
         raise web.Unreachable(silent)
     try:
-        versions = context.witness.versions(row)
+        index = context.witness.index()
     except web.Unreachable as error:
         raise web.Unreachable(f"{silent}; {error}") from None
+    gaps = [f"Debian's {suite} could not be used: {reason}" for suite, reason in index.unusable.items()]
+    versions = context.witness.versions(row)
     if not any(row.in_series(version) and Version(version) >= Version(pinned) for version in versions):
         known = [version for version in context.witness.released(row) if row.accepts(version, pinned)]
         hint = f"has {max(known, key=Version)}, not as upstream's own file" if known else "does not have this series"
-        raise web.Unreachable(f"{silent}; Debian {hint}")
-    note = f"the Debian archive was asked, for upstream does not answer ({silent})"
-    return Listing({version: Release(version) for version in versions}, False, (note,))
+        raise web.Unreachable("; ".join([silent, f"Debian {hint}", *gaps]))
+    as_of = max(suite.date for suite in index.suites)
+    note = f"the Debian archive as of {as_of:%Y-%m-%d} was asked, for upstream does not answer ({silent})"
+    return Listing({version: Release(version) for version in versions}, False, (note, *gaps))
 
 
 def examine(context: Context, row: Dependency, pin: Pin, release: Release) -> Taken:

@@ -8,6 +8,7 @@ index (Sources.xz), the index holds the sha256 of every source file. Nothing tha
 from __future__ import annotations
 
 import argparse
+import contextlib
 import email.utils
 import hashlib
 import json
@@ -327,8 +328,9 @@ class Archive:
     def _forget_old(self, used: set[str]) -> None:
         oldest = time.time() - KEPT_DAYS * 24 * 3600
         for path in self._cache.iterdir():
-            if path.name.partition(".")[0] not in used and path.stat().st_mtime < oldest:
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process gave its download a name meanwhile
+                if path.name.partition(".")[0] not in used and path.stat().st_mtime < oldest:
+                    path.unlink()
 
 
 def verify(signed: bytes, keyrings: Iterable[Path]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import errors
 import web
-from debian_archive import Archive, Source, SourceFile, Upstream, upstream_version
+from debian_archive import Archive, Index, Source, SourceFile, Upstream, upstream_version
 from dependencies import Dependency
 
 _ENTRY = re.compile(r"^\S+ \((?P<version>[^)]+)\).*\n(?:(?:[ \t].*)?\n)*? -- [^\n]*>  (?P<date>[^\n]+)$", re.MULTILINE)
@@ -26,16 +26,18 @@ _ENTRY = re.compile(r"^\S+ \((?P<version>[^)]+)\).*\n(?:(?:[ \t].*)?\n)*? -- [^\
 class Witness:
     """The archive, read once, when the first question comes."""
 
-    def __init__(self, client: web.Client, dependencies: Iterable[Dependency], archive: Archive | None = None):
+    def __init__(self, client: web.Client, dependencies: Iterable[Dependency]) -> None:
         self._client = client
-        self._archive = archive
         self._packages = {row.name: row.fill(row.debian.source) for row in dependencies if row.debian.source}
+
+    def index(self) -> Index:
+        """What the archive has of all tracked packages. Raises web.Unreachable when it cannot be asked or trusted."""
+        return self._client.once("debian", self._search)
 
     def versions(self, dependency: Dependency) -> Mapping[str, Sequence[Source]]:
         """Upstream version -> the source packages, of every suite, whose tarball can count as upstream's.
 
-        Those are the ones of a row that a person marked, and others that carry upstream's signature to check.
-        Raises web.Unreachable when the archive cannot be asked or trusted."""
+        Those are the ones of a row that a person marked, and others that carry upstream's signature to check."""
         found: dict[str, list[Source]] = {}
         for upstream, source in self._packages_of(dependency):
             if not upstream.repacked and source.original and (dependency.debian.verbatim or source.signature):
@@ -80,14 +82,13 @@ class Witness:
 
     def _packages_of(self, dependency: Dependency) -> Iterator[tuple[Upstream, Source]]:
         if name := self._packages.get(dependency.name):
-            for source in self._client.once("debian", self._search):
+            for source in self.index().sources:
                 if re.fullmatch(name, source.package) and (upstream := source.upstream):
                     yield upstream, source
 
-    def _search(self) -> tuple[Source, ...]:
+    def _search(self) -> Index:
         try:
-            archive = self._archive or Archive.of_this_machine()
-            return archive.search("|".join(f"(?:{name})" for name in self._packages.values())).sources
+            return Archive.of_this_machine().search("|".join(f"(?:{name})" for name in self._packages.values()))
         except (errors.UserError, errors.Failure) as error:
             raise web.Unreachable(f"the Debian archive: {error}") from None
 

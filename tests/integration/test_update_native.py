@@ -477,6 +477,22 @@ def test_the_changelog_dates_the_first_revision(world: World, run: Run, archive:
     assert (row["state"], row["passed_over"]) == ("pending", ["1.1.0: entered Debian 3 days ago, to be taken after 7"])
 
 
+def test_a_suite_that_could_not_be_read_is_told(world: World, run: Run, archive: Archive) -> None:
+    """What it has is not seen then, and neither "current" nor "Debian does not have it" is the whole truth."""
+    world.rows["alpha"] = closed(world.project("alpha", "1.1.0", "1.2.0").row)
+    world.rows["beta"] = closed(world.project("beta", "1.0.0").row).replace("alpha", "beta")
+    archive.publish("1.2.0", "1.1.0")
+    for path in [path for path in world.server.routes if "/dists/sid/main" in path]:
+        world.server.routes[path] = servers.status(404)
+    world.commit(pins={"alpha": "1.1.0", "beta": "1.0.0"})
+    result = run("--dry-run")
+    rows = result.rows
+    assert (result.status, rows["alpha"]["state"], rows["beta"]["state"]) == (1, "current", "unreachable")
+    for row in rows.values():
+        assert "Debian's sid could not be used: " in row["reason"]
+    assert "the Debian archive as of 2026-11-14 was asked" in rows["alpha"]["reason"]
+
+
 def test_debians_word_counts_where_a_person_marked_the_row_and_is_confirmed_later(
     world: World, run: Run, archive: Archive
 ) -> None:

@@ -232,6 +232,15 @@ def test_what_no_run_uses_leaves_the_cache(mirror: Mirror, monkeypatch: pytest.M
 
 
 @needs_gpgv
+def test_another_process_tidies_or_downloads_too(mirror: Mirror) -> None:
+    """A name that is there no more when it is looked at: another run's temporary file, for example."""
+    mirror.publish("trixie", [package("git", "1:2.47.3-1")])
+    (mirror.directory / "cache").mkdir()
+    (mirror.directory / "cache" / "tmpgone").symlink_to("nowhere")
+    assert len(mirror.archive().search("git", ["trixie"]).sources) == 1
+
+
+@needs_gpgv
 def test_mirrors_without_by_hash_or_out_of_step(mirror: Mirror) -> None:
     mirror.publish("bookworm", [package("git", "1:2.39.5-1")], by_hash=False)
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
