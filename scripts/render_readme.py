@@ -20,6 +20,7 @@ DOCKER = Path(__file__).resolve().parent.parent / "docker"
 DISTRIBUTIONS_CSV = DOCKER / "distributions.csv"
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
 MEASURED_JSON = DOCKER.parent / "benchmarks" / "results.json"
+CROSS_JSON = DOCKER.parent / "benchmarks" / "cross.json"
 
 # How distributions call themselves; every name of distributions.csv is here.
 NAMES = {
@@ -135,6 +136,7 @@ def readme_blocks(catalogue: Catalogue) -> dict[str, str]:
         "retired": _retired(catalogue),
         "retention": _retention(catalogue),
         "measured": _measured(MEASURED_JSON),
+        "cross": _cross(CROSS_JSON),
     }
 
 
@@ -299,3 +301,16 @@ def _measured(path: Path) -> str:
     ]
     what = f"{result['image']} with {', '.join(result['interpreters'])}, {result['engine']}, {result['cores']} cores"
     return markdown_table([what, ""], rows)
+
+
+def _cross(path: Path) -> str:
+    """What benchmarks/cross.py --write has measured last; empty before it has."""
+    if not path.exists():
+        return ""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        [name, f"{took['gcc']:.0f} s", f"{took['clang']:.0f} s", f"{took['gcc'] / took['clang']:.1f}"]
+        for name, took in result["seconds"].items()
+    ]
+    what = f"{result['image']} on {result['machine']}, {result['cores']} cores"
+    return markdown_table([what, "gcc, emulated", "clang", "times faster"], rows)

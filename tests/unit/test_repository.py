@@ -153,6 +153,16 @@ def test_measured_figures_are_quoted(tmp_path: Path) -> None:
     assert "| smoke tests, 2 at a time | 80 s |" in text
 
 
+def test_figures_for_other_architectures_are_quoted(tmp_path: Path) -> None:
+    path = tmp_path / "cross.json"
+    assert render_readme._cross(path) == ""
+    figures = {"image": "manylinux_2_36_aarch64", "machine": "x86_64", "cores": 2, "clang": "clang:19"}
+    path.write_text(json.dumps({**figures, "seconds": {"zstd": {"gcc": 200.4, "clang": 16}}}), encoding="utf-8")
+    text = render_readme._cross(path)
+    assert "| manylinux_2_36_aarch64 on x86_64, 2 cores | gcc, emulated | clang | times faster |" in text
+    assert "| zstd | 200 s | 16 s | 12.5 |" in text
+
+
 def test_every_policy_is_in_the_readme() -> None:
     for policy in CATALOGUE.policies.values():
         assert all(f"`{tag}`" in README for tag in policy.tags)
