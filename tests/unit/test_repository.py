@@ -308,7 +308,7 @@ def test_the_engine_sees_only_what_the_dockerfile_uses() -> None:
     allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
     text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     copied = re.findall(r"^COPY (?!--from)(?:--\S+ )*(.+) \S+$", text, re.MULTILINE)
-    used = {source for line in copied for source in line.split()} | set(re.findall(r"source=([^,\s]+)", text))
+    used = {source for line in copied for source in line.split()} | set(re.findall(r"type=bind,source=([^,\s]+)", text))
     assert used
     hidden = {source for source in used if not any(source == a or source.startswith(f"{a}/") for a in allowed)}
     unused = {a for a in allowed if not any(source == a or source.startswith(f"{a}/") for source in used)}
