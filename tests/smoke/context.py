@@ -120,9 +120,11 @@ class Context:
         """The environment of subprocesses: the container's own, with byte code and temporary files kept together."""
         # Byte code next to the sources would be a change of the image; this also makes the second import fast.
         # A pip.conf of the site may be mounted: what is tested is the image, not that.
+        # pip would compile all of a package that it installs; what is imported is compiled anyway.
         own = {
             "PYTHONPYCACHEPREFIX": str(self.scratch / "pycache"),
             "PIP_NO_CACHE_DIR": "1",
+            "PIP_NO_COMPILE": "1",
             "PIP_CONFIG_FILE": os.devnull,
         }
         return {**os.environ, **own}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAGIC = b"\x7fELF"
-PT_LOAD, PT_DYNAMIC, PT_GNU_STACK = 1, 2, 0x6474E551
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_GNU_STACK = 1, 2, 3, 0x6474E551
 PF_X, PF_W = 1, 2
 SHT_SYMTAB, SHT_NOBITS, SHT_GNU_VERNEED, SHT_GNU_VERDEF = 2, 8, 0x6FFFFFFE, 0x6FFFFFFD
 DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 14, 15, 29
@@ -73,6 +73,15 @@ def is_elf(path: Path) -> bool:
             return file.read(4) == MAGIC
     except OSError:
         return False
+
+
+def loader(program: Path) -> str:
+    """The dynamic loader that a program names. Raises ValueError where it names none."""
+    data = program.read_bytes()
+    for segment in parse(data).segments:
+        if segment.type == PT_INTERP:
+            return _string(data, segment.offset)
+    raise ValueError(f"{program} is not dynamically linked")
 
 
 def parse(data: bytes) -> Elf:
