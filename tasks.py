@@ -59,11 +59,12 @@ def script(context: Context, name: str, *words: str | Path) -> None:
         raise Exit(code=status)
 
 
-def given(**options: str | bool) -> list[str]:
-    """`--name value` for each option that has one, `--name` for a flag that is set."""
+def given(**options: str | bool | list[str]) -> list[str]:
+    """`--name value` for each option that has one or several, `--name` for a flag that is set."""
     words = []
     for name, value in options.items():
-        words += ["--" + name, *([] if value is True else [str(value)])] if value else []
+        for each in value if isinstance(value, list) else [value]:
+            words += ["--" + name, *([] if each is True else [str(each)])] if each else []
     return words
 
 
@@ -115,9 +116,9 @@ def build(context: Context, image: list[str], jobs: int = 1, options: str = "", 
         words = ["--jobs", str(jobs), *(["--tag", tag] if tag else []), *image]
         return script(context, "build_many", *words, "--", *shlex.split(options))
     (each,) = chosen
-    env = {"POLICY": each.policy.name, "PLATFORM": each.platform.name} | ({"COMMIT_SHA": tag} if tag else {})
-    variant = ["--variant", each.variant] if each.variant else []
-    if status := command(context, ROOT / "build.sh", *variant, *shlex.split(options), env=env):
+    env = {"POLICY": each.policy.name, "PLATFORM": each.platform.name, "VARIANT": each.variant}
+    env |= {"COMMIT_SHA": tag} if tag else {}
+    if status := command(context, ROOT / "build.sh", *shlex.split(options), env=env):
         raise Exit(code=status)
 
 
@@ -205,16 +206,19 @@ def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = 
 
 
 PUBLISHING = {
-    "registry": "<host>/<namespace> (default: the table's)",
-    "login": "a user; the password is read from standard input",
+    "registry": "<host>/<namespace>, repeatable (default: the table's)",
+    "login": "a user; the password is read from standard input (default: what `docker login` has stored)",
     "execute": "really write: otherwise it says what it would do",
 }
 TAGS = {"group": "<policy>[-<variant>]", "tag": "YYYY.MM.DD-N (default: that of this commit)"}
 
 
-@task(help={"image": "its name", "local": "the reference to push (default: its `latest`)", **PUBLISHING})
+@task(
+    iterable=["registry"],
+    help={"image": "its name", "local": "the reference to push (default: its `latest`)", **PUBLISHING},
+)
 def push(
-    context: Context, image: str = "", local: str = "", registry: str = "", login: str = "", execute: bool = False
+    context: Context, registry: list[str], image: str = "", local: str = "", login: str = "", execute: bool = False
 ) -> None:
     """Push a tested image to its candidate tag."""
     chosen = only(image)
@@ -222,13 +226,17 @@ def push(
     script(context, "publish", *general, "push", chosen.name, *given(local=local))
 
 
-@task(help={**TAGS, "verify": "only say whether what is published is whole", **PUBLISHING})
+@task(
+    positional=["group"],
+    iterable=["registry"],
+    help={**TAGS, "verify": "only say whether what is published is whole", **PUBLISHING},
+)
 def manifest(
     context: Context,
     group: str,
+    registry: list[str],
     tag: str = "",
     verify: bool = False,
-    registry: str = "",
     login: str = "",
     execute: bool = False,
 ) -> None:
@@ -237,15 +245,30 @@ def manifest(
     script(context, "publish", *general, "verify" if verify else "manifest", group, *([tag] if tag else []))
 
 
-@task(help={**TAGS, **PUBLISHING})
+@task(
+    positional=["tag"],
+    iterable=["group", "registry"],
+    help={
+        "group": "<policy>[-<variant>], repeatable (default: all that have the tag)",
+        "tag": "YYYY.MM.DD-N",
+        **PUBLISHING,
+    },
+)
 def rollback(
-    context: Context, group: str, tag: str, registry: str = "", login: str = "", execute: bool = False
+    context: Context, tag: str, group: list[str], registry: list[str], login: str = "", execute: bool = False
 ) -> None:
     """Point `latest` of all images of a policy back to a dated tag."""
-    script(context, "publish", *given(registry=registry, login=login, execute=execute), "rollback", group, tag)
+    script(context, "publish", *given(registry=registry, login=login, execute=execute), "rollback", tag, *group)
 
 
-@task(help={"all": "list what stays, too", "json": "write every decision there", **PUBLISHING})
+@task(
+    help={
+        "all": "list what stays, too",
+        "json": "write every decision there",
+        **PUBLISHING,
+        "registry": "<host>/<namespace> (default: the table's)",
+    }
+)
 def prune(
     context: Context, registry: str = "", login: str = "", execute: bool = False, all: bool = False, json: str = ""
 ) -> None:

@@ -354,11 +354,13 @@ def main() -> int:
     for verb, text in (
         ("manifest", "the candidates of all platforms to dated tags, index and latest"),
         ("verify", "whether a published tag is whole"),
-        ("rollback", "latest of all images back to a dated tag"),
     ):
         command = verbs.add_parser(verb, help=text)
         command.add_argument("group", metavar="POLICY[-VARIANT]")
-        command.add_argument("tag", nargs=None if verb == "rollback" else "?", help="default: the tag of HEAD")
+        command.add_argument("tag", nargs="?", help="default: the tag of HEAD")
+    command = verbs.add_parser("rollback", help="latest of all images back to a dated tag")
+    command.add_argument("tag")
+    command.add_argument("group", nargs="*", metavar="POLICY[-VARIANT]", help="default: all that have the tag")
     options = parser.parse_args()
     catalogue = images.load()
     named = options.registry or [catalogue.registry]
@@ -383,26 +385,44 @@ def main() -> int:
             if not plan:
                 print(f"{place}/{image.name}:{tag} is published already: nothing to do", file=sys.stderr)
         return 0
-    group = catalogue.group(options.group)
+    if options.verb == "rollback":
+        names = options.group or [g.name for g in catalogue.groups() if _is_published(places, g, tag)]
+        if not names:
+            raise errors.Failure(f"nothing is published as {tag} at {', '.join(map(str, places))}")
+        groups = [catalogue.group(name) for name in names]
+    else:
+        groups = [catalogue.group(options.group)]
     if options.verb == "verify":
-        return _report(places, group, tag)
+        return _report(places, groups, tag)
     plans = [
         rollback_steps(place, group, tag) if options.verb == "rollback" else steps(place, group, tag, revision())
         for place in places
+        for group in groups
     ]
-    for place, plan in zip(places, plans, strict=True):
+    for plan in plans:
         carry_out(plan, options.execute)
-        if options.verb == "manifest" and (newer := overtaken(place, group, tag)):
-            print(f"latest of {place}/{group.name} stays at {newer}", file=sys.stderr)
     if not any(plans):
-        print(f"{group.name}:{tag} is published already: nothing to do", file=sys.stderr)
-    return _report(places, group, tag) if options.execute else 0
+        print(f"{', '.join(group.name for group in groups)}: {tag} is published: nothing to do", file=sys.stderr)
+    return _report(places, groups, tag) if options.execute else 0
 
 
-def _report(places: list[Place], group: Group, tag: str) -> int:
-    wrong = [f"{place}: {problem}" for place in places for problem in verify(place, group, tag)]
-    print("\n".join(wrong) or f"{group.name}:{tag} is whole, and latest follows it")
-    return 1 if wrong else 0
+def _is_published(places: list[Place], group: Group, tag: str) -> bool:
+    return any(place.registry.digest(place.repository(group.name), tag) for place in places)
+
+
+def _report(places: list[Place], groups: list[Group], tag: str) -> int:
+    """Says whether a tag is whole everywhere; 1 where it is not."""
+    status = 0
+    for place in places:
+        for group in groups:
+            wrong = verify(place, group, tag)
+            newer = overtaken(place, group, tag)
+            follows = f"latest is at {newer}" if newer else "latest follows it"
+            print(
+                "\n".join(f"{place}: {problem}" for problem in wrong) or f"{group.name}:{tag} is whole, and {follows}"
+            )
+            status = status or (1 if wrong else 0)
+    return status
 
 
 if __name__ == "__main__":

@@ -172,7 +172,8 @@ def configuration_results(
     yield _result("image-settings", _differences(plain, others))
     platform = {"Architecture": ARCHITECTURES[expected["platform"]]}
     yield _result("image-platform", _differences(platform, {"Architecture": architecture}))
-    budget = SIZE_BUDGETS[expected["family"]] + SIZE_OF_AN_INTERPRETER * len(expected["interpreters"])
+    interpreters = len(expected["interpreters"]) + len((expected.get("shared") or {}).get("interpreters", ()))
+    budget = SIZE_BUDGETS[expected["family"]] + SIZE_OF_AN_INTERPRETER * interpreters
     too_large = [f"{size / 1e6:.0f} MB, more than the {budget / 1e6:.0f} MB of its budget"] if size > budget else []
     yield _result("regression-26-size", too_large)
 
@@ -371,7 +372,7 @@ def run(
         if path:
             path.write_text(text, encoding="utf-8")
     if not only:
-        _note_pass(engine, reference, report.passed)
+        note_pass(engine, reference, report.passed)
     print(report.summary(), file=sys.stderr, flush=True)
     return report.passed
 
@@ -395,7 +396,8 @@ def has_passed(engine: Engine, reference: str) -> bool:
     return (path := _pass_of(engine, reference)) is not None and path.exists()
 
 
-def _note_pass(engine: Engine, reference: str, passed: bool) -> None:
+def note_pass(engine: Engine, reference: str, passed: bool) -> None:
+    """Remembers whether all checks of this very image have passed."""
     if path := _pass_of(engine, reference):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch() if passed else path.unlink(missing_ok=True)
@@ -434,6 +436,7 @@ def main() -> int:
     if options.print_expectations:
         print(json.dumps(expectations, indent=2))
         return 0
+    prefetch.fill_shared_wheelhouse(expectations, options.wheelhouse)
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     passed = run(
         engine,

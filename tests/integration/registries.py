@@ -24,8 +24,10 @@ AVAILABLE = shutil.which("docker-registry") is not None
 
 
 @contextlib.contextmanager
-def running(directory: Path) -> Iterator[str]:
-    """A registry that keeps its data in `directory` and allows deletions; yields its host:port."""
+def running(directory: Path, login: str = "") -> Iterator[str]:
+    """A registry that keeps its data in `directory` and allows deletions; yields its host:port.
+
+    `login`: a line of an htpasswd file, for a registry that asks for it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -33,9 +35,11 @@ def running(directory: Path) -> Iterator[str]:
     configuration.write_text(
         f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n"
         f"storage: {{filesystem: {{rootdirectory: {directory / 'data'}}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: {host}}}\n",
+        f"http: {{addr: {host}}}\n"
+        + (f"auth: {{htpasswd: {{realm: test, path: {directory / 'htpasswd'}}}}}\n" if login else ""),
         encoding="utf-8",
     )
+    (directory / "htpasswd").write_text(f"{login}\n", encoding="utf-8")
     with (directory / "log").open("wb") as log:
         server = subprocess.Popen(["docker-registry", "serve", str(configuration)], stdout=log, stderr=log)
     try:

@@ -150,15 +150,15 @@ def test_bake_hands_over_what_it_is_given() -> None:
 
 def test_publishing_is_a_dry_run_unless_told_otherwise() -> None:
     context = Recorder()
-    tasks.push(context, image="musllinux_1_2_x86_64", registry="example.org/wheels")
-    tasks.manifest(context, "musllinux_1_2", execute=True, login="bot")
-    tasks.manifest(context, "musllinux_1_2", tag="2026.11.21-1", verify=True)
-    tasks.rollback(context, "musllinux_1_2", "2026.11.21-1")
+    tasks.push(context, ["example.org/wheels", "example.net/a"], image="musllinux_1_2_x86_64")
+    tasks.manifest(context, "musllinux_1_2", [], execute=True, login="bot")
+    tasks.manifest(context, "musllinux_1_2", [], tag="2026.11.21-1", verify=True)
+    tasks.rollback(context, "2026.11.21-1", ["musllinux_1_2"], [])
     tasks.prune(context, all=True)
     assert [" ".join(line[1:]).removeprefix(f"{images.ROOT}/scripts/") for line, _ in context.lines] == [
-        "publish.py --registry example.org/wheels push musllinux_1_2_x86_64",
+        "publish.py --registry example.org/wheels --registry example.net/a push musllinux_1_2_x86_64",
         "publish.py --login bot --execute manifest musllinux_1_2",
         "publish.py verify musllinux_1_2 2026.11.21-1",
-        "publish.py rollback musllinux_1_2 2026.11.21-1",
+        "publish.py rollback 2026.11.21-1 musllinux_1_2",
         "prune.py --all",
     ]

@@ -1,0 +1,202 @@
+"""The commands of README against a real registry that asks for a login, with images of a real engine."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import git
+import pytest
+from tests.integration import registries
+
+import engines
+import errors
+import images
+import publish
+import smoke
+from engines import Build, Engine
+from registry import Registry
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(
+        not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
+    ),
+]
+USER, PASSWORD = "bot", "a secret word"
+HTPASSWD = f"{USER}:$2b$04$LR2ooQ0ZzQRDqiJF3pfP1e0SG7ykZp0gF5XACA4/dqDDsdQZp0FEu"
+BASE = "sha256:" + "0" * 64
+MEMBERS = images.load().group("manylinux_2_39").members
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A copy of the repository with an overlay, whose images are tiny."""
+
+    root: Path
+    place: str
+    engine: Engine
+    environment: dict[str, str]
+
+    def run(self, task: str, *words: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+        """`invoke task word...`, with the password on standard input."""
+        return subprocess.run(
+            [sys.executable, "-m", "invoke", task, *words],
+            cwd=self.root,
+            env={**os.environ, **self.environment},
+            input=password + "\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def commit(self, message: str) -> str:
+        """Commits everything; returns the tag that this commit is published as."""
+        repository = git.Repo(self.root)
+        repository.git.add("--all")
+        repository.git.commit("--allow-empty", "-m", message)
+        return publish.version_tag(self.root)
+
+    def make(self, image: images.Image, revision: str = "", complete: bool = True) -> str:
+        """A local image with the labels of a good build; returns its reference."""
+        labels = {
+            publish.COMPLETE_LABEL: str(complete).lower(),
+            publish.REVISION_LABEL: revision or git.Repo(self.root).head.commit.hexsha,
+            publish.BASE_DIGEST_LABEL: BASE,
+        }
+        context = self.root.parent / "context"
+        context.mkdir(exist_ok=True)
+        (context / "name").write_text(image.name, encoding="utf-8")
+        (context / "Dockerfile").write_text("FROM scratch\nCOPY name /\n", encoding="utf-8")
+        reference = f"{self.place}/{image.name}:latest"
+        build = Build(context, context / "Dockerfile", reference, platform=image.platform.oci, labels=labels)
+        subprocess.run(self.engine.build(build), env=self.engine.environment(), check=True, stderr=subprocess.DEVNULL)
+        return reference
+
+
+@pytest.fixture
+def fork(tmp_path: Path) -> Iterator[Fork]:
+    engine = engines.choose()
+    root = tmp_path / "fork"
+    skipped = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "sources", "build", ".hypothesis")
+    shutil.copytree(images.ROOT, root, ignore=skipped)
+    with registries.running(tmp_path, HTPASSWD) as host:
+        overlay = f'registry = "{host}/acme"\nimages = ["manylinux_2_39_*"]\n'
+        (root / "docker" / "images.local.toml").write_text(overlay, encoding="utf-8")
+        pins = {f'"{image.policy.base}" = "{BASE}"\n' for image in MEMBERS}
+        (root / "docker" / "bases.toml").write_text("".join(sorted(pins)), encoding="utf-8")
+        with git.Repo.init(root, initial_branch="main").config_writer() as configuration:
+            configuration.set_value("user", "name", "Somebody")
+            configuration.set_value("user", "email", "somebody@example.org")
+        environment = {
+            "MANYLINUX_IMAGES_OVERLAY": str(root / "docker" / "images.local.toml"),
+            "MANYLINUX_BUILD_FRONTEND": engine.name,
+            "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"),
+            "DOCKER_CONFIG": str(tmp_path / "docker"),
+        }
+        made = Fork(root, f"{host}/acme", engine, environment)
+        yield made
+        for image in MEMBERS:
+            reference = f"{made.place}/{image.name}:latest"
+            smoke.note_pass(engine, reference, False)
+            engine.ask(engine.remove(reference))
+
+
+def digests(fork: Fork, tag: str) -> dict[str, str | None]:
+    host, namespace = fork.place.split("/")
+    registry = Registry(host, (USER, PASSWORD))
+    names = [*(image.name for image in MEMBERS), MEMBERS[0].policy.name]
+    return {name: registry.digest(f"{namespace}/{name}", tag) for name in names}
+
+
+def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
+    older = fork.commit("first")
+    first, second = MEMBERS
+    login = ("--login", USER, "--execute")
+    for image in MEMBERS:
+        reference = fork.make(image)
+        done = fork.run("push", "-i", image.name, *login)
+        assert done.returncode == 1
+        assert f"invoke test -i {image.name}" in done.stderr  # nobody has tested it
+        smoke.note_pass(fork.engine, reference, True)
+
+    done = fork.run("push", "-i", first.name, "--login", USER)
+    assert done.returncode == 0, done.stderr
+    assert f"would push {fork.place}/{first.name}:candidate-{older}" in done.stderr
+    assert set(digests(fork, f"candidate-{older}").values()) == {None}
+    done = fork.run("push", "-i", first.name, *login, password="another")
+    assert done.returncode == 1
+    assert "another" not in done.stderr
+    assert fork.run("push", "-i", first.name, *login).returncode == 0
+    done = fork.run("manifest", "manylinux_2_39", *login)
+    assert done.returncode == 1
+    assert f"{second.name}: there is no candidate-{older} yet" in done.stderr
+    assert fork.run("push", "-i", second.name, *login).returncode == 0
+
+    done = fork.run("manifest", "manylinux_2_39", "--login", USER)
+    assert done.returncode == 0, done.stderr
+    assert f"would index {fork.place}/manylinux_2_39:{older}" in done.stderr
+    assert set(digests(fork, older).values()) == {None}
+    done = fork.run("manifest", "manylinux_2_39", *login)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"manylinux_2_39:{older} is whole, and latest follows it\n"
+    assert None not in digests(fork, older).values()
+    for again in (("manifest", "manylinux_2_39"), ("push", "-i", first.name)):
+        done = fork.run(*again, *login)
+        assert done.returncode == 0, done.stderr
+        assert "nothing to do" in done.stderr
+
+    newer = fork.commit("second")
+    for image in MEMBERS:
+        smoke.note_pass(fork.engine, fork.make(image), True)
+        done = fork.run("push", "-i", image.name, *login)
+        assert done.returncode == 0, done.stderr
+    assert fork.run("manifest", "manylinux_2_39", *login).returncode == 0
+    assert digests(fork, "latest") == digests(fork, newer) != digests(fork, older)
+    assert fork.run("manifest", "manylinux_2_39", "--tag", older, "--verify", "--login", USER).returncode == 0
+
+    assert fork.run("rollback", older, "--login", USER).returncode == 0
+    assert digests(fork, "latest") == digests(fork, newer)
+    done = fork.run("rollback", older, *login)
+    assert done.returncode == 0, done.stderr
+    assert digests(fork, "latest") == digests(fork, older)
+    done = fork.run("manifest", "manylinux_2_39", "--verify", "--login", USER)
+    assert done.returncode == 1
+    assert done.stdout.count("latest of ") == 3
+
+
+def test_what_must_not_be_pushed(fork: Fork) -> None:
+    fork.commit("first")
+    image = MEMBERS[0]
+    for reason, revision, complete in (
+        ("it is a partial image", "", False),
+        ("it was built from deadbeef", "deadbeef", True),
+    ):
+        smoke.note_pass(fork.engine, fork.make(image, revision, complete), True)
+        done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
+        assert done.returncode == 1
+        assert reason in done.stderr
+    (fork.root / "new").touch()
+    smoke.note_pass(fork.engine, fork.make(image), True)
+    done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
+    assert done.returncode == 1
+    assert "not committed" in done.stderr
+
+
+def test_one_password_is_for_one_registry(fork: Fork) -> None:
+    fork.commit("first")
+    done = fork.run("push", "-i", MEMBERS[0].name, "-r", "example.org/a", "-r", "example.net/a", "--login", USER)
+    assert done.returncode == 2
+    assert "--login is for one registry" in done.stderr
+
+
+def test_a_login_needs_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(errors.UserError, match="standard input"):
+        publish.read_login(USER)
