@@ -1,0 +1,69 @@
+"""An image for another architecture, as far as one component: QEMU runs the image, a clang of this machine compiles."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bootstrap
+import build
+import engines
+import images
+import prefetch
+
+pytestmark = [pytest.mark.engine, pytest.mark.network, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = images.load()
+FOREIGN = "aarch64" if engines.go_architecture() == "amd64" else "x86_64"
+IMAGE = CATALOGUE.find(CATALOGUE.bootstrap_policy, FOREIGN)
+MACHINES = {"aarch64": 183, "x86_64": 62}  # e_machine of an ELF file: EM_AARCH64, EM_X86_64
+HOW = shlex.join(bootstrap.install_command(bootstrap.QEMU_PACKAGES)) + " && update-binfmts --enable"
+
+
+def script(name: str, *words: str, **environment: str) -> str:
+    """What a program of the repository prints; it ends well."""
+    done = subprocess.run(
+        [name, *words], cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def component() -> str:
+    """A component's stage of the foreign image."""
+    if engines.go_architecture() not in build.CLANG_BUILDERS:
+        pytest.skip(f"clang compiles for other architectures on {' and '.join(build.CLANG_BUILDERS)} only")
+    if not bootstrap.runs(IMAGE.platform.debian):
+        pytest.skip(f"this machine does not run {FOREIGN}: as root, {HOW}")
+    if "zstd" not in prefetch.load_lock(prefetch.LOCK)["pins"]:
+        pytest.skip("docker/sources has no zstd: run ./build.sh --bootstrap")
+    clang = script(sys.executable, "scripts/debian_clang.py")
+    words = ["--bootstrap", "--stage", "component-zstd"]
+    settings = {"PLATFORM": FOREIGN, "POLICY": IMAGE.policy.name, "COMMIT_SHA": "emulated"}
+    return script("./build.sh", *words, **settings, MANYLINUX_STATIC_CLANG_IMAGE=clang)
+
+
+def test_clang_compiles_what_runs_in_the_image(component: str) -> None:
+    engine = engines.choose()
+    command = "cat /rootfs/opt/_internal/zstd/lib/libzstd.so.1"
+    done = subprocess.run(
+        engine.run(component, ["sh", "-c", command], platform=IMAGE.platform.oci),
+        env=engine.environment(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert done.stdout.startswith(b"\x7fELF")
+    assert int.from_bytes(done.stdout[18:20], "little") == MACHINES[FOREIGN]
+    assert b"clang version" in done.stdout and b"LLD" in done.stdout
+
+
+def test_the_image_keeps_its_own_gcc_alone(component: str) -> None:
+    engine = engines.choose()
+    said = engine.ask(engine.run(component, ["sh", "-c", "gcc --version"], platform=IMAGE.platform.oci))
+    assert said is not None and said.startswith("gcc ")
