@@ -54,6 +54,7 @@ The image is chosen by the environment:
 
   POLICY       what to build, as in manylinux_2_28 (default: {policy})
   PLATFORM     x86_64, i686, aarch64, ... (default: this machine's)
+  VARIANT      {variants} (default: none, the image of the policy itself)
   COMMIT_SHA   the tag (default: latest; latest-partial for an image that is less than the table says)
 
 and built as it says, too:
@@ -72,6 +73,7 @@ EPILOG = """\
 Examples:
   ./build.sh --bootstrap                                      a first image, from nothing but a Debian mirror
   PLATFORM=x86_64 POLICY=manylinux2014 COMMIT_SHA=latest ./build.sh
+  POLICY=manylinux_2_36 VARIANT=shared ./build.sh
   POLICY=musllinux_1_2 ./build.sh --interpreters cp39-cp39,cp313-cp313
   POLICY=manylinux_2_34 ./build.sh --print
 """
@@ -81,12 +83,16 @@ def parser(catalogue: images.Catalogue) -> argparse.ArgumentParser:
     """The command line of ./build.sh."""
     command = argparse.ArgumentParser(
         prog="./build.sh",
-        description=DESCRIPTION.format(policy=catalogue.default_policy, engines=", ".join(engines.NAMES)),
+        description=DESCRIPTION.format(
+            policy=catalogue.default_policy,
+            variants=", ".join(catalogue.variants),
+            engines=", ".join(engines.NAMES),
+        ),
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = command.add_argument_group("what to build")
-    what.add_argument("--variant", default="", metavar="NAME", help=f"one of {', '.join(catalogue.variants)}")
+    what.add_argument("--variant", metavar="NAME", help="instead of VARIANT")
     what.add_argument("--interpreters", type=_names, metavar="TAG,...", help="only these of /opt/python")
     what.add_argument("--components", type=_names, metavar="NAME,...", help="compile exactly these, not the table's")
     what.add_argument("--base", metavar="IMAGE", help="build on this image instead of the table's")
@@ -143,8 +149,11 @@ def this_platform() -> str:
     )
 
 
-def chosen_image(catalogue: images.Catalogue, variant: str, default_policy: str) -> Image:
-    """The image that POLICY and PLATFORM name. Raises UserError when there is none."""
+def chosen_image(catalogue: images.Catalogue, variant: str | None, default_policy: str) -> Image:
+    """The image that POLICY, PLATFORM and VARIANT name; a `variant` that is not None counts instead of the last.
+
+    Raises UserError when there is none."""
+    variant = os.environ.get("VARIANT", "") if variant is None else variant
     policy = os.environ.get("POLICY") or default_policy
     return catalogue.find(policy, os.environ.get("PLATFORM") or this_platform(), variant)
 
@@ -245,7 +254,7 @@ def build_of(
         inherited=site.proxies,
         labels=labels,
         secrets=secrets,
-        target=options.stage or plan.image.variant,
+        target=options.stage or plan.image.variant or "image",
         no_cache=options.no_cache,
         cache_from=tuple(options.cache_from),
         cache_to=tuple(options.cache_to),
@@ -294,7 +303,7 @@ def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.S
 def check_sources(plan: Plan, sources: Path = SOURCES) -> None:
     """Raises UserError naming every file that an offline build would miss or that is not what its pin says."""
     wrong = []
-    for name in sorted(_source_pins(plan)):
+    for name in sorted(plan.source_pins):
         pin = plan.pins[name].for_arch(plan.image.platform.go)
         path = sources / name / pin.file_name
         if not path.is_file():
@@ -303,11 +312,6 @@ def check_sources(plan: Plan, sources: Path = SOURCES) -> None:
             wrong.append(f"{path} is not what its pin says")
     if wrong:
         raise errors.UserError(f"{'; '.join(wrong)}: run `invoke prefetch`, or drop --offline")
-
-
-def _source_pins(plan: Plan) -> set[str]:
-    components = {part for name in plan.components for part in plans.COMPONENT_PINS.get(name, (name,))}
-    return components | {i.pin for i in plan.interpreters if i.pin in plan.pins}
 
 
 def _sha256(path: Path) -> str:
@@ -399,12 +403,10 @@ def _test(
 ) -> None:
     temporary = temporary_tag(plan)
     minors = {i.minor for i in plan.interpreters}
-    prefetch.fill_wheelhouse(
-        [minor for minor in prefetch.smoke_minors() if minor in minors],
-        run_pip=None
-        if importlib.util.find_spec("pip") or shutil.which("uv")
-        else image_pip(engine, plan, site, secrets),
-    )
+    has_pip = importlib.util.find_spec("pip") or shutil.which("uv")
+    run_pip = None if has_pip else image_pip(engine, plan, site, secrets)
+    prefetch.fill_wheelhouse([minor for minor in prefetch.smoke_minors() if minor in minors], run_pip=run_pip)
+    prefetch.fill_shared_wheelhouse(plan.expectations(), run_pip=run_pip)
     say("smoke tests")
     with site.pip_conf_mount() as mounts:
         passed = smoke.run(engine, temporary, plan.expectations(), junit=options.junit, mounts=mounts)

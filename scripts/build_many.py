@@ -66,10 +66,9 @@ class Builder:
 
     def _one(self, image: Image, progress: Progress) -> Outcome:
         log, start, last = self.logs / f"{image.name}.log", time.monotonic(), ""
-        variant = ["--variant", image.variant] if image.variant else []
-        env = {**os.environ, "POLICY": image.policy.name, "PLATFORM": image.platform.name}
+        env = {**os.environ, "POLICY": image.policy.name, "PLATFORM": image.platform.name, "VARIANT": image.variant}
         env |= {"COMMIT_SHA": self.tag} if self.tag else {}
-        command = [str(self.build), *variant, *self.options]
+        command = [str(self.build), *self.options]
         with (
             progress.task(image.name) as task,
             log.open("w", encoding="utf-8") as file,

@@ -179,7 +179,44 @@ class Variant:
     name: str
     purpose: str
     minors: tuple[str, ...]
+    not_optimised_where: Mapping[str, tuple[str, ...]]
+    no_pyinstaller_where: tuple[str, ...]
     images: Mapping[str, tuple[str, ...]]
+
+    def interpreters(self, place: str) -> tuple[SharedInterpreter, ...]:
+        """Its CPythons on `<libc>-<platform>`."""
+        return tuple(
+            SharedInterpreter(minor, not matches(place, self.not_optimised_where.get(minor, ())))
+            for minor in self.minors
+        )
+
+
+@dataclass(frozen=True)
+class SharedInterpreter:
+    """A CPython with a shared libpython, beside those of /opt/python. `optimised`: a profile guided the compiler."""
+
+    minor: str
+    optimised: bool
+
+    @property
+    def name(self) -> str:
+        """What its stage, its directory and its row of the manifest are called."""
+        return f"shared-cpython-{self.minor}"
+
+    @property
+    def pin(self) -> str:
+        """The name of its pin, which it shares with the interpreters of its minor."""
+        return f"cpython-{self.minor}"
+
+    @property
+    def prefix(self) -> str:
+        """Where it lives, whatever its version."""
+        return f"/opt/{self.name}"
+
+    @property
+    def launcher(self) -> str:
+        """The command in /usr/local/bin."""
+        return f"py{self.minor}"
 
 
 @dataclass(frozen=True)
@@ -213,6 +250,8 @@ class Image:
     interpreters: tuple[Interpreter, ...]
     on_demand: tuple[Interpreter, ...]
     tools: tuple[Tool, ...]
+    shared: tuple[SharedInterpreter, ...]
+    has_pyinstaller: bool
 
     @property
     def name(self) -> str:
@@ -557,7 +596,15 @@ def _variant(name: str, row: object, policies: Mapping[str, Policy], where: str)
     fields = Fields(row, f"{where}: variants.{name}")
     chosen = Fields(fields.mapping("images"), f"{where}: variants.{name}.images")
     images = {policy: chosen.texts(policy) for policy in chosen.raw}
-    variant = Variant(name=name, purpose=fields.text("purpose"), minors=fields.texts("minors"), images=images)
+    globs = Fields(fields.mapping("not_optimised_where"), f"{where}: variants.{name}.not_optimised_where")
+    variant = Variant(
+        name=name,
+        purpose=fields.text("purpose"),
+        minors=fields.texts("minors"),
+        not_optimised_where={minor: globs.texts(minor) for minor in globs.raw},
+        no_pyinstaller_where=fields.texts("no_pyinstaller_where", ()),
+        images=images,
+    )
     fields.done()
     for policy, wanted in images.items():
         if policy not in policies:
@@ -605,25 +652,27 @@ def _all_images(
             fields.done()
             if published and policy.status == "unpublished":
                 raise errors.UserError(f"{fields.where}: {policy.name} is unpublished, so published must be false")
-            variants = [v.name for v in catalogue.variants.values() if name in v.images.get(policy.name, ())]
-            for variant in ("", *variants):
+            variants = [v for v in catalogue.variants.values() if name in v.images.get(policy.name, ())]
+            for variant in (None, *variants):
                 every.append(_image(catalogue, Policy(**local), catalogue.platforms[name], variant, published))
     return tuple(every)
 
 
-def _image(catalogue: Catalogue, policy: Policy, platform: Platform, variant: str, published: bool) -> Image:
+def _image(catalogue: Catalogue, policy: Policy, platform: Platform, variant: Variant | None, published: bool) -> Image:
     place = f"{policy.libc}-{platform.name}"
     here = [i for i in catalogue.interpreters.values() if matches(place, i.where) and not matches(place, i.not_where)]
     return Image(
         policy=policy,
         platform=platform,
-        variant=variant,
+        variant=variant.name if variant else "",
         published=published,
         registry=catalogue.registry,
         source=catalogue.source,
         interpreters=tuple(i for i in here if i.preinstalled),
         on_demand=tuple(i for i in here if not i.preinstalled),
         tools=tuple(tool for tool in catalogue.tools.values() if not matches(place, tool.not_where)),
+        shared=variant.interpreters(place) if variant else (),
+        has_pyinstaller=variant is not None and not matches(place, variant.no_pyinstaller_where),
     )
 
 
@@ -633,6 +682,10 @@ def _check_globs(catalogue: Catalogue, places: set[str], where: str) -> None:
         rows.append((f"interpreters.{i.tag}", i.where + i.not_where))
     for tool in catalogue.tools.values():
         rows.append((f"tools.{tool.name}", tool.not_where + tool.distribution_where + tool.sdist_where))
+    for variant in catalogue.variants.values():
+        rows.append((f"variants.{variant.name}.no_pyinstaller_where", variant.no_pyinstaller_where))
+        for minor, patterns in variant.not_optimised_where.items():
+            rows.append((f"variants.{variant.name}.not_optimised_where.{minor}", patterns))
     for key, patterns in rows:
         for pattern in patterns:
             if not any(fnmatchcase(place, pattern) for place in places):
@@ -679,6 +732,7 @@ def _summary(catalogue: Catalogue, image: Image) -> dict[str, Any]:
         "on_demand": [i.tag for i in image.on_demand],
         "tools": [t.name for t in image.tools],
         "components": list(image.policy.build),
+        "shared": [i.minor for i in image.shared],
     }
 
 

@@ -7,7 +7,7 @@ asks the resulting `Plan`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import errors
 import packages
 import pins as native_pins
-from images import Image, Interpreter, Tool, matches
+from images import Image, Interpreter, SharedInterpreter, Tool, matches
 from pins import Pin
 from tables import near_matches, read_toml
 
@@ -24,6 +24,7 @@ DOWNLOADS_TOML = ROOT / "docker" / "downloads.toml"
 REQUIREMENTS = ROOT / "requirements"
 
 COMPONENT_PINS = {"tcltk": ("tcl", "tk")}  # components made of other pins than the one of their own name
+SHARED_OPENSSL = "openssl"  # the pin that a variant's interpreters always have built for them
 CERTIFICATES = "/opt/_internal/certs.pem"  # what an image's SSL_CERT_FILE names; sites mount their bundle over it
 OLDEST_TOOLS_PYTHON = (3, 11)  # what the locks in requirements/tools are compiled for
 
@@ -49,6 +50,7 @@ class Plan:
     image: Image
     interpreters: tuple[Interpreter, ...]
     components: tuple[str, ...]
+    shared: tuple[SharedInterpreter, ...]
     pins: Mapping[str, Pin]
     versions: Mapping[str, str]
     left_out: Mapping[str, str]
@@ -101,6 +103,7 @@ class Plan:
             "BUILD_TRIPLE": platform.cpython_builds.get(policy.libc, ""),
             "TOOLS_PYTHON": self.tools_python.tag,
         }
+        args |= {f"{native_pins.env_prefix(i.name)}_OPTIMISED": "1" if i.optimised else "0" for i in self.shared}
         args |= self.stages
         for name in self.moved:
             pin, prefix = self.pins[name], native_pins.env_prefix(name)
@@ -116,10 +119,21 @@ class Plan:
         wanted = {i.stage: f"interpreter-{i.tag}" for i in self.interpreters}
         wanted |= {native_pins.env_prefix(name) + "_STAGE": f"component-{name}" for name in self.components}
         wanted |= {native_pins.env_prefix(t.name) + "_STAGE": f"tool-{t.name}" for t in self._piped_tools()}
+        wanted |= {native_pins.env_prefix(i.name) + "_STAGE": f"interpreter-{i.name}" for i in self.shared}
         defaults = native_pins.switches()
         if unknown := sorted(set(wanted) - set(defaults)):
             raise errors.Failure(f"docker/Dockerfile has no ARG {', '.join(unknown)}: run `nox -s render`")
         return {name: wanted.get(name, "empty") for name in defaults}
+
+    @property
+    def source_pins(self) -> frozenset[str]:
+        """The native pins that it is made of."""
+        return _pins_of(self.components, (*self.interpreters, *self.shared)) & self.pins.keys()
+
+    @property
+    def pyinstaller_wheels(self) -> str:
+        """The directory of the wheelhouse with PyInstaller for this image, "" where the smoke tests do not try it."""
+        return f"shared-{self.image.place}" if self.shared and self.image.has_pyinstaller else ""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -152,6 +166,7 @@ class Plan:
             "march": args["MARCH"],
             "complete": self.complete,
             "interpreters": [self._expected_interpreter(i) for i in self.interpreters],
+            "shared": self._expected_shared(),
             "on_demand": [i.tag for i in self._known() if i not in self.interpreters],
             "tools": {t.name: _locked(REQUIREMENTS / "tools" / f"{t.name}.txt")[t.name] for t in self._piped_tools()},
             "distribution_tools": [t.name for t in image.tools if t not in self._piped_tools()],
@@ -208,6 +223,30 @@ class Plan:
             "packages": locked,
         }
 
+    def _expected_shared(self) -> dict[str, Any]:
+        if not self.shared:
+            return {}
+        pin = self.pins[SHARED_OPENSSL]
+        return {
+            "openssl": {"version": pin.version, "url": pin.url, "sha256": pin.sha256},
+            "pyinstaller": self.pyinstaller_wheels,
+            "interpreters": [
+                {
+                    "tag": i.name,
+                    "implementation": "cpython",
+                    "minor": i.minor,
+                    "threaded": False,
+                    "status": "stable",
+                    "version": self.versions[i.pin],
+                    "prefix": i.prefix,
+                    "launchers": [i.launcher],
+                    "packages": _locked(REQUIREMENTS / "interpreter" / f"{i.minor}.txt"),
+                    "optimised": i.optimised,
+                }
+                for i in self.shared
+            ],
+        }
+
     def _expected_symbols(self) -> dict[str, str]:
         symbols = self.image.policy.symbols
         if not symbols:
@@ -249,12 +288,18 @@ def plan(image: Image, request: Request, pins: Mapping[str, Pin] | None = None) 
     for component in image.policy.build:
         if component not in components:
             left_out[component] = "not asked for"
-    used_pins = {p for c in built for p in COMPONENT_PINS.get(c, (c,))} | {i.pin for i in wanted}
+    shared = tuple(i for i in image.shared if i.pin not in missing)
+    left_out |= {i.name: missing[i.pin] for i in image.shared if i not in shared}
+    if image.shared and (SHARED_OPENSSL in missing or not shared):
+        reason = missing.get(SHARED_OPENSSL) or missing[image.shared[0].pin]
+        raise errors.UserError(f"nothing of {image.name} can be built from the local sources: {reason}")
+    used_pins = _pins_of(built, (*wanted, *shared))
     moved = tuple(name for name in used if name in used_pins and used[name] != table_pins[name])
     result = Plan(
         image=image,
         interpreters=wanted,
         components=tuple(built),
+        shared=shared,
         pins=used,
         versions=versions,
         left_out=left_out,
@@ -283,6 +328,13 @@ def _wanted_interpreters(image: Image, request: Request, missing: Mapping[str, s
         if here[tag].pin in missing:
             raise errors.UserError(f"{tag} cannot be built from the local sources: {missing[here[tag].pin]}")
     return tuple(i for i in image.interpreters if i.tag in request.interpreters)
+
+
+def _pins_of(components: Iterable[str], interpreters: Iterable[Interpreter | SharedInterpreter]) -> frozenset[str]:
+    found = {p for c in components for p in COMPONENT_PINS.get(c, (c,))}
+    for interpreter in interpreters:
+        found |= {interpreter.pin} | ({SHARED_OPENSSL} if isinstance(interpreter, SharedInterpreter) else set())
+    return frozenset(found)
 
 
 def _can_run_tools(interpreter: Interpreter) -> bool:

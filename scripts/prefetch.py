@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import debian_archive
 import errors
@@ -41,6 +41,7 @@ WHEELHOUSE = SOURCES / "wheelhouse"
 DEPENDENCIES_TOML = ROOT / "docker" / "dependencies.toml"
 DOWNLOADS_TOML = ROOT / "docker" / "downloads.toml"
 SMOKE_LOCKS = ROOT / "requirements" / "smoke"
+SHARED_LOCKS = ROOT / "requirements" / "smoke-shared"
 UTILITY_PIN = "cpython-3.9"  # cibuildwheel 3 and 4 start the image's cp39-cp39 whatever they build for
 JOBS = 4
 
@@ -356,23 +357,47 @@ def fill_wheelhouse(
     dest: Path = WHEELHOUSE,
     *,
     locks: Path = SMOKE_LOCKS,
+    platforms: Sequence[str] = (),
     run_pip: PipRunner | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Downloads the wheels that the smoke tests of these minors need, exactly those that the locks name.
 
-    Does nothing where they are there already. `run_pip` defaults to the pip of this Python, else that of uv. Raises
-    errors.Failure when there is neither or a download fails."""
+    `platforms`: platform tags of wheels that suit, where not all of them suit all. Does nothing where they are there
+    already. `run_pip` defaults to the pip of this Python, else that of uv. Raises errors.Failure when there is neither
+    or a download fails."""
     dest.mkdir(parents=True, exist_ok=True)
     with contextlib.nullcontext(progress) if progress else Progress() as shown:
         for minor in minors:
             lock = (locks / f"{minor}.txt").read_text(encoding="utf-8")
             if wheels_missing(lock, dest):
                 with shown.task(f"wheels for the smoke tests of Python {minor}") as task:
-                    _download_wheels(lock, minor, dest, run_pip or choose_pip())
+                    _download_wheels(lock, minor, dest, platforms, run_pip or choose_pip())
                     task.note = "complete"
                 if absent := wheels_missing(lock, dest):
                     raise errors.Failure(f"pip did not download {', '.join(absent)} for Python {minor}")
+
+
+def fill_shared_wheelhouse(
+    expectations: Mapping[str, Any], dest: Path = WHEELHOUSE, *, run_pip: PipRunner | None = None
+) -> None:
+    """What the smoke tests of a variant with shared interpreters need beyond that, in a directory of its own; nothing
+    for any other image. Raises errors.Failure as `fill_wheelhouse` does."""
+    shared = expectations.get("shared") or {}
+    if not shared.get("pyinstaller"):
+        return
+    platform, (major, minor) = expectations["platform"], map(int, expectations["libc_version"].split("."))
+    if expectations["libc"] == "glibc":
+        tags = ["manylinux2014", *(f"manylinux_{major}_{number}" for number in range(17, minor + 1))]
+    else:
+        tags = [f"musllinux_{major}_{number}" for number in range(1, minor + 1)]
+    fill_wheelhouse(
+        [row["minor"] for row in shared["interpreters"]],
+        dest / shared["pyinstaller"],
+        locks=SHARED_LOCKS,
+        platforms=[f"{tag}_{platform}" for tag in tags],
+        run_pip=run_pip,
+    )
 
 
 def wheels_missing(lock: str, directory: Path) -> list[str]:
@@ -409,7 +434,7 @@ def choose_pip() -> PipRunner:
     return run
 
 
-def _download_wheels(lock: str, minor: str, dest: Path, run_pip: PipRunner) -> None:
+def _download_wheels(lock: str, minor: str, dest: Path, platforms: Sequence[str], run_pip: PipRunner) -> None:
     # pip judges environment markers for the Python it runs on, not for --python-version: the lock is one minor's, so
     # whatever it names is needed.
     plain = "".join(
@@ -423,6 +448,7 @@ def _download_wheels(lock: str, minor: str, dest: Path, run_pip: PipRunner) -> N
             [
                 *("download", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"),
                 *("--only-binary=:all:", f"--python-version={minor}", f"--requirement={requirements.name}", "--dest=."),
+                *(f"--platform={platform}" for platform in platforms),
             ],
             dest,
         )

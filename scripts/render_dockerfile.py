@@ -6,7 +6,7 @@ writes them, and its `--check` fails when they are not up to date.
 
 from __future__ import annotations
 
-from images import Catalogue, Interpreter, Tool
+from images import Catalogue, Interpreter, SharedInterpreter, Tool
 from pins import env_prefix
 
 SCRIPTS = "/manylinux/build_scripts"
@@ -18,16 +18,23 @@ def dockerfile_blocks(catalogue: Catalogue) -> dict[str, str]:
     """Marker name -> the lines between its markers, each ending in a newline."""
     interpreters = [i for i in catalogue.interpreters.values() if i.preinstalled]
     tools = list(catalogue.tools.values())
+    shared = [SharedInterpreter(minor, True) for variant in catalogue.variants.values() for minor in variant.minors]
     return {
         "switches": "".join(_switch(i.tag, f"interpreter-{i.tag}") for i in interpreters)
         + "".join(_switch(t.name, f"tool-{t.name}") for t in tools)
-        + f"ARG TOOLS_PYTHON={_tools_python(interpreters).tag}\n",
+        + f"ARG TOOLS_PYTHON={_tools_python(interpreters).tag}\n"
+        + "".join(
+            _switch(i.name, f"interpreter-{i.name}") + f"ARG {env_prefix(i.name)}_OPTIMISED={int(i.optimised)}\n"
+            for i in shared
+        ),
         "interpreters": "\n".join(_interpreter(i) for i in interpreters),
         "static-libraries": "".join(
             f"COPY --from={i.tag} /static /static\n" for i in interpreters if i.implementation == "cpython"
         ),
         "tools": "\n".join(_tool(t) for t in tools),
-        "layers": "".join(f"COPY --from={name} /rootfs /\n" for name in _layers(interpreters, tools)),
+        "layers": _layers([*(i.tag for i in interpreters), *(t.name for t in tools)]),
+        "shared-interpreters": "\n".join(_shared_interpreter(i) for i in shared),
+        "shared-layers": _layers([i.name for i in shared]),
     }
 
 
@@ -37,8 +44,8 @@ def _tools_python(interpreters: list[Interpreter]) -> Interpreter:
     return max(usable, key=lambda i: tuple(int(part) for part in i.minor.split(".")))
 
 
-def _layers(interpreters: list[Interpreter], tools: list[Tool]) -> list[str]:
-    return [i.tag for i in interpreters] + [t.name for t in tools]
+def _layers(stages: list[str]) -> str:
+    return "".join(f"COPY --from={name} /rootfs /\n" for name in stages)
 
 
 def _switch(name: str, stage: str) -> str:
@@ -59,19 +66,37 @@ RUN --mount=type=bind,source=docker/sources/{tag},target=/sources {SITE} \\
     TAG={tag} {SCRIPTS}/install-interpreter.sh
 """
     else:
-        pin = env_prefix(interpreter.pin)
-        stage = f"""\
-FROM interpreter-base AS interpreter-{tag}
+        stage = _cpython(
+            interpreter, tag, "interpreter-base", "CLANG_FOR_CPYTHON_STAGE", f"{CLANG} {SITE}", f"TAG={tag}"
+        )
+    return stage + f"FROM ${{{env_prefix(tag)}_STAGE}} AS {tag}\n"
+
+
+def _shared_interpreter(interpreter: SharedInterpreter) -> str:
+    """Never compiled by clang."""
+    name = interpreter.name
+    switch = f"{env_prefix(name)}_OPTIMISED"
+    words = f'TAG={name} OPTIMISED="${{{switch}}}"'
+    stage = _cpython(interpreter, name, "shared-interpreter-base", switch, SITE, words)
+    return stage + f"FROM ${{{env_prefix(name)}_STAGE}} AS {name}\n"
+
+
+def _cpython(
+    interpreter: Interpreter | SharedInterpreter, name: str, base: str, switch: str, mounts: str, words: str
+) -> str:
+    """The stage that compiles a CPython; `switch` is one more ARG, `words` come before the pin's."""
+    pin = env_prefix(interpreter.pin)
+    return f"""\
+FROM {base} AS interpreter-{name}
 ARG {pin}_VERSION
 ARG {pin}_SHA256
 ARG {pin}_URL
 ARG BUILD_TRIPLE
-ARG CLANG_FOR_CPYTHON_STAGE
+ARG {switch}
 COPY requirements/interpreter/{interpreter.minor}.txt /manylinux/requirements/interpreter/
-RUN --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {CLANG} {SITE} \\
-    TAG={tag} VERSION="${{{pin}_VERSION}}" URL="${{{pin}_URL}}" SHA256="${{{pin}_SHA256}}" {SCRIPTS}/build-cpython.sh
+RUN --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {mounts} \\
+    {words} VERSION="${{{pin}_VERSION}}" URL="${{{pin}_URL}}" SHA256="${{{pin}_SHA256}}" {SCRIPTS}/build-cpython.sh
 """
-    return stage + f"FROM ${{{env_prefix(tag)}_STAGE}} AS {tag}\n"
 
 
 def _tool(tool: Tool) -> str:

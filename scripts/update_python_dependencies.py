@@ -73,6 +73,14 @@ def locks(catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[Lock]:
         for kind in ("interpreter", "smoke")
         for minor in sorted({i.minor for i in catalogue.interpreters.values()}, key=minor_key)
     ]
+    for variant in catalogue.variants.values():
+        kind = f"smoke-{variant.name}"
+        found += [
+            Lock(
+                REQUIREMENTS / kind / f"{minor}.txt", REQUIREMENTS / f"{kind}.in", _python(minor, pins), universal=False
+            )
+            for minor in variant.minors
+        ]
     for tool in catalogue.tools.values():
         stem = REQUIREMENTS / "tools" / tool.name
         below = f"{tool.name}<{tool.hold_below}" if tool.hold_below else ""

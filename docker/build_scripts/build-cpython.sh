@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds one CPython and finishes it: pip, launchers, static library; all images
+# Builds one CPython and finishes it: pip, launchers, static library; all images. TAG: an interpreter's, or shared-cpython-X.Y
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib.sh
@@ -15,6 +15,9 @@ PREFIX="/opt/_internal/cpython-${VERSION}"
 if [[ "${TAG}" == *t ]]; then
     ABI+=t
     PREFIX+=-nogil
+elif is_shared; then
+    PREFIX="/opt/${TAG}"
+    : "${OPTIMISED:?}"
 fi
 
 fetch_source "${URL}" "${SHA256}" /build/source
@@ -27,7 +30,7 @@ use_own_sqlite
 configure
 keep_flags_of_clang
 skip_byte_compilation
-make -j "$(nproc)"
+compile
 make install
 install_test_support
 ln -sf "python${ABI}" "${PREFIX}/bin/python"
@@ -37,10 +40,9 @@ keep_static_library
 strip_tree "${PREFIX}"
 find "${PREFIX}" -name __pycache__ -exec rm -rf {} +
 link_duplicates "${PREFIX}"
-mkdir -p "${ROOTFS}/opt/_internal" "${ROOTFS}/opt/python" "${ROOTFS}/usr/local/bin"
-ln -sfn "${PREFIX}" "${ROOTFS}/opt/python/${TAG}"
+mkdir -p "${ROOTFS}${PREFIX%/*}" "${ROOTFS}/usr/local/bin"
 write_launchers
 record interpreter "${TAG}" "${VERSION}" "${URL}" "${SHA256}"
 check
-mv "${PREFIX}" "${ROOTFS}/opt/_internal/"
+mv "${PREFIX}" "${ROOTFS}${PREFIX}"
 clamp_times "${ROOTFS}" /static

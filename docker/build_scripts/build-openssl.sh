@@ -1,13 +1,19 @@
 #!/bin/bash
-# Builds OpenSSL privately, for the images whose distribution has none from 1.1.1 on (CentOS 7)
+# Builds OpenSSL privately: its libraries where the distribution has none from 1.1.1 on (CentOS 7), all of it for the shared variant
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib.sh
 source "${HERE}/lib.sh"
 : "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${PLATFORM:?}"
+KEEP="${KEEP:-libraries}"
 PREFIX="/opt/_internal/openssl-${VERSION%.*}"
 
-options=(--prefix="${PREFIX}" --openssldir="${PREFIX}" --libdir=lib shared no-afalgeng no-tests no-docs)
+options=(--prefix="${PREFIX}" --openssldir="${PREFIX}" --libdir=lib shared no-tests no-docs)
+case "${KEEP}" in
+    libraries) options+=(no-afalgeng) ;;
+    all) ;;
+    *) die "KEEP=${KEEP}: 'libraries', which the interpreters load, or 'all', with programs, headers and engines" ;;
+esac
 # $(LIBRPATH) is a variable of OpenSSL's makefile
 # shellcheck disable=SC2016
 options+=('-Wl,-rpath,$(LIBRPATH)' '-Wl,--enable-new-dtags')
@@ -22,7 +28,11 @@ rm -f "${DEVROOT}${PREFIX}"/lib/*.a
 
 # Programs find the image's certificates without SSL_CERT_FILE too.
 mkdir -p "${ROOTFS}${PREFIX}/lib"
-cp -a "${DEVROOT}${PREFIX}"/lib/*.so* "${DEVROOT}${PREFIX}/lib/ossl-modules" "${ROOTFS}${PREFIX}/lib/"
+if [[ "${KEEP}" == all ]]; then
+    cp -a "${DEVROOT}${PREFIX}/." "${ROOTFS}${PREFIX}/"
+else
+    cp -a "${DEVROOT}${PREFIX}"/lib/*.so* "${DEVROOT}${PREFIX}/lib/ossl-modules" "${ROOTFS}${PREFIX}/lib/"
+fi
 ln -s /opt/_internal/certs.pem "${ROOTFS}${PREFIX}/cert.pem"
 record component openssl "${VERSION}" "${URL}" "${SHA256}"
 finish

@@ -1,6 +1,7 @@
 """Fails unless the running CPython is the one that its build asked for, with nothing silently left out.
 
-Arguments: the interpreter's tag and version. Runs on every CPython from 3.8 on.
+Arguments: the interpreter's tag, or shared-cpython-X.Y for one with a shared libpython, and its version. Runs on every
+CPython from 3.8 on.
 """
 
 import importlib
@@ -13,9 +14,9 @@ MODULES = """_bz2 _crypt _ctypes _curses _curses_panel _dbm _decimal _elementtre
 _sqlite3 _ssl _tkinter _uuid binascii pyexpat readline zlib test.support""".split()
 
 
-def linked(module):
-    """The shared libraries of an extension module, as the dynamic linker finds them."""
-    return subprocess.run(["ldd", importlib.import_module(module).__file__], capture_output=True, text=True).stdout
+def linked(path):
+    """The shared libraries of a program or an extension module, as the dynamic linker finds them."""
+    return subprocess.run(["ldd", path], capture_output=True, text=True).stdout
 
 
 def main():
@@ -25,8 +26,13 @@ def main():
     problems = []
 
     name = "cp{}{}".format(*minor)
-    if tag != name + "-" + name + sys.abiflags:
-        problems.append(f"this is {name}-{name}{sys.abiflags}, not {tag}")
+    name += "-" + name + sys.abiflags
+    if sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        name = "shared-cpython-{}.{}{}".format(*minor, sys.abiflags)
+        if sys.prefix + "/lib/libpython" not in linked(sys.executable):
+            problems.append(f"{sys.executable} does not find the libpython beside it")
+    if tag != name:
+        problems.append(f"this is {name}, not {tag}")
     if sys.version.split()[0].rstrip("+") != version:
         problems.append(f"this is {sys.version.split()[0]}, not {version}")
 
@@ -37,12 +43,16 @@ def main():
         except ImportError as error:
             problems.append(f"import {module}: {error}")
     own = {"_sqlite3": "sqlite3"}
+    for openssl in Path("/opt/_internal").glob("openssl-*"):
+        own["_ssl"] = own["_hashlib"] = openssl.name
     if minor >= (3, 13):
         own["_decimal"] = "mpdecimal"
     if minor >= (3, 14):
         own["_zstd"] = "zstd"
     for module, prefix in own.items():
-        if Path("/opt/_internal", prefix).exists() and "/opt/_internal/" + prefix not in linked(module):
+        if Path("/opt/_internal", prefix).exists() and "/opt/_internal/" + prefix not in linked(
+            importlib.import_module(module).__file__
+        ):
             problems.append(f"{module} is not linked to /opt/_internal/{prefix}")
 
     wanted = {"CC": "gcc", "CXX": "g++", "LDSHARED": "gcc -shared", "LDCXXSHARED": "g++ -shared"}

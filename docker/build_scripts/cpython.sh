@@ -5,6 +5,11 @@ at_least() {
     [[ "$(printf '%s\n' "$1" "${MINOR}" | sort -V | head -n 1)" == "$1" ]]
 }
 
+# Whether this one is of the shared variant: its libpython is a library that other programs load.
+is_shared() {
+    [[ "${TAG}" == shared-cpython-* ]]
+}
+
 # Before 3.10 there is no --disable-test-modules.
 leave_out_test_modules() {
     at_least 3.10 && return 0
@@ -32,8 +37,17 @@ use_own_sqlite() {
 
 # What hardens the interpreter goes into *_NODIST: extensions that users build must not inherit it.
 configure() {
-    local options=(--prefix="${PREFIX}" --disable-shared --with-ensurepip=no)
+    local options=(--prefix="${PREFIX}") ldflags="${HARDEN_LDFLAGS}"
     local own=(/opt/_internal/openssl-*) name
+    if is_shared; then
+        options+=(--enable-shared --without-static-libpython --with-lto --with-computed-gotos --enable-ipv6)
+        if [[ "${OPTIMISED}" == 1 ]]; then options+=(--enable-optimizations); fi
+        # A program that brings its own copies, as those of PyInstaller do, must find them first: no old DT_RPATH.
+        ldflags+=" -Wl,-rpath,${PREFIX}/lib -Wl,--enable-new-dtags"
+    else
+        options+=(--disable-shared)
+    fi
+    options+=(--with-ensurepip=no)
     if at_least 3.10; then options+=(--disable-test-modules); fi
     if [[ "${TAG}" == *t ]]; then options+=(--disable-gil); fi
     if [[ -n "${BUILD_TRIPLE}" ]]; then options+=(--build="${BUILD_TRIPLE}"); fi
@@ -52,7 +66,7 @@ configure() {
     export PKG_CONFIG_PATH
     # What gcc makes configure find out; clang's warning would be published.
     export ac_cv_enable_unreachable_code_warning=no
-    CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${HARDEN_LDFLAGS}" ./configure "${options[@]}"
+    CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${ldflags}" ./configure "${options[@]}"
 }
 
 # Where clang stands in for gcc, configure adds what clang knows (frame pointers from 3.15 on), and the image's own gcc may
@@ -72,6 +86,15 @@ keep_flags_of_clang() {
 skip_byte_compilation() {
     sed -i -e ':join' -e '/\\$/{N; s/\\\n[[:space:]]*/ /; b join' -e '}' -e '/^\t-.*compileall\.py/d' Makefile
     if grep -q 'DESTDIR.*compileall\.py' Makefile; then die "make install of CPython ${VERSION} byte-compiles in a way that is not known here"; fi
+}
+
+# The profile that optimises is made by CPython's own tests, which want the image's locale: two runs are as alike as the same
+# hashes and, by SOURCE_DATE_EPOCH, the same random numbers make them.
+compile() {
+    if is_shared; then export LC_ALL=en_US.UTF-8 PYTHONHASHSEED=0; fi
+    make -j "$(nproc)"
+    export LC_ALL=C
+    unset PYTHONHASHSEED
 }
 
 # Half of an installed CPython is its own test suite; `import test` and test.support are what others use of it.
@@ -95,6 +118,7 @@ install_pip() {
 keep_static_library() {
     local library="lib/libpython${ABI}.a" part="/static/${TAG}.tar"
     mkdir -p /static
+    if is_shared; then return 0; fi
     strip --strip-debug --enable-deterministic-archives "${PREFIX}/${library}"
     tar --create --file "${part}" --blocking-factor=1 --format=gnu --owner=0 --group=0 --numeric-owner \
         --mtime="@${SOURCE_DATE_EPOCH}" -C /opt/_internal "${PREFIX##*/}/${library}"
@@ -105,10 +129,20 @@ keep_static_library() {
 
 # Scripts, not links to the interpreter: through those venv would find the wrong prefix (https://github.com/python/cpython/issues/106045).
 write_launchers() {
-    local launcher="${ROOTFS}/usr/local/bin/cpython${ABI}"
-    printf '#!/bin/sh\nexec /opt/python/%s/bin/python%s "$@"\n' "${TAG}" "${ABI}" >"${launcher}"
-    chmod 755 "${launcher}"
+    if is_shared; then
+        write_launcher "py${ABI}" "${PREFIX}"
+        return 0
+    fi
+    mkdir -p "${ROOTFS}/opt/python"
+    ln -sfn "${PREFIX}" "${ROOTFS}/opt/python/${TAG}"
+    write_launcher "cpython${ABI}" "/opt/python/${TAG}"
     ln -sf "cpython${ABI}" "${ROOTFS}/usr/local/bin/python${ABI}"
+}
+
+write_launcher() {
+    local launcher="${ROOTFS}/usr/local/bin/$1"
+    printf '#!/bin/sh\nexec %s/bin/python%s "$@"\n' "$2" "${ABI}" >"${launcher}"
+    chmod 755 "${launcher}"
 }
 
 # configure leaves out, or takes from elsewhere, what it does not find, without failing.

@@ -8,6 +8,9 @@ PLATFORM, LIBC, TRIPLE, MARCH, DEVTOOLSET_ROOTPATH (the last two may be empty) a
 /opt/_internal/files.sha256 has a line for each file below /opt and /usr/local: `<sha256>  <path>`, or
 `link:<target>  <path>` for a symbolic link, so that a damaged image can be told (`sha256sum --check` reads the former).
 
+An image that another one is built on is done twice: the manifest that is there already keeps its rows, but for those of
+parts that are new.
+
 Both are the same for the same image: sorted, without a date. Python has to run with -B, or its .pyc get into the list.
 """
 
@@ -59,6 +62,11 @@ def manifest(internal: Path, environment: Mapping[str, str]) -> dict[str, Any]:
         if any(entry["name"] == other["name"] for other in entries[kind]):
             raise ValueError(f"{path.name}: {kind} {entry['name']} is already in the manifest")
         entries[kind].append(entry)
+    if (internal / "manifest.json").exists():
+        before = json.loads((internal / "manifest.json").read_text(encoding="utf-8"))
+        for kind, rows in entries.items():
+            replaced = {row["name"] for row in rows}
+            rows += [row for row in before[f"{kind}s"] if row["name"] not in replaced]
     if not entries["interpreter"]:
         raise ValueError(f"{internal}/manifest.d names no interpreter")
     return {

@@ -296,7 +296,7 @@ def test_can_be_repeated(image: images.Image, roots: Roots) -> None:
     assert changes == ""
 
 
-# Perl with all of its own modules, which OpenSSL's configuration needs: autoconf depends on it except in the RHEL family.
+# Perl with all of its modules, for OpenSSL's configuration: autoconf brings it, but not in the RHEL family.
 PERL = {"centos-7": "perl-core", "almalinux-8": "perl"}
 
 

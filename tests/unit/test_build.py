@@ -24,7 +24,7 @@ import site_settings
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = images.load()
 NAMES = [image.name for image in CATALOGUE.images(published_only=False, variants=True)]
-VARIABLES = ("POLICY", "PLATFORM", "COMMIT_SHA", *site_settings.CA_VARIABLES)
+VARIABLES = ("POLICY", "PLATFORM", "VARIANT", "COMMIT_SHA", *site_settings.CA_VARIABLES)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,8 @@ def test_print_works_for_every_image_and_engine(
     monkeypatch.setenv("POLICY", image.policy.name)
     monkeypatch.setenv("PLATFORM", image.platform.name)
     monkeypatch.setenv("MANYLINUX_BUILD_FRONTEND", frontend)
-    argv = printed(capsys, monkeypatch, *(["--variant", image.variant] if image.variant else []))
+    monkeypatch.setenv("VARIANT", image.variant)
+    argv = printed(capsys, monkeypatch)
     start = {
         "docker-buildx": ["docker", "buildx", "build", "--load"],
         "docker": ["DOCKER_BUILDKIT=1", "docker", "build"],
@@ -71,11 +72,23 @@ def test_print_works_for_every_image_and_engine(
     assert argv[-1] == str(ROOT)
     assert values(argv, "--platform") == [image.platform.oci]
     assert values(argv, "--tag") == [f"quay.io/pypa/{name}:latest-untested"]
-    assert values(argv, "--target") == ([image.variant] if image.variant else [])
+    assert values(argv, "--target") == [image.variant or "image"]
     arguments = dict(word.split("=", 1) for word in values(argv, "--build-arg"))
     assert (arguments["POLICY"], arguments["PLATFORM"]) == (image.policy.name, image.platform.name)
     declared = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     assert [key for key in arguments if f"ARG {key}" not in declared] == []
+
+
+def test_the_option_counts_rather_than_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLICY", "manylinux_2_36")
+    monkeypatch.setenv("PLATFORM", "x86_64")
+    assert values(printed(capsys, monkeypatch, "--variant", "shared"), "--target") == ["shared"]
+    monkeypatch.setenv("VARIANT", "shared")
+    argv = printed(capsys, monkeypatch)
+    assert values(argv, "--tag") == ["quay.io/pypa/manylinux_2_36_x86_64-shared:latest-untested"]
+    assert values(printed(capsys, monkeypatch, "--variant", ""), "--target") == ["image"]
 
 
 def test_defaults_are_this_machine_and_the_default_policy(
@@ -128,6 +141,8 @@ def test_a_tag_that_is_asked_for_is_not_changed(
         ({"POLICY": "manylinux2010"}, (), r"ended on 2022-08-01 .*:2022-08-05-4535177"),
         ({}, ("--interpreters", "cp27-cp27m"), r"no interpreter 'cp27-cp27m'"),
         ({}, ("--variant", "sharde"), r"unknown variant 'sharde'; did you mean shared"),
+        ({"VARIANT": "sharde"}, (), r"unknown variant 'sharde'; did you mean shared"),
+        ({"VARIANT": "shared", "PLATFORM": "i686"}, (), r"manylinux_2_28_i686 has no shared variant; there are "),
         ({}, ("--lock", "/nowhere/lock.json"), r"there is no /nowhere/lock.json"),
         ({"MANYLINUX_BUILD_FRONTEND": "buildah"}, (), r"MANYLINUX_BUILD_FRONTEND=buildah: .*docker-buildx, docker"),
     ],

@@ -27,7 +27,7 @@ def script(tmp_path: Path) -> Path:
     path.write_text(
         "#!/bin/bash\n"
         'trap "echo cleaned; exit 143" TERM\n'
-        'echo "${POLICY} ${PLATFORM} ${COMMIT_SHA:-none} $*"\n'
+        'echo "${POLICY} ${PLATFORM} ${VARIANT:-none} ${COMMIT_SHA:-none} $*"\n'
         f'echo "begin $(date +%s%N)" >>{tmp_path}/times\n'
         'echo "==> building"\n'
         "sleep ${SECONDS_EACH:-0.3} >/dev/null 2>&1 & wait $!\n"
@@ -48,16 +48,19 @@ def most_at_a_time(times: Path) -> int:
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_a_failure_stops_no_other_and_each_has_its_log(tmp_path: Path, script: Path, jobs: int) -> None:
+def test_a_failure_stops_no_other_and_each_has_its_log(
+    tmp_path: Path, script: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VARIANT", "other")  # the name of the image says it
     stream = io.StringIO()
     builder = Builder(["--offline"], "local", tmp_path / "logs", script)
     with Progress(stream) as progress:
         outcomes = builder.all(CHOSEN, jobs, progress)
     assert [outcome.status for outcome in outcomes] == [0, 1, 0]
     assert [outcome.log.read_text(encoding="utf-8").splitlines()[0] for outcome in outcomes] == [
-        "manylinux_2_36 x86_64 local --offline",
-        "manylinux_2_36 i686 local --offline",
-        "musllinux_1_2 x86_64 local --variant shared --offline",
+        "manylinux_2_36 x86_64 none local --offline",
+        "manylinux_2_36 i686 none local --offline",
+        "musllinux_1_2 x86_64 shared local --offline",
     ]
     assert most_at_a_time(tmp_path / "times") == jobs
     text = build_many.summary(outcomes).splitlines()

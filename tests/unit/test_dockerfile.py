@@ -15,6 +15,7 @@ import render_dockerfile
 DOCKER = pins.DOCKERFILE.parent
 TEXT = pins.DOCKERFILE.read_text(encoding="utf-8")
 CATALOGUE = images.load()
+SHARED = CATALOGUE.image("manylinux_2_36_x86_64-shared").shared
 NAMED = [*CATALOGUE.policies, *CATALOGUE.retired]
 
 
@@ -48,7 +49,24 @@ def test_a_pin_is_seen_by_its_own_stages_alone(interpreter: images.Interpreter) 
     arg = f"ARG {pins.env_prefix(interpreter.pin)}_VERSION\n"
     seen = {name for name, (_, text) in STAGES.items() if arg in text}
     sharing = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin == interpreter.pin}
+    sharing |= {f"interpreter-{i.name}" for i in SHARED if i.pin == interpreter.pin}
     assert seen == sharing
+
+
+def test_the_shared_variant_adds_layers_to_the_image() -> None:
+    """What it is made of nothing else uses, so that the image itself stays what it is; no part of it sees clang."""
+    source, text = STAGES["shared"]
+    assert source == "image"
+    assert re.findall(r"(?m)^COPY --from=(\S+) /rootfs /$", text) == ["shared-openssl", *(i.name for i in SHARED)]
+    for interpreter in SHARED:
+        stage = f"interpreter-{interpreter.name}"
+        assert STAGES[interpreter.name][0] == f"${{{pins.env_prefix(interpreter.name)}_STAGE}}"
+        assert STAGES[stage][0] == "shared-interpreter-base"
+        assert f"ARG {pins.env_prefix(interpreter.name)}_OPTIMISED\n" in STAGES[stage][1]
+    own = {name for name in STAGES if "shared" in name}
+    assert [name for name in own if "clang" in STAGES[name][1].lower()] == []
+    users = {name for name, (start, text) in STAGES.items() if any(f"={s} " in text or start == s for s in own)}
+    assert users <= own
 
 
 def test_what_is_compiled_may_be_compiled_by_clang() -> None:

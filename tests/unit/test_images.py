@@ -69,6 +69,19 @@ def test_shared_variant(catalogue: images.Catalogue) -> None:
     }
 
 
+def test_interpreters_of_the_shared_variant(catalogue: images.Catalogue) -> None:
+    assert catalogue.image("manylinux_2_36_x86_64").shared == ()
+    found = catalogue.image("manylinux_2_36_x86_64-shared").shared
+    assert [(i.minor, i.optimised, i.prefix, i.launcher, i.pin) for i in found] == [
+        ("3.13", True, "/opt/shared-cpython-3.13", "py3.13", "cpython-3.13"),
+        ("3.14", True, "/opt/shared-cpython-3.14", "py3.14", "cpython-3.14"),
+    ]
+    musl = catalogue.image("musllinux_1_2_aarch64-shared").shared
+    assert [(i.minor, i.optimised) for i in musl] == [("3.13", False), ("3.14", True)]
+    for variant in catalogue.variants.values():
+        assert set(variant.not_optimised_where) <= set(variant.minors)
+
+
 @pytest.mark.parametrize(
     ("name", "preinstalled", "installable"),
     [

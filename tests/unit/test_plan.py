@@ -124,6 +124,47 @@ def test_asking_for_what_the_lock_misses_fails() -> None:
         )
 
 
+def test_the_shared_variant_adds_to_the_plan_of_its_image() -> None:
+    normal, shared = planned("musllinux_1_2_x86_64"), planned("musllinux_1_2_x86_64-shared")
+    more = {name: value for name, value in shared.build_args.items() if normal.build_args.get(name) != value}
+    assert more == {
+        "SHARED_CPYTHON_3_13_STAGE": "interpreter-shared-cpython-3.13",
+        "SHARED_CPYTHON_3_13_OPTIMISED": "0",
+        "SHARED_CPYTHON_3_14_STAGE": "interpreter-shared-cpython-3.14",
+        "SHARED_CPYTHON_3_14_OPTIMISED": "1",
+    }
+    assert normal.expectations()["shared"] == {}
+    assert shared.source_pins - normal.source_pins == {"openssl"}
+    assert shared.expectations()["components"] == normal.expectations()["components"]
+    expected = shared.expectations()["shared"]
+    assert expected["openssl"]["version"] == pins.read()["openssl"].version
+    assert expected["pyinstaller"] == "shared-musl-x86_64"
+    row = expected["interpreters"][1]
+    assert (row["tag"], row["prefix"], row["launchers"]) == (
+        "shared-cpython-3.14",
+        "/opt/shared-cpython-3.14",
+        ["py3.14"],
+    )
+    assert "pip" in row["packages"]
+
+
+def test_pyinstaller_is_tried_where_it_has_wheels() -> None:
+    assert planned("manylinux_2_31_armv7l-shared").pyinstaller_wheels == ""
+    assert planned("manylinux_2_36_x86_64").pyinstaller_wheels == ""
+
+
+def test_what_the_lock_misses_is_left_out_of_the_variant() -> None:
+    name, moved = "manylinux_2_36_x86_64-shared", {"openssl": "3.5.9"}
+    some = planned(name, lock=lock(moved=moved, missing={"cpython-3.14": "not in the archive"}))
+    assert some.left_out["shared-cpython-3.14"] == "not in the archive"
+    assert some.build_args["SHARED_CPYTHON_3_14_STAGE"] == "empty"
+    assert (some.build_args["OPENSSL_VERSION"], some.build_args["OPENSSL_STAGE"]) == ("3.5.9", "empty")
+    assert [row["minor"] for row in some.expectations()["shared"]["interpreters"]] == ["3.13"]
+    for missing in ({"openssl": "no mirror"}, {"cpython-3.13": "no mirror", "cpython-3.14": "no"}):
+        with pytest.raises(errors.UserError, match=f"nothing of {name} can be built from the local sources: no mirror"):
+            planned(name, lock=lock(missing=missing))
+
+
 def test_components_by_request() -> None:
     extra = planned("manylinux_2_36_x86_64", components=("openssl", "tcltk", "sqlite"))
     assert extra.build_args["OPENSSL_STAGE"] == "component-openssl"

@@ -399,6 +399,36 @@ def test_wheelhouse(tmp_path: Path) -> None:
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize(
+    ("libc", "version", "platforms"),
+    [
+        ("glibc", "2.17", ["manylinux2014_aarch64", "manylinux_2_17_aarch64"]),
+        ("musl", "1.2", ["musllinux_1_1_aarch64", "musllinux_1_2_aarch64"]),
+    ],
+)
+def test_wheels_for_a_variant_suit_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, libc: str, version: str, platforms: list[str]
+) -> None:
+    calls: list[list[str]] = []
+
+    def run_pip(arguments: Sequence[str], directory: Path) -> None:
+        assert directory == tmp_path / "house" / "shared-here"
+        calls.append([*arguments])
+        (directory / "a.whl").write_bytes(b"one")
+        (directory / "b.whl").write_bytes(b"two")
+
+    monkeypatch.setattr(prefetch, "SHARED_LOCKS", smoke_lock(tmp_path, "3.13"))
+    shared = {"pyinstaller": "shared-here", "interpreters": [{"minor": "3.13"}]}
+    expected = {"libc": libc, "libc_version": version, "platform": "aarch64", "shared": shared}
+    for _ in range(2):
+        prefetch.fill_shared_wheelhouse(expected, tmp_path / "house", run_pip=run_pip)
+    assert len(calls) == 1
+    assert [word.partition("=")[2] for word in calls[0] if word.startswith("--platform=")] == platforms
+    for nothing in ({}, {"pyinstaller": "", "interpreters": []}):
+        prefetch.fill_shared_wheelhouse({**expected, "shared": nothing}, tmp_path / "other", run_pip=run_pip)
+    assert len(calls) == 1
+
+
 def test_an_incomplete_wheelhouse_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(errors.Failure, match=r"did not download setuptools 75\.3\.4, wheel 0\.45\.1"):
         prefetch.fill_wheelhouse(

@@ -73,8 +73,8 @@ def test_build_names_policy_platform_variant_and_tag_to_build_sh() -> None:
     context = Recorder()
     tasks.build(context, ["manylinux_2_36_x86_64-shared"], options="--offline --no-test", tag="local")
     (line, env) = context.lines[0]
-    assert line == [str(images.ROOT / "build.sh"), "--variant", "shared", "--offline", "--no-test"]
-    assert env == {"POLICY": "manylinux_2_36", "PLATFORM": "x86_64", "COMMIT_SHA": "local"}
+    assert line == [str(images.ROOT / "build.sh"), "--offline", "--no-test"]
+    assert env == {"POLICY": "manylinux_2_36", "PLATFORM": "x86_64", "VARIANT": "shared", "COMMIT_SHA": "local"}
 
 
 def test_build_of_one_image_fails_as_build_sh_does() -> None:

@@ -126,6 +126,23 @@ def test_the_variant_is_part_of_the_name(build: Build) -> None:
     assert json.loads(build.read("manifest.json"))["image"]["name"] == "manylinux_2_28_x86_64-shared"
 
 
+def test_an_image_built_on_another_keeps_its_rows_but_for_new_ones(build: Build) -> None:
+    openssl = {"kind": "component", "name": "openssl", "version": "3.5.7", "url": "u", "sha256": "old"}
+    build.entry("openssl.json", openssl)
+    build.entry("git.json", openssl | {"name": "git"})
+    assert build.run().returncode == 0
+    (build.root / "opt/_internal/manifest.d").mkdir()
+    (build.root / "opt/shared-cpython-3.13").touch()
+    build.entry("openssl.json", openssl | {"sha256": "new"})
+    build.entry("shared-cpython-3.13.json", CPYTHON | {"name": "shared-cpython-3.13"})
+    assert build.run(VARIANT="shared").returncode == 0
+    content = json.loads(build.read("manifest.json"))
+    assert content["image"]["name"] == "manylinux_2_28_x86_64-shared"
+    assert [row["name"] for row in content["interpreters"]] == ["cp313-cp313", "shared-cpython-3.13"]
+    assert [(row["name"], row["sha256"]) for row in content["components"]] == [("git", "old"), ("openssl", "new")]
+    assert "  /opt/shared-cpython-3.13\n" in build.read("files.sha256")
+
+
 def test_file_list(build: Build) -> None:
     files = {"/usr/local/bin/tool": b"#!/bin/sh\n", "/opt/two words": b"", "/opt/_internal/a.so": b"\x7fELF"}
     for name, content in files.items():
