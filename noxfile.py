@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -65,7 +66,11 @@ def lint(session: nox.Session) -> None:
     run(session, "python", "scripts/render.py", "--check")
     run(session, "yamllint", "--strict", ".")
     workflows = [str(path) for path in sorted(WORKFLOWS.glob("*.yml"))]
+    actions = [str(path) for path in sorted(WORKFLOWS.parent.glob("actions/*/action.yml"))]
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+    run(session, "check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
+    if sys.platform == "linux":  # there are no wheels of it for every other system
+        run(session, "actionlint")
     run(session, "zizmor", "--offline", "--persona", "pedantic", "--quiet", str(WORKFLOWS.parent))
 
 
@@ -73,12 +78,13 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the unit tests, and the integration tests that this machine has the means for."""
     packages = sorted({name for program, names in PROGRAMS.items() if not shutil.which(program) for name in names})
-    if packages and os.geteuid() == 0 and shutil.which("apt-get"):
+    installer = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    if os.geteuid() != 0 and os.environ.get("CI") and shutil.which("sudo"):
+        installer = ["sudo", "--non-interactive", *installer]
+    if packages and shutil.which("apt-get") and (os.geteuid() == 0 or installer[0] == "sudo"):
         session.log(f"installing what some tests need, from the distribution: {' '.join(packages)}")
-        session.run("apt-get", "update", "-qq", external=True, silent=True)
-        environment = {"DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "-qq", "--no-install-recommends", *packages]
-        session.run(*install, env=environment, external=True, silent=True)
+        session.run(*installer, "update", external=True, silent=True)
+        session.run(*installer, "install", "--no-install-recommends", *packages, external=True, silent=True)
     elif packages:
         session.warn(f"some tests will be skipped without {' '.join(packages)}")
     run(session, "pytest", "--numprocesses", "auto", "--dist", "loadfile", *session.posargs)

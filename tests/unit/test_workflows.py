@@ -1,0 +1,234 @@
+"""The workflows call what there is: tasks, sessions, options, scripts, inputs; and keep to least privilege."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import noxfile
+import pytest
+import yaml
+
+import choice
+import images
+
+GITHUB = images.ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+CATALOGUE = images.load(overlay=images.NO_OVERLAY)
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def triggers(path: Path) -> dict[str, Any]:
+    """What starts a workflow; YAML 1.1 reads the key `on` as true."""
+    found: dict[str, Any] = read(path)[True]  # type: ignore[index]
+    return found
+
+
+def steps(path: Path) -> Iterator[dict[str, Any]]:
+    content = read(path)
+    for job in content["jobs"].values() if "jobs" in content else [content["runs"]]:
+        yield from job.get("steps", [])
+
+
+EVERY = [*WORKFLOWS, *sorted(GITHUB.glob("actions/*/action.yml"))]
+COMMANDS = [
+    (path.parent.name + "/" + path.name, line.strip())
+    for path in EVERY
+    for step in steps(path)
+    for line in str(step.get("run", "")).splitlines()
+]
+
+
+def test_the_workflows_of_the_project_are_there() -> None:
+    names = {path.stem for path in WORKFLOWS}
+    assert names == {"build", "checks", "check-links", "clean-cache", "prune", "update-dependencies"}
+
+
+# --- The matrix -----------------------------------------------------------------------------------------------------
+
+
+def answer(verb: str) -> Any:
+    """What a job gets from `python3 scripts/images.py VERB`."""
+    done = subprocess.run(
+        [sys.executable, "scripts/images.py", verb], cwd=images.ROOT, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_the_matrix_has_every_published_image_once() -> None:
+    rows = answer("matrix")["include"]
+    wanted = {image.name: image for image in CATALOGUE.images(variants=True)}
+    assert [row["image"] for row in rows] == list(wanted)
+    for row in rows:
+        image = wanted[row["image"]]
+        assert (row["policy"], row["platform"], row["variant"]) == (
+            image.policy.name,
+            image.platform.name,
+            image.variant,
+        )
+        arm = image.platform.name in ("aarch64", "armv7l")
+        assert row["runner"] == ("ubuntu-24.04-arm" if arm else "ubuntu-24.04")
+        assert row["qemu"] is (image.platform.name not in ("x86_64", "i686", "aarch64", "armv7l"))
+        assert row["goarch"] == image.platform.go
+
+
+def test_every_image_of_the_matrix_is_in_one_group() -> None:
+    members = [image.name for name in answer("groups") for image in CATALOGUE.group(name).members]
+    assert sorted(members) == sorted(row["image"] for row in answer("matrix")["include"])
+
+
+def test_the_build_workflow_reads_the_matrix_and_no_key_that_it_lacks() -> None:
+    path = GITHUB / "workflows" / "build.yml"
+    text = path.read_text(encoding="utf-8")
+    keys = set(answer("matrix")["include"][0]) | {"group"}
+    assert set(re.findall(r"matrix\.(\w+)", text)) <= keys
+    assert not [image.name for image in CATALOGUE.all_images if image.name in text]
+    assert text.count("fromJSON(needs.table.outputs.images)") == 2
+    assert "matrix)" in text and "groups)" in text
+
+
+# --- Commands -------------------------------------------------------------------------------------------------------
+
+
+def options_of(task: str) -> tuple[set[str], int]:
+    """The options of an invoke task, and how many words it takes besides."""
+    parser = tasks().ns[task]
+    arguments = parser.get_arguments()
+    flags = {("--" if len(name) > 1 else "-") + name.replace("_", "-") for a in arguments for name in a.names}
+    return flags, sum(argument.positional for argument in arguments)
+
+
+def tasks() -> Any:
+    sys.path.insert(0, str(images.ROOT))
+    try:
+        import tasks as module
+    finally:
+        sys.path.remove(str(images.ROOT))
+    return module
+
+
+def test_every_invoke_command_is_understood() -> None:
+    seen = set()
+    for where, line in COMMANDS:
+        for match in re.finditer(r"\binvoke (\w+)([^|<>\n]*)", line):
+            task, rest = match.groups()
+            assert task in tasks().ns.task_names, where
+            words = shlex.split(rest)
+            flags, positional = options_of(task)
+            given = [word.partition("=")[0] for word in words if word.startswith("-")]
+            assert set(given) <= flags, (where, line)
+            if words and not words[0].startswith(("-", "${")):
+                assert positional, (where, line)
+            seen.add(task)
+    assert seen == {"build", "push", "manifest", "prune"}
+
+
+def test_options_that_stand_in_an_array_are_understood() -> None:
+    for where, line in COMMANDS:
+        for name, flag in re.findall(r"(\w+)\+?=\((--[\w-]+)", line):
+            known = {"options": options_of("prune")[0], "cache": build_options()}[name]
+            assert flag in known, (where, line)
+
+
+def build_options() -> set[str]:
+    text = subprocess.run([images.ROOT / "build.sh", "--help"], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"--[a-z-]+", text))
+
+
+def test_every_nox_session_and_script_exists() -> None:
+    sessions = {name for name, value in vars(noxfile).items() if hasattr(value, "tags")}
+    assert sessions >= {"lint", "tests", "check_links"}
+    called = set()
+    for where, line in COMMANDS:
+        if match := re.search(r"\bnox (?:-s|--sessions) ((?:\w+ ?)+)", line):
+            called |= set(match[1].split())
+        for script, verb in re.findall(r"python3 (\S+) (\w+)", line):
+            assert (images.ROOT / script).is_file(), where
+            assert subprocess.run([sys.executable, script, verb], cwd=images.ROOT, capture_output=True).returncode == 0
+    assert called <= sessions
+    assert {"lint", "tests", "check_links"} <= called
+
+
+def test_every_update_session_runs_and_remembers() -> None:
+    text = (GITHUB / "workflows" / "update-dependencies.yml").read_text(encoding="utf-8")
+    assert "nox --tags update --list --json" in text
+    done = subprocess.run(
+        ["nox", "--tags", "update", "--list", "--json"], cwd=images.ROOT, capture_output=True, text=True, check=True
+    )
+    listed = {row["session"] for row in json.loads(done.stdout)}
+    assert listed == {path.stem for path in (images.ROOT / "scripts").glob("update_*.py")}
+    state = re.search(rf"{choice.SEEN_VARIABLE}: (.+)", text)
+    assert state
+    assert text.count(f"path: {state[1]}\n") == 3  # restored, saved, and kept alive on Thursdays
+    crons = set(re.findall(r'cron: "([^"]+)"', text))
+    assert set(re.findall(r"github\.event\.schedule .= '([^']+)'", text)) < crons
+
+
+# --- Privileges -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
+def test_actions_are_pinned_by_commit_or_are_our_own(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    used = re.findall(r"(?m)^ +(?:- )?uses: (.+)", text)
+    for use in used:
+        if use.startswith("$/"):
+            action = images.ROOT / use.removeprefix("$/") / "action.yml"
+            assert action.is_file()
+            given = [set(step["with"]) for step in steps(path) if step.get("uses") == use]
+            inputs = read(action)["inputs"]
+            required = {name for name, row in inputs.items() if row.get("required")}
+            assert all(required <= names <= set(inputs) for names in given)
+        else:
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", use), use
+
+
+def test_an_action_has_one_version() -> None:
+    used: dict[str, set[str]] = {}
+    for path in EVERY:
+        for use in re.findall(r"uses: (\S+@\S+)", path.read_text(encoding="utf-8")):
+            name, _, commit = use.partition("@")
+            used.setdefault("/".join(name.split("/")[:2]), set()).add(commit)
+    assert all(len(commits) == 1 for commits in used.values()), used
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_nobody_may_more_than_needed(path: Path) -> None:
+    content = read(path)
+    assert content["permissions"] == {}
+    for name, job in content["jobs"].items():
+        assert "permissions" in job, f"{path.name}: {name}"
+        assert "timeout-minutes" in job, f"{path.name}: {name}"
+        granted = {key for key, value in job["permissions"].items() if value == "write"}
+        assert granted <= {"packages"}, f"{path.name}: {name}"
+        if "secrets." in json.dumps(job):
+            assert "environment" in job, f"{path.name}: {name} uses secrets that no environment guards"
+
+
+def test_pull_requests_reach_no_secret() -> None:
+    started = [path for path in WORKFLOWS if "pull_request" in triggers(path)]
+    assert {path.stem for path in started} == {"build", "checks"}
+    assert not [path for path in WORKFLOWS if "pull_request_target" in triggers(path)]
+    for path in started:
+        for name, job in read(path)["jobs"].items():
+            text = json.dumps(job)
+            if "secrets." in text or "github.token" in text or "write" in job["permissions"].values():
+                assert "github.ref == 'refs/heads/main'" in job["if"], f"{path.name}: {name}"
+
+
+def test_secrets_are_given_to_single_steps() -> None:
+    for path in EVERY:
+        content = read(path)
+        for job in content.get("jobs", {}).values():
+            assert "secrets." not in json.dumps(job.get("env", {}))
+        assert "secrets." not in json.dumps(content.get("env", {}))
