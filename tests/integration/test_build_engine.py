@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
@@ -164,6 +165,35 @@ def test_a_build_that_passes_gets_its_tag(project: Project, monkeypatch: pytest.
     assert project.containers() == before
     project.build("--no-test")
     assert len(seen) == 1
+
+
+def test_one_stage_alone_gets_a_tag_of_its_own(project: Project) -> None:
+    project.dockerfile("exit 1")
+    project.build("--stage", "first")
+    alone = build.stage_tag(project.plan, "first")
+    assert project.engine.ask(project.engine.run(alone, ["/bin/bash", "-c", "echo $(</first)"])) == "first"
+    assert not project.there(project.plan.reference)
+    project.engine.call(project.engine.remove(alone))
+
+
+def test_a_platform_that_does_not_run_here_is_refused_with_what_to_install(engine: Engine, tmp_path: Path) -> None:
+    # An executable for a processor that nobody has made: no QEMU takes it.
+    header = struct.pack("<4s5B7x2HIQQQI6H", b"\x7fELF", 2, 1, 1, 0, 0, 2, 0xFEBA, 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0)
+    program = tmp_path / "root" / "bin" / "true"
+    program.parent.mkdir(parents=True)
+    program.write_bytes(header)
+    program.chmod(0o755)
+    archive = tmp_path / "root.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "root", ".")
+    base = build.Base(f"localhost/manylinux-test-foreign:{MARK}-{engine.name}", "")
+    platform = images.load().platforms["s390x"].oci
+    engine.call(engine.import_(archive, base.reference, platform, {}))
+    try:
+        with pytest.raises(errors.Failure, match=r"as linux/s390x.* qemu-user-static and binfmt-support"):
+            build.check_runs(engine, base, platform)
+    finally:
+        engine.ask(engine.remove(base.reference))
 
 
 def test_nothing_of_the_site_is_in_the_image(project: Project, tmp_path: Path) -> None:
