@@ -199,12 +199,17 @@ def clang_for(image: Image, builder: str, offline: bool, env: Mapping[str, str] 
     The Dockerfile's comes from a registry: an offline build has a clang only where the environment names one."""
     builder = env.get("MANYLINUX_BUILDARCH") or builder
     named = env.get("MANYLINUX_STATIC_CLANG_IMAGE") or ""
-    native = image.platform.go in NATIVE_HERE.get(builder, (builder,))
+    native = runs_natively(image, builder)
     wanted = not _disabled(env, "MANYLINUX_DISABLE_CLANG") and bool(named or not offline)
     used = wanted and not native and builder in CLANG_BUILDERS
     prefers_gcc = image.policy.libc == "glibc" and image.platform.cpython_prefers_gcc
     without = _disabled(env, "MANYLINUX_DISABLE_CLANG_FOR_CPYTHON", "1" if prefers_gcc else "0")
     return Clang(builder, used, used and not without, named)
+
+
+def runs_natively(image: Image, builder: str) -> bool:
+    """Whether a builder, in Go's spelling, runs an image without emulation."""
+    return image.platform.go in NATIVE_HERE.get(builder, (builder,))
 
 
 def _disabled(env: Mapping[str, str], name: str, default: str = "0") -> bool:
@@ -377,6 +382,8 @@ def build_and_test(
         base = ensure_base(engine, base_of(plan), plan.image.platform.oci)
         check_runs(engine, base, plan.image.platform.oci)
         ensure_clang(engine, clang)
+        if not clang.used and not runs_natively(plan.image, clang.builder):
+            say("compiling with the image's own gcc, emulated; README tells how clang does it many times faster")
         suite = site_settings.debian_suite(plan.image.policy.distribution)
         if suite and site.mirror:
             mirror, notes = site_settings.usable(site.mirror, suite, plan.image.platform.debian)
