@@ -56,10 +56,10 @@ class Listing:
 
 @dataclass(frozen=True)
 class Taken:
-    """A release that passed every check, and its age in whole days."""
+    """A release that passed every check, and its age: whole days since `dated`, "published 2026-09-01"."""
 
     proof: Proof
-    published: datetime
+    dated: str
     age: int
 
 
@@ -185,8 +185,9 @@ def listing(context: Context, row: Dependency, pinned: str) -> Listing:
         known = [version for version in context.witness.released(row) if row.accepts(version, pinned)]
         hint = f"has {max(known, key=Version)}, not as upstream's own file" if known else "does not have this series"
         raise web.Unreachable("; ".join([silent, f"Debian {hint}", *gaps]))
-    as_of = max(suite.date for suite in index.suites)
-    note = f"the Debian archive as of {as_of:%Y-%m-%d} was asked, for upstream does not answer ({silent})"
+    newest = versions[max(versions, key=Version)][0].suite
+    as_of = next(suite.date for suite in index.suites if suite.name == newest)
+    note = f"Debian's {newest} of {as_of:%Y-%m-%d} was asked, for upstream does not answer ({silent})"
     return Listing({version: Release(version) for version in versions}, False, (note, *gaps))
 
 
@@ -202,7 +203,7 @@ def examine(context: Context, row: Dependency, pin: Pin, release: Release) -> Ta
         age = (context.now - published).days
         if age < row.cooldown and row.name not in context.eager:
             raise PassedOver(State.PENDING, f"{source} {age} days ago, to be taken after {row.cooldown}")
-        return Taken(case.prove(row.trust), published, age)
+        return Taken(case.prove(row.trust), f"{source} {published:%Y-%m-%d}", age)
     except (web.Missing, web.Refused, NotYet) as error:
         raise PassedOver(State.PENDING, str(error)) from None
 

@@ -125,13 +125,18 @@ class Case:
             return Proof(self.url, sha256, level, by)
         raise web.Unreachable("; ".join(silent))
 
+    def unmodified(self) -> Mapping[str, Source]:
+        """sha256 -> source package of upstream's own file in the Debian archive, in the compression of `url`."""
+        ending = ".tar." + self.url.rpartition(".tar.")[2]
+        sources = self.debian if self.dependency.debian.verbatim else ()
+        return {s.original.sha256: s for s in sources if s.original and s.original.name.endswith(ending)}
+
     def _debian_agrees(self, sha256: Digests) -> None:
-        """Raises BadSignature where the signed index names another file for this release and compression."""
-        suffix = re.search(r"\.tar\.\w+$", self.url)
-        for source in self.debian if self.dependency.debian.verbatim else ():
-            original = source.original
-            if original and suffix and original.name.endswith(suffix[0]) and original.sha256 != sha256:
-                raise BadSignature(f"Debian's signed index ({source.suite}) names another {original.name}")
+        """Raises BadSignature where the signed index names another file for this release."""
+        named = self.unmodified()
+        if named and sha256 not in named:
+            source = next(iter(named.values()))
+            raise BadSignature(f"Debian's signed index names another file ({source.package} {source.version})")
 
 
 def _sigstore(case: Case) -> tuple[Digests, str]:
@@ -240,9 +245,9 @@ def _two_places(case: Case) -> tuple[Digests, str]:
         (elsewhere := case.directory / "second").mkdir(exist_ok=True)
         other, where = case.client.download(second, elsewhere).sha256, second
     except (web.Unreachable, web.Missing) as error:
-        if not (case.dependency.debian.verbatim and case.debian and case.debian[0].original):
+        if not (named := case.unmodified()):
             raise NotYet(f"no second place has it: {error}") from None
-        other, where = case.debian[0].original.sha256, "Debian's signed index"
+        other, where = next(iter(named)), "Debian's signed index"
     if other != file.sha256:
         raise BadSignature(f"{where} has another file")
     return file.sha256, where
@@ -250,12 +255,12 @@ def _two_places(case: Case) -> tuple[Digests, str]:
 
 def _debian_index(case: Case) -> tuple[Digests, str]:
     """The word of the Debian archive alone, for a row that a person marked as unmodified there."""
-    digests = {source.original.sha256 for source in case.debian if source.original}
-    if not digests:
+    named = case.unmodified()
+    if not named:
         raise web.Unreachable("the Debian archive does not have it")
-    if case.file.sha256 not in digests:
+    if not (source := named.get(case.file.sha256)):
         raise BadSignature("the file is not the one that Debian's signed index names")
-    return case.file.sha256, f"Debian's signed index ({case.debian[0].package} {case.debian[0].version})"
+    return case.file.sha256, f"{source.package} {source.version} in {source.suite}"
 
 
 def _published(case: Case, url: str) -> bytes:

@@ -87,7 +87,7 @@ class Report:
         alarms = sum(bool(row.alarms) for row in self.rows)
         parts = [f"{count} {state}" for state, count in counts.items() if count]
         parts += [f"{alarms} with an alarm"] if alarms else []
-        text = f"{len(self.rows)} checked: {', '.join(parts) or 'nothing'}"
+        text = f"{len(self.rows)} in all: {', '.join(parts) or 'nothing'}"
         if counts[State.UNREACHABLE] and self.allow_unreachable:
             text += " (unreachable hosts are only a warning: --allow-unreachable)"
         elif counts[State.UNREACHABLE]:

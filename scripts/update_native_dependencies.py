@@ -218,7 +218,7 @@ def _facts(row: Dependency, pinned: str, version: str, item: Taken) -> str:
         ("Tarball", proof.url),
         *((f"sha256 {arch}".strip(), digest) for arch, digest in digests.items()),
         ("Trust", f"{proof.level} {proof.by}"),
-        ("Age", f"{item.age} days (published {item.published:%Y-%m-%d})"),
+        ("Age", f"{item.age} days ({item.dated})"),
     ]
     return "\n".join(f"{label}: {text}" for label, text in lines if text)
 

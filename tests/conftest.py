@@ -6,6 +6,7 @@ import functools
 import os
 import socket
 
+import hypothesis
 import pytest
 
 import engines
@@ -15,6 +16,12 @@ import site_settings
 
 # The tests are about the table itself: they hold in a fork, whatever its overlay chooses.
 os.environ["MANYLINUX_IMAGES_OVERLAY"] = str(images.NO_OVERLAY)
+
+# A busy machine is no reason to fail: what an example may take is not what these tests are about.
+hypothesis.settings.register_profile(
+    "patient", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -490,7 +490,7 @@ def test_a_suite_that_could_not_be_read_is_told(world: World, run: Run, archive:
     assert (result.status, rows["alpha"]["state"], rows["beta"]["state"]) == (1, "current", "unreachable")
     for row in rows.values():
         assert "Debian's sid could not be used: " in row["reason"]
-    assert "the Debian archive as of 2026-11-14 was asked" in rows["alpha"]["reason"]
+    assert "Debian's trixie of 2026-11-14 was asked" in rows["alpha"]["reason"]
 
 
 def test_debians_word_counts_where_a_person_marked_the_row_and_is_confirmed_later(

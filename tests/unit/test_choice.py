@@ -71,7 +71,7 @@ def look(listed: list[str], pinned: str, passing: set[str], *, gone: bool) -> tu
     def examine(context: Context, row: dependencies.Dependency, pin: Pin, release: Release) -> Taken:
         if release.version not in passing:
             raise PassedOver(State.PENDING, "no")
-        return Taken(Proof("https://example.org/x.tar.gz", "1" * 64, "openpgp", "F" * 40), NOW, 9)
+        return Taken(Proof("https://example.org/x.tar.gz", "1" * 64, "openpgp", "F" * 40), "published 2026-11-01", 9)
 
     versions = {version: Release(version) for version in listed if not (gone and version == pinned)}
     listing = Listing(versions, True, ())

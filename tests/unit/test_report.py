@@ -30,7 +30,7 @@ def test_the_table_has_a_line_for_each_pin_and_its_reasons_below() -> None:
     assert lines[4].split() == ["curl", "8.21.0", "8.23.0", "8.22.0", "80", "d", "openpgp", "27EDEAF2", "update"]
     assert [line.strip() for line in lines[5:7]] == ["why", "passed over 8.23.0: answers 404"]
     assert lines[7].split() == ["git", "2.54.0", "2.54.0", "2.54.0", "current"]
-    assert lines[-1] == "2 checked: 1 current, 1 update"
+    assert lines[-1] == "2 in all: 1 current, 1 update"
 
 
 def test_json_has_every_field() -> None:
