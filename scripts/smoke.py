@@ -340,6 +340,11 @@ def run(
     the results to `junit` and `json_file`. Raises UserError without an image or wheelhouse."""
     if not any(wheelhouse.glob("setuptools-*.whl")):
         raise errors.UserError(f"{wheelhouse} has no setuptools for the test wheels: run `invoke prefetch` first")
+    pyinstaller = (expectations.get("shared") or {}).get("pyinstaller", "")
+    if pyinstaller and not any((wheelhouse / pyinstaller).glob("pyinstaller-*.whl")):
+        raise errors.UserError(
+            f"{wheelhouse / pyinstaller} has no PyInstaller: test by `invoke test` or scripts/smoke.py"
+        )
     report = Report(reference)
     wanted = list(only) or ["*"]
     for result in _inspect(engine, reference, expectations):

@@ -14,6 +14,7 @@ from . import (
     interpreters,
     layout,
     restricted,
+    shared,
     stdlib,
     tls,
     toolchain,
@@ -25,7 +26,20 @@ from .context import Context, Expected
 from .registry import MAIN, RESTRICTED, registry, run_jobs
 from .snapshot import OUTSIDE, Snapshot
 
-TOPICS = (interpreters, configuration, stdlib, venvs, wheels, toolchain, tools, tls, layout, distribution, restricted)
+TOPICS = (
+    interpreters,
+    configuration,
+    stdlib,
+    venvs,
+    wheels,
+    toolchain,
+    tools,
+    tls,
+    layout,
+    distribution,
+    restricted,
+    shared,
+)
 
 
 def main() -> int:

@@ -67,6 +67,18 @@ class Interpreter:
         return Path(self.prefix) / "lib" / (names[self.implementation] + ("t" if self.threaded else ""))
 
 
+@dataclass(frozen=True)
+class SharedInterpreter(Interpreter):
+    """One of the shared variant, beside those of /opt/python. `optimised`: a profile guided the compiler."""
+
+    optimised: bool
+
+    @property
+    def home(self) -> Path:
+        """Its directory, the same for every version."""
+        return Path(self.prefix)
+
+
 class Expected:
     """The expectations that were handed in (scripts/plan.py writes them), by attribute."""
 
@@ -75,6 +87,11 @@ class Expected:
         self.interpreters = tuple(
             Interpreter(**{**row, "launchers": tuple(row["launchers"])}) for row in data["interpreters"]
         )
+        shared = data.get("shared") or {}
+        self.shared_interpreters = tuple(
+            SharedInterpreter(**{**row, "launchers": tuple(row["launchers"])}) for row in shared.get("interpreters", ())
+        )
+        self.shared_openssl: Mapping[str, str] = shared.get("openssl", {})
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -95,6 +112,11 @@ class Expected:
     def libc_tuple(self) -> tuple[int, ...]:
         """The libc version for comparisons."""
         return tuple(int(part) for part in self.libc_version.split("."))
+
+    @property
+    def openssl_prefix(self) -> Path:
+        """Where the OpenSSL of the shared variant is."""
+        return INTERNAL / f"openssl-{self.shared_openssl['version'].rpartition('.')[0]}"
 
     def interpreter(self, tag: str) -> Interpreter:
         """The interpreter of that tag."""

@@ -173,12 +173,12 @@ def internal(context: Context) -> Iterator[str]:
     """/opt and /opt/_internal hold what they must, and nothing else."""
     expected = context.expected
     opt = {"_internal", "python"} | ({"rh"} if expected.toolset else set())
-    opt |= {f"shared-cpython-{minor}" for minor in ("3.13", "3.14")} if expected.variant == "shared" else set()
+    opt |= {Path(interpreter.prefix).name for interpreter in expected.shared_interpreters}
     yield from difference("names in /opt", opt, context.before.names("/opt"))
     wanted = {Path(interpreter.prefix).name for interpreter in expected.interpreters}
     wanted |= {"pipx", "tools", "certs.pem", "manifest.json", "static-libs-for-embedding-only.tar.xz"}
     wanted |= {name for component, name in PRIVATE.items() if component in expected.components}
-    wanted |= {"openssl-3.5"} if expected.variant == "shared" else set()
+    wanted |= {expected.openssl_prefix.name} if expected.shared_interpreters else set()
     found = context.before.names(str(INTERNAL)) - {"manylinux", "files.sha256"}
     yield from difference(f"names in {INTERNAL}", wanted, found)
 
@@ -249,8 +249,9 @@ def manifest(context: Context) -> Iterator[str]:
     expected = context.expected
     content = json.loads((INTERNAL / "manifest.json").read_text(encoding="utf-8"))
     interpreters = _by_name(content["interpreters"], "tag")
-    yield from difference("interpreters in manifest.json", (i.tag for i in expected.interpreters), interpreters)
-    for interpreter in expected.interpreters:
+    every = (*expected.interpreters, *expected.shared_interpreters)
+    yield from difference("interpreters in manifest.json", (i.tag for i in every), interpreters)
+    for interpreter in every:
         if (found := interpreters.get(interpreter.tag, {}).get("version")) != interpreter.version:
             yield f"manifest.json: {interpreter.tag} is {found}, expected {interpreter.version}"
     tools = _by_name(content["tools"], "name")
@@ -258,8 +259,9 @@ def manifest(context: Context) -> Iterator[str]:
     yield from difference("tools in manifest.json", wanted, tools)
     yield from (f"manifest.json: {p}" for p in differences(wanted, {k: v["version"] for k, v in tools.items()}))
     components = _by_name(content["components"], "name")
-    yield from difference("components in manifest.json", expected.components, components)
-    for name, pin in expected.components.items():
+    pins = {**expected.components, **({"openssl": expected.shared_openssl} if expected.shared_openssl else {})}
+    yield from difference("components in manifest.json", pins, components)
+    for name, pin in pins.items():
         for key in ("version", "url", "sha256"):
             if name in components and components[name].get(key) != pin[key]:
                 yield f"manifest.json: {key} of {name} is {components[name].get(key)}, expected {pin[key]}"
@@ -321,7 +323,8 @@ def site_settings(context: Context) -> Iterator[str]:
     for path in SITE_FILES:
         if path in context.before.entries and not _is_empty(path):
             yield f"{path} was left behind"
-    prefixes = [Path(interpreter.prefix) for interpreter in context.expected.interpreters]
+    every = (*context.expected.interpreters, *context.expected.shared_interpreters)
+    prefixes = [Path(interpreter.prefix) for interpreter in every]
     prefixes += [INTERNAL / "tools", *(INTERNAL / "pipx/venvs" / tool for tool in context.expected.tools)]
     yield from (f"{prefix}/pip.conf was left behind" for prefix in prefixes if (prefix / "pip.conf").exists())
     for directory in ("/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors"):
@@ -350,7 +353,8 @@ def _has_wrapper(expected: Expected) -> bool:
 def local_commands(context: Context) -> Iterator[str]:
     """/usr/local/bin holds the promised commands, and nothing that hides another program."""
     expected = context.expected
-    wanted = {name for interpreter in expected.interpreters for name in interpreter.launchers}
+    every = (*expected.interpreters, *expected.shared_interpreters)
+    wanted = {name for interpreter in every for name in interpreter.launchers}
     wanted |= {"manylinux-entrypoint", "manylinux-interpreters", "manylinux-install-clang", "pipx"}
     for tool in expected.tools:
         wanted |= {"cmake": {"cmake", "ctest", "cpack"}, "uv": {"uv", "uvx"}}.get(tool, {tool})

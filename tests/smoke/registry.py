@@ -25,6 +25,7 @@ class Check:
     name: str
     function: Function
     each_interpreter: bool
+    shared: bool
     when: Callable[[Expected], bool]
     suits: Callable[[Interpreter], bool]
     container: str
@@ -69,6 +70,7 @@ class Registry:
         name: str,
         *,
         each_interpreter: bool = False,
+        shared: bool = False,
         when: Callable[[Expected], bool] = lambda expected: True,
         suits: Callable[[Interpreter], bool] = lambda interpreter: True,
         container: str = MAIN,
@@ -76,14 +78,14 @@ class Registry:
     ) -> Callable[[Function], Function]:
         """Registers a function under a name.
 
-        It takes the context, and the interpreter if it is run for `each_interpreter` that `suits`; it returns or yields
-        what is wrong, or raises Problem. `when` says in which images it makes sense, `container` in which of the
-        containers it runs, and `heavy` checks start first."""
+        It takes the context, and the interpreter if it is run for `each_interpreter`, or for each of the `shared`
+        variant, that `suits`; it returns or yields what is wrong, or raises Problem. `when` says in which images it
+        makes sense, `container` in which of the containers it runs, and `heavy` checks start first."""
 
         def register(function: Function) -> Function:
             if name in self.checks:
                 raise ValueError(f"two checks are named {name}")
-            self.checks[name] = Check(name, function, each_interpreter, when, suits, container, heavy)
+            self.checks[name] = Check(name, function, each_interpreter, shared, when, suits, container, heavy)
             return function
 
         return register
@@ -94,8 +96,9 @@ class Registry:
         for check in self.checks.values():
             if check.container != container or not check.when(expected):
                 continue
-            interpreters = [i for i in expected.interpreters if check.suits(i)] if check.each_interpreter else [None]
-            for interpreter in interpreters:
+            every = expected.shared_interpreters if check.shared else expected.interpreters
+            one_each = check.shared or check.each_interpreter
+            for interpreter in [i for i in every if check.suits(i)] if one_each else [None]:
                 job = Job(check, interpreter)
                 if not only or any(_matches(job, pattern) for pattern in only):
                     found.append(job)
