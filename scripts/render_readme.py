@@ -132,6 +132,7 @@ def readme_blocks(catalogue: Catalogue) -> dict[str, str]:
         "interpreters": _interpreters(catalogue),
         "tools": _tools(catalogue),
         "components": _components(catalogue),
+        "variants": _variants(catalogue),
         "pip": _pip(read_pip()),
         "retired": _retired(catalogue),
         "retention": _retention(catalogue),
@@ -254,6 +255,15 @@ def _components(catalogue: Catalogue) -> str:
         markdown_table(["component", "in"], rows)
         + f"\nSQLite's headers are offered to users, by pkg-config, in {exposed}.\n"
     )
+
+
+def _variants(catalogue: Catalogue) -> str:
+    rows = []
+    for image in catalogue.images(variants=True):
+        if image.variant:
+            each = [f"{i.minor}{'' if i.optimised else ' (without a profile)'}" for i in image.shared]
+            rows.append([f"`{image.name}`", ", ".join(each)])
+    return markdown_table(["image", "shared CPythons"], rows)
 
 
 def _pip(rows: Sequence[PipSupport]) -> str:
