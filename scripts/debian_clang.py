@@ -3,12 +3,14 @@
 
 Where the registry of the static clang cannot be reached, builds for other architectures than this machine's compile
 with this one. Its programs bring the C library and the loader that they were linked to, and so run on this machine's
-processor in the root of any distribution for any other, if it is mounted at /opt/clang. Needs Debian and mmdebstrap.
+processor in the root of any distribution for any other, if it is mounted at /opt/clang. Needs Debian, mmdebstrap and
+the engine that the build will use (MANYLINUX_BUILD_FRONTEND).
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -133,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = () if shutil.which("mmdebstrap") else ("mmdebstrap",)
     bootstrap.check_machine(site.mirror, missing, root=False)
     assert site.mirror is not None
-    engine = engines.choose("", site.reach())
+    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.reach())
     catalogue = images.load()
     suite = site_settings.debian_suite(catalogue.find(catalogue.bootstrap_policy, "x86_64").policy.distribution)
     reference = f"localhost/manylinux-clang:{VERSION}-{engines.go_architecture()}"
