@@ -330,7 +330,9 @@ def main() -> None:
     catalogue = images.load()
     machine = os.uname().machine
     image = catalogue.find(
-        os.environ.get("POLICY") or catalogue.bootstrap_policy, os.environ.get("PLATFORM") or machine
+        os.environ.get("POLICY") or catalogue.bootstrap_policy,
+        os.environ.get("PLATFORM") or machine,
+        os.environ.get("VARIANT", ""),
     )
     site = site_settings.load()
     engine, _ = engines.find(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.reach())

@@ -43,6 +43,7 @@ def test_a_target_says_everything(document: dict[str, Any]) -> None:
     assert target["labels"]["org.pypa.manylinux.complete"] == "true"
     assert target["cache-from"] == ["type=registry,ref=registry.example.org/cache:manylinux2014_s390x"]
     assert [secret.partition(",src=")[0] for secret in target["secret"]] == ["type=file,id=ca"]
+    assert target["target"] == "image"
     assert document["target"]["manylinux_2_36_x86_64-shared"]["target"] == "shared"
 
 
@@ -66,4 +67,5 @@ def test_buildx_accepts_it(document: dict[str, Any], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     understood = json.loads(done.stdout)["target"]
+    assert understood["manylinux2014_x86_64-shared"]["target"] == "shared"
     assert understood["manylinux2014_s390x"]["args"] == document["target"]["manylinux2014_s390x"]["args"]

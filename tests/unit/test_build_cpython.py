@@ -1,4 +1,4 @@
-"""docker/build_scripts/cpython.sh: what a CPython compiled by clang publishes for extensions that gcc will compile."""
+"""docker/build_scripts/cpython.sh: what a CPython compiled by clang publishes for gcc, and how shared ones differ."""
 
 from __future__ import annotations
 
@@ -53,3 +53,65 @@ def test_flags_that_gcc_refuses_stay_with_this_build(tmp_path: Path) -> None:
 @pytest.mark.parametrize("compiler", ["gcc (GCC) 12", "gcc (Debian 12.2.0-14) 12.2.0"])
 def test_what_gcc_has_configured_is_left_alone(tmp_path: Path, compiler: str) -> None:
     assert published(tmp_path, compiler) == MAKEFILE.splitlines()
+
+
+# --- The shared variant ---------------------------------------------------------------------------------------------
+
+NORMAL = {"TAG": "cp313-cp313", "PREFIX": "/opt/_internal/cpython-3.13.15"}
+SHARED = {"TAG": "shared-cpython-3.13", "PREFIX": "/opt/shared-cpython-3.13", "OPTIMISED": "1"}
+
+
+def step(tmp_path: Path, function: str, **environment: str) -> str:
+    """What one function of cpython.sh prints, with the programs of tmp_path/bin."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    script = f"set -Eeuo pipefail; HERE=.; source {SCRIPTS}/lib.sh; source {SCRIPTS}/cpython.sh; {function}"
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    fixed = {"PATH": path, "VERSION": "3.13.15", "MINOR": "3.13", "ABI": "3.13", "BUILD_TRIPLE": ""}
+    argv = ["bash", "-c", script]
+    return subprocess.run(
+        argv, cwd=tmp_path, env=fixed | environment, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+SHARED_OPTIONS = "--enable-shared --without-static-libpython --with-lto --with-computed-gotos --enable-ipv6".split()
+
+
+@pytest.mark.parametrize(
+    ("environment", "options"),
+    [
+        (NORMAL, ["--disable-shared"]),
+        (SHARED, [*SHARED_OPTIONS, "--enable-optimizations"]),
+        (SHARED | {"OPTIMISED": "0"}, SHARED_OPTIONS),
+    ],
+)
+def test_configuration(tmp_path: Path, environment: dict[str, str], options: list[str]) -> None:
+    program(tmp_path / "configure", 'echo "$LDFLAGS_NODIST"; printf "%s\\n" "$@"')
+    flags, *said = step(tmp_path, "configure", **environment).splitlines()
+    assert said[: len(options) + 2] == [f"--prefix={environment['PREFIX']}", *options, "--with-ensurepip=no"]
+    assert ("-Wl,-rpath,/opt/shared-cpython-3.13/lib -Wl,--enable-new-dtags" in flags) == (environment is not NORMAL)
+
+
+def test_the_profile_is_made_the_same_way_every_time(tmp_path: Path) -> None:
+    program(tmp_path / "bin" / "make", 'echo "$LC_ALL ${PYTHONHASHSEED-random}"')
+    assert step(tmp_path, "compile", **NORMAL) == "C random\n"
+    said = step(tmp_path, 'compile; echo "$LC_ALL ${PYTHONHASHSEED-random}"', **SHARED)
+    assert said == "en_US.UTF-8 0\nC random\n"
+
+
+def test_launchers(tmp_path: Path) -> None:
+    (tmp_path / "usr/local/bin").mkdir(parents=True)
+    for environment in (NORMAL, SHARED):
+        step(tmp_path, f"ROOTFS={tmp_path}; write_launchers", **environment)
+    launchers = tmp_path / "usr/local/bin"
+    assert sorted(path.name for path in launchers.iterdir()) == ["cpython3.13", "py3.13", "python3.13"]
+    assert (launchers / "py3.13").read_text() == '#!/bin/sh\nexec /opt/shared-cpython-3.13/bin/python3.13 "$@"\n'
+    assert (launchers / "cpython3.13").read_text() == '#!/bin/sh\nexec /opt/python/cp313-cp313/bin/python3.13 "$@"\n'
+    assert (launchers / "python3.13").readlink() == Path("cpython3.13")
+    assert [path.name for path in (tmp_path / "opt/python").iterdir()] == ["cp313-cp313"]
+
+
+def test_openssl_is_built_for_interpreters_or_whole() -> None:
+    environment = {"PATH": os.environ["PATH"], "KEEP": "some", "VERSION": "3.5.7", "URL": "u", "SHA256": "s"}
+    argv = ["bash", str(SCRIPTS / "build-openssl.sh")]
+    done = subprocess.run(argv, env=environment | {"PLATFORM": "x86_64"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[0][:18]) == (1, "error: KEEP=some: ")
