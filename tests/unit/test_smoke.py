@@ -89,6 +89,11 @@ class TestConfiguration:
     def test_the_architecture_counts(self) -> None:
         assert failed(config(), "arm64") == {"image-platform": ("Architecture is 'arm64', expected 'amd64'",)}
 
+    def test_shared_interpreters_may_be_large_too(self) -> None:
+        expected = {**EXPECTED, "shared": {"interpreters": [{}]}}
+        results = smoke.configuration_results(config(), "amd64", 999_000_000, expected)
+        assert [r.problems for r in results if r.check == "regression-26-size"] == [()]
+
     def test_the_size_counts(self) -> None:
         assert failed(config(), size=941_000_000) == {
             "regression-26-size": ("941 MB, more than the 940 MB of its budget",)
@@ -229,6 +234,14 @@ class TestRun:
     def test_without_a_wheelhouse_the_error_names_the_fix(self, engine: engines.Engine, tmp_path: Path) -> None:
         with pytest.raises(errors.UserError, match="invoke prefetch"):
             smoke.run(engine, "image", EXPECTED, wheelhouse=tmp_path / "none")
+
+    def test_a_variant_wants_pyinstaller_too(self, engine: engines.Engine, wheelhouse: Path) -> None:
+        expected = {**EXPECTED, "shared": {"pyinstaller": "shared-here", "interpreters": []}}
+        with pytest.raises(errors.UserError, match="shared-here has no PyInstaller"):
+            smoke.run(engine, "image", expected, wheelhouse=wheelhouse)
+        (wheelhouse / "shared-here").mkdir()
+        (wheelhouse / "shared-here" / "pyinstaller-6.22.3-py3-none-any.whl").touch()
+        assert smoke.run(engine, "image", expected, wheelhouse=wheelhouse)
 
 
 class TestWhatItIsHeldTo:
