@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Moves the prebuilt interpreters, PyPy and GraalPy, in docker/downloads.toml; one commit for each interpreter.
+"""Moves the prebuilt interpreters, PyPy and GraalPy, in docker/downloads.toml; one commit with all architectures.
 
 A tag names its ABI, and so the series that it stays in: pp311-pypy311_pp73 is PyPy 7.3 with Python 3.11,
 graalpy312-graalpy250_312_native GraalPy 25.0 with Python 3.12. Lines without a tag of ours are reported, not taken.
@@ -204,8 +204,16 @@ def _bump(tag: Tag, choice: Choice[dict[str, tuple[str, str]]]) -> Bump:
     return Bump(f"Bump {tag.name} {tag.pinned} → {choice.version}", body, edit)
 
 
+def _join(outcomes: Sequence[Outcome]) -> Bump | None:
+    """One commit for everything that moves."""
+    bumps = [outcome.bump for outcome in outcomes if outcome.bump]
+    if len(bumps) < 2:
+        return next(iter(bumps), None)
+    return updates.together("Bump prebuilt interpreters", "\n\n".join(f"{b.subject}\n{b.body}" for b in bumps), bumps)
+
+
 def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> int:
-    """Looks for new releases of PyPy and GraalPy, and commits a bump for each interpreter tag that can move."""
+    """Looks for new releases of PyPy and GraalPy, and commits the bumps of all interpreter tags that can move."""
     options = updates.parse(str(main.__doc__), arguments)
     table = tomlkit.parse((root / DOWNLOADS).read_text(encoding="utf-8")).unwrap()
     tags = [Tag.read(name, entry) for name, entry in table["interpreters"].items()]
@@ -218,7 +226,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
             for tag in tags
             for builds in (pypy_builds if tag.is_pypy else graalpy_builds,)
         ]
-        return updates.run("Prebuilt interpreters", subjects, options, root)
+        return updates.run("Prebuilt interpreters", subjects, options, root, join=_join)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,14 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import uv
 
-import commits
 import errors
 import images
 import pins as native_pins
@@ -29,15 +28,14 @@ import web
 from images import Catalogue
 from pins import Pin
 from plan import OLDEST_TOOLS_PYTHON
-from progress import Progress
-from report import Report, Row, State
-from tables import near_matches
+from report import Row, State
+from updates import Bump, Options, Outcome, Subject
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = Path("requirements")
 COOL_DOWN = "7 days"
 COMMAND = "nox -s update_python_dependencies"
-JOBS = 4  # what waits is the index, not a processor
+_SLOTS = threading.BoundedSemaphore(4)  # what waits is the index, not a processor
 _LOCKED = re.compile(r"(?m)^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 
 
@@ -146,45 +144,22 @@ def compare(lock: Lock, old: str, new: str) -> list[Row]:
     return rows or [Row(lock.label, "", State.CURRENT)]
 
 
-def run(root: Path, wanted: Sequence[Lock], options: updates.Options) -> Report:
-    """Compiles the locks side by side and commits what changed; one that fails is a row and keeps all of them back."""
-    if not options.dry_run:
-        commits.require_clean(root)
-    with Progress() as shown, ThreadPoolExecutor(JOBS) as pool:
-        results = list(pool.map(partial(_attempt, root, options.no_cooldown, shown), wanted))
-    rows: list[Row] = []
-    changed: dict[str, str] = {}
-    for lock, result in zip(wanted, results, strict=True):
-        if isinstance(result, Row):
-            rows.append(result)
-            continue
-        old = _read(root / lock.path)
-        rows += compare(lock, old, result)
-        if old != result:
-            changed[str(lock.path)] = result
-    whole = not any(isinstance(result, Row) for result in results)
-    notes = [f"Releases younger than {COOL_DOWN} were left alone."]
-    notes += ["Dry run: nothing was changed."] if options.dry_run else []
-    made: list[str] = []
-    if changed and whole and not options.dry_run:
-        change = commits.Change("Bump Python dependencies", _body(rows), changed)
-        with commits.writer(root) as writer:
-            writer.commit(change)
-        made.append(change.subject)
-    elif changed and not whole:
-        notes.append("Nothing was committed, because not every lock could be compiled.")
-    return Report("Python dependencies", rows, notes, options.allow_unreachable, made)
+def look(root: Path, lock: Lock, no_cooldown: Sequence[str]) -> Outcome:
+    """The outcome for one lock. Raises what compile_lock does."""
+    with _SLOTS:
+        new = compile_lock(lock, root, no_cooldown)
+    old = _read(root / lock.path)
+    bump = Bump(f"Renew {lock.path}", "", lambda read: {str(lock.path): new})
+    return Outcome(compare(lock, old, new), bump if new != old else None)
 
 
-def _attempt(root: Path, no_cooldown: Sequence[str], shown: Progress, lock: Lock) -> str | Row:
-    """The new text of a lock, or the row that says why there is none."""
-    try:
-        with shown.task(str(lock.path)):
-            return compile_lock(lock, root, no_cooldown)
-    except web.Unreachable as error:
-        return Row(lock.label, "", State.UNREACHABLE, str(error))
-    except errors.Failure as error:
-        return Row(lock.label, "", State.FAILED, str(error))
+def _join(outcomes: Sequence[Outcome]) -> Bump | None:
+    """One commit for all locks; none where one of them could not be compiled."""
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    bumps = [outcome.bump for outcome in outcomes if outcome.bump]
+    if not bumps or {State.FAILED, State.UNREACHABLE} & {row.state for row in rows}:
+        return None
+    return updates.together("Bump Python dependencies", _body(rows), bumps)
 
 
 def _read(path: Path) -> str:
@@ -202,15 +177,21 @@ def _body(rows: Iterable[Row]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Renews the locks of all Python packages and commits the result; --only takes locks: dev, tools/uv, ..."""
+    """Renews the locks of all Python packages and commits the result, all of them or none.
+
+    --only takes locks (dev, tools/uv, ...), --no-cooldown packages."""
     options = updates.parse(str(main.__doc__), arguments)
-    every = {lock.label: lock for lock in locks(images.load(overlay=images.NO_OVERLAY), native_pins.read())}
-    for name in options.only:
-        if name not in every:
-            raise errors.UserError(f"no lock {name!r}{near_matches(name, every)}")
-    report = run(ROOT, [lock for name, lock in every.items() if name in (options.only or every)], options)
-    report.publish(options.json)
-    return report.exit_code
+    return run(ROOT, locks(images.load(), native_pins.read()), options)
+
+
+def run(root: Path, wanted: Sequence[Lock], options: Options) -> int:
+    """Renews these locks of the repository at `root`; returns the exit status."""
+    eager = options.no_cooldown
+    subjects = [Subject({lock.label: ""}, partial(look, root, lock, eager)) for lock in wanted]
+    but = f", but not of {', '.join(eager)}" if eager else ""
+    notes = [f"Releases younger than {COOL_DOWN} were left alone{but}. The locks move together or not at all."]
+    # What has no cool-down here are packages, which only the index knows.
+    return updates.run("Python dependencies", subjects, replace(options, no_cooldown=()), root, join=_join, notes=notes)
 
 
 if __name__ == "__main__":

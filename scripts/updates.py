@@ -38,7 +38,7 @@ class Bump:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a look-up found: a row for each of its pins, and perhaps something to commit."""
+    """What a look-up found: a row for each of its pins ("pin", or several "pin: part"), and perhaps a bump."""
 
     rows: Sequence[Row]
     bump: Bump | None = None
@@ -88,10 +88,36 @@ def parse(description: str, arguments: Sequence[str] | None = None) -> Options:
     return Options(**vars(parser.parse_args(arguments)))
 
 
-def run(title: str, subjects: Sequence[Subject], options: Options, root: Path = ROOT, *, writes: bool = True) -> int:
+def together(subject: str, body: str, bumps: Sequence[Bump]) -> Bump:
+    """One bump that makes the edits of several, one after the other."""
+
+    def edit(read: Callable[[str], str]) -> Mapping[str, str]:
+        texts: dict[str, str] = {}
+
+        def edited(path: str) -> str:
+            return texts.get(path) or read(path)
+
+        for bump in bumps:
+            texts |= bump.edit(edited)
+        return texts
+
+    return Bump(subject, body, edit)
+
+
+def run(
+    title: str,
+    subjects: Sequence[Subject],
+    options: Options,
+    root: Path = ROOT,
+    *,
+    writes: bool = True,
+    join: Callable[[Sequence[Outcome]], Bump | None] | None = None,
+    notes: Sequence[str] = (),
+) -> int:
     """Looks up, commits (unless it is a dry run), publishes the report; returns the exit status.
 
-    `writes`: whether there can be commits at all."""
+    `writes`: whether there can be commits at all. `join` makes one bump, or none, of everything that was found;
+    without it each outcome has a commit of its own."""
     names = [name for subject in subjects for name in subject.pins]
     for name in (*options.only, *options.no_cooldown):
         if name not in names:
@@ -103,10 +129,10 @@ def run(title: str, subjects: Sequence[Subject], options: Options, root: Path = 
     with Progress() as progress:
         outcomes = ask(subjects, progress)
     made: list[str] = []
-    if not options.dry_run and any(outcome.bump for outcome in outcomes):
-        outcomes = _commit(outcomes, root, made)
+    if not options.dry_run:
+        outcomes = _commit(outcomes, join, root, made)
     rows = [row for outcome in outcomes for row in outcome.rows]
-    notes = ["Dry run: nothing was changed."] if writes and options.dry_run else []
+    notes = [*notes, "Dry run: nothing was changed."] if writes and options.dry_run else notes
     report = Report(title, rows, notes, options.allow_unreachable, made)
     report.publish(options.json)
     return report.exit_code
@@ -149,22 +175,32 @@ def _look(subject: Subject) -> Outcome:
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         return subject.rows(State.FAILED, f"internal error: {type(error).__name__}: {error}")
-    if [row.name for row in outcome.rows] != list(subject.pins):
+    if list(dict.fromkeys(row.name.partition(": ")[0] for row in outcome.rows)) != list(subject.pins):
         return subject.rows(State.FAILED, "internal error: the look-up did not reach this pin")
     return outcome
 
 
-def _commit(outcomes: Sequence[Outcome], root: Path, made: list[str]) -> list[Outcome]:
+def _commit(
+    outcomes: Sequence[Outcome],
+    join: Callable[[Sequence[Outcome]], Bump | None] | None,
+    root: Path,
+    made: list[str],
+) -> list[Outcome]:
     """Makes the commits, collecting their subjects; a refused one turns its rows into failures."""
-    done = []
-    with commits.writer(root) as writer:
-        for outcome in outcomes:
-            if bump := outcome.bump:
+    bumps = {number: outcome.bump for number, outcome in enumerate(outcomes) if outcome.bump}
+    jobs = [(bump, [number]) for number, bump in bumps.items()]
+    if join:
+        joined = join(outcomes)
+        jobs = [(joined, list(bumps))] if joined else []
+    done = list(outcomes)
+    if jobs:
+        with commits.writer(root) as writer:
+            for bump, numbers in jobs:
                 try:
                     writer.commit(commits.Change(bump.subject, bump.body, bump.edit(writer.read)))
                     made.append(bump.subject)
                 except errors.Failure as error:
-                    rows = [replace(row, state=State.FAILED, reason=str(error)) for row in outcome.rows]
-                    outcome = Outcome(rows)
-            done.append(outcome)
+                    for number in numbers:
+                        rows = [replace(row, state=State.FAILED, reason=str(error)) for row in done[number].rows]
+                        done[number] = Outcome(rows)
     return done

@@ -207,6 +207,22 @@ def test_graalpy_takes_the_version_from_the_asset(interpreters: Place) -> None:
     assert text.splitlines()[0] == (ROOT / "docker" / "downloads.toml").read_text().splitlines()[0]
 
 
+def test_pypy_and_graalpy_move_in_one_commit(interpreters: Place) -> None:
+    publish_pypy(interpreters, [pypy(interpreters, "7.3.24")])
+    releases = [graalpy(interpreters, "graal-25.0.4", "25.0.4.1")]
+    interpreters.route(
+        "https://api.github.com/repos/oracle/graalpython/releases?per_page=100", json.dumps(releases).encode()
+    )
+    status, report = interpreters.run(update_interpreters_download)
+    assert (status, report["commits"], interpreters.log()) == (0, *[["Bump prebuilt interpreters"]] * 2)
+    body = git(interpreters.repository, "log", "-1", "--format=%b")
+    assert "Bump pp311-pypy311_pp73 7.3.23 → 7.3.24\n" in body
+    assert "Bump graalpy312-graalpy250_312_native 25.0.3 → 25.0.4.1\n" in body
+    table = interpreters.table("downloads.toml")["interpreters"]
+    assert table["pp311-pypy311_pp73"]["version"] == "7.3.24"
+    assert table["graalpy312-graalpy250_312_native"]["version"] == "25.0.4.1"
+
+
 # --- Static clang
 
 

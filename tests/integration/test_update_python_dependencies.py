@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any, Protocol
 
 import git
 import pytest
@@ -23,8 +24,23 @@ from update_python_dependencies import Lock
 
 DEMO = Lock(Path("requirements/demo.txt"), Path("requirements/demo.in"), "3.11", universal=True)
 MINOR = Lock(Path("requirements/minor/3.9.txt"), Path("requirements/demo.in"), "3.9", universal=False)
-WRITE = updates.Options(dry_run=False, json=False, allow_unreachable=False, only=(), no_cooldown=())
+WRITE = updates.Options(dry_run=False, json=True, allow_unreachable=False, only=(), no_cooldown=())
 DRY = replace(WRITE, dry_run=True)
+
+
+class Run(Protocol):
+    """Runs the session for some locks; returns its exit status and its report."""
+
+    def __call__(self, root: Path, locks: list[Lock], options: updates.Options) -> tuple[int, dict[str, Any]]: ...
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    def run(root: Path, locks: list[Lock], options: updates.Options) -> tuple[int, dict[str, Any]]:
+        status = updater.run(root, locks, options)
+        return status, json.loads(capfd.readouterr().out)
+
+    return run
 
 
 def release(name: str, version: str, *, days: int, requires: str = "") -> dict[str, object]:
@@ -124,13 +140,16 @@ def test_a_minor_gets_the_last_release_for_it_and_keeps_markers(index: servers.S
     assert "helper==0.5 ; implementation_name != 'graalpy' \\" in text
 
 
-def test_one_commit_has_every_lock_and_a_second_run_changes_nothing(index: servers.Server, root: Path) -> None:
+def test_one_commit_has_every_lock_and_a_second_run_changes_nothing(
+    index: servers.Server, root: Path, run: Run
+) -> None:
     publish(index, "demo", release("demo", "1.0", days=30))
-    assert updater.run(root, [DEMO, MINOR], WRITE).commits == ["Bump Python dependencies"]
+    _, report = run(root, [DEMO, MINOR], WRITE)
+    assert report["commits"] == ["Bump Python dependencies"]
     publish(index, "demo", release("demo", "1.0", days=30), release("demo", "1.1", days=10), needs="helper")
     publish(index, "helper", release("helper", "0.5", days=30))
-    report = updater.run(root, [DEMO, MINOR], WRITE)
-    moves = [(row.name, row.pinned, row.acceptable, row.reason) for row in report.rows]
+    _, report = run(root, [DEMO, MINOR], WRITE)
+    moves = [(row["name"], row["pinned"], row["acceptable"], row["reason"]) for row in report["rows"]]
     assert moves == [
         ("demo: demo", "1.0", "1.1", ""),
         ("demo: helper", "", "0.5", "newly needed"),
@@ -145,40 +164,40 @@ def test_one_commit_has_every_lock_and_a_second_run_changes_nothing(index: serve
     assert repo.git.show("--name-only", "--format=").split() == ["requirements/demo.txt", "requirements/minor/3.9.txt"]
     assert not repo.is_dirty(untracked_files=True)
     head = repo.head.commit.hexsha
-    again = updater.run(root, [DEMO, MINOR], WRITE)
-    assert ({row.state for row in again.rows}, again.commits, again.exit_code) == ({State.CURRENT}, [], 0)
+    status, again = run(root, [DEMO, MINOR], WRITE)
+    assert ({row["state"] for row in again["rows"]}, again["commits"], status) == ({State.CURRENT}, [], 0)
     assert repo.head.commit.hexsha == head
 
 
-def test_a_dry_run_changes_nothing_and_needs_no_clean_tree(index: servers.Server, root: Path) -> None:
+def test_a_dry_run_changes_nothing_and_needs_no_clean_tree(index: servers.Server, root: Path, run: Run) -> None:
     publish(index, "demo", release("demo", "1.0", days=30))
     (root / "requirements" / "demo.in").write_text("demo # changed\n", encoding="utf-8")
-    report = updater.run(root, [DEMO], DRY)
-    assert (report.exit_code, [row.state for row in report.rows]) == (0, [State.UPDATE])
+    status, report = run(root, [DEMO], DRY)
+    assert (status, [row["state"] for row in report["rows"]]) == (0, [State.UPDATE])
     assert not (root / DEMO.path).exists()
     with pytest.raises(errors.UserError, match=r"requirements/demo\.in"):
-        updater.run(root, [DEMO], WRITE)
+        run(root, [DEMO], WRITE)
 
 
-def test_one_lock_that_fails_keeps_the_others_back(index: servers.Server, root: Path) -> None:
+def test_one_lock_that_fails_keeps_the_others_back(index: servers.Server, root: Path, run: Run) -> None:
     publish(index, "demo", release("demo", "1.0", days=30))
     (root / "requirements" / "other.in").write_text("demo>1\n", encoding="utf-8")
     git.Repo(root).git.add("--all")
     git.Repo(root).git.commit("-m", "other")
     other = Lock(Path("requirements/other.txt"), Path("requirements/other.in"), "3.11", universal=True)
-    report = updater.run(root, [DEMO, other], WRITE)
-    assert [row.state for row in report.rows] == [State.UPDATE, State.FAILED]
-    assert "demo>1" in report.rows[1].reason
-    assert (report.exit_code, report.commits) == (1, [])
+    status, report = run(root, [DEMO, other], WRITE)
+    assert [row["state"] for row in report["rows"]] == [State.UPDATE, State.FAILED]
+    assert "demo>1" in report["rows"][1]["reason"]
+    assert (status, report["commits"]) == (1, [])
     assert not git.Repo(root).is_dirty(untracked_files=True)
 
 
-def test_an_index_that_does_not_answer_is_unreachable(index: servers.Server, root: Path) -> None:
+def test_an_index_that_does_not_answer_is_unreachable(index: servers.Server, root: Path, run: Run) -> None:
     index.routes["/simple/demo/"] = servers.status(503)
     with pytest.raises(web.Unreachable, match="Failed to fetch"):
         updater.compile_lock(DEMO, root)
-    assert updater.run(root, [DEMO], DRY).exit_code == 1
-    assert updater.run(root, [DEMO], replace(DRY, allow_unreachable=True)).exit_code == 0
+    assert run(root, [DEMO], DRY)[0] == 1
+    assert run(root, [DEMO], replace(DRY, allow_unreachable=True))[0] == 0
 
 
 def test_an_unknown_lock_is_wrong_use() -> None:
