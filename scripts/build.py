@@ -127,8 +127,21 @@ def parser(catalogue: images.Catalogue) -> argparse.ArgumentParser:
     )
     how.add_argument("--no-test", action="store_true", help="tag the image without smoke-testing it")
     how.add_argument("--no-cache", action="store_true", help="build every stage anew")
-    how.add_argument("--cache-from", action="append", default=[], metavar="SPEC", help="for docker-buildx, as it says")
-    how.add_argument("--cache-to", action="append", default=[], metavar="SPEC", help="for docker-buildx, as it says")
+    how.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIRECTORY",
+        help="keep the layers of each image there, too, where the driver of docker-buildx can; the engine's own cache "
+        "serves otherwise",
+    )
+    for option, text in (("--cache-from", "take layers from there"), ("--cache-to", "leave layers there")):
+        how.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar="SPEC",
+            help=f"{text}: as docker-buildx says, such as a registry",
+        )
     how.add_argument("--junit", type=Path, metavar="FILE", help="write the smoke tests' results there as JUnit XML")
     how.add_argument("--print", action="store_true", help="only print the engine's command; needs no engine")
     return command
@@ -266,6 +279,35 @@ def build_of(
     )
 
 
+def with_cache(options: argparse.Namespace, image: Image, exports: bool) -> argparse.Namespace:
+    """The options with --cache in BuildKit's words, or without any cache where the builder cannot export one.
+
+    BuildKit never removes anything from a directory: each build fills a new one, see `keep_cache`."""
+    given = {name: list(getattr(options, name)) for name in ("cache_from", "cache_to")}
+    if not exports:
+        if options.cache or any(given.values()):
+            say("the engine's own cache serves: this builder cannot keep one elsewhere")
+        return argparse.Namespace(**{**vars(options), "cache": None, "cache_from": [], "cache_to": []})
+    if options.cache:
+        place = cache_place(options, image)
+        given["cache_from"] += [f"type=local,src={place}"] if (place / "index.json").is_file() else []
+        given["cache_to"] += [f"type=local,dest={place}.new,mode=max"]
+    return argparse.Namespace(**{**vars(options), **given})
+
+
+def keep_cache(options: argparse.Namespace, image: Image) -> None:
+    """Puts the cache that a build has just filled in the place of the one before."""
+    if options.cache and (made := cache_place(options, image).with_name(f"{image.name}.new")).is_dir():
+        place = cache_place(options, image)
+        shutil.rmtree(place, ignore_errors=True)
+        made.rename(place)
+
+
+def cache_place(options: argparse.Namespace, image: Image) -> Path:
+    """Where --cache keeps the layers of an image."""
+    return Path(options.cache).resolve() / image.name
+
+
 def temporary_tag(plan: Plan) -> str:
     """Where a build goes before it is tested."""
     return f"{plan.reference}-untested"
@@ -299,6 +341,7 @@ def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.S
     made = Path("/run/manylinux-site")
     secrets = {key: made / key for key in site.secrets(site_settings.debian_suite(plan.image.policy.distribution))}
     clang = clang_for(plan.image, engines.go_architecture(), options.offline)
+    options = with_cache(options, plan.image, engine.name == "docker-buildx")
     print(engine.shell(engine.build(build_of(plan, options, site, clang, secrets, base_of(plan)))))
     if secrets:
         note = f"build.sh writes the secrets {', '.join(secrets)} to a temporary directory; here: {made}"
@@ -392,9 +435,11 @@ def build_and_test(
                 say(note)
         with site.written(suite) as secrets:
             say(f"building {plan.reference} with {engine.name} ({engine.executable})")
+            options = with_cache(options, plan.image, engine.exports_cache(base.local))
             build = build_of(plan, options, site, clang, secrets, base)
             if engine.stream(engine.build(build)):
                 raise errors.Failure(f"the build of {plan.reference} failed, see above; no tag was moved")
+            keep_cache(options, plan.image)
             if options.stage:
                 return
             smoke.remember(plan.expectations())

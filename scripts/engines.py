@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -239,6 +240,18 @@ class Engine:
 
     def pull(self, reference: str, platform: str) -> list[str]:
         return self.command("pull", "--quiet", "--platform", platform, reference)
+
+    def exports_cache(self, local: bool) -> bool:
+        """Whether builds, `local` ones on images of this machine, can leave their layers elsewhere and find them there.
+
+        The driver of the builder decides: Docker's own keeps them to itself unless it stores images with containerd."""
+        if self.name != "docker-buildx":
+            return False
+        said = self.ask(self.command("buildx", "inspect", *(["default"] if local else [])))
+        drivers = re.findall(r"(?m)^Driver:\s*(\S+)", said or "")
+        if drivers != ["docker"]:
+            return bool(drivers)
+        return "containerd.snapshotter" in (self.ask(self.command("info", "--format", "{{.DriverStatus}}")) or "")
 
     def environment(self) -> dict[str, str]:
         """The environment for the argument lists above."""

@@ -63,7 +63,7 @@ class Project:
             "ARG BASEIMAGE",
             "FROM ${BASEIMAGE} AS first",
             'RUN ["/bin/bash", "-c", "echo first >/first"]',
-            "FROM ${BASEIMAGE}",
+            "FROM ${BASEIMAGE} AS image",
             "COPY --from=first /first /first",
             "COPY mark /mark",
             f"ENV MARK={MARK}",
@@ -194,6 +194,30 @@ def test_a_platform_that_does_not_run_here_is_refused_with_what_to_install(engin
             build.check_runs(engine, base, platform)
     finally:
         engine.ask(engine.remove(base.reference))
+
+
+def test_layers_stay_in_a_directory_where_the_builder_can_keep_them_there(
+    project: Project, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cache, engine = tmp_path / "cache", project.engine
+
+    def built() -> str | None:
+        project.build("--no-test", "--cache", str(cache))
+        return engine.ask(engine.run(project.plan.reference, ["/bin/bash", "-c", "echo $(</made)"]))
+
+    project.dockerfile("echo $RANDOM$RANDOM$RANDOM >/made")
+    first = built()
+    assert first
+    if not engine.exports_cache(local=True):
+        assert "the engine's own cache serves" in capfd.readouterr().err
+        assert not cache.exists()
+        return
+    engine.call(engine.remove(project.plan.reference))
+    engine.call(engine.command("builder", "prune", "--all", "--force"))
+    assert built() == first
+    project.dockerfile("echo $RANDOM$RANDOM$RANDOM >/made; echo new")
+    assert built() != first
+    assert [path.name for path in cache.iterdir()] == [project.plan.image.name]
 
 
 def test_nothing_of_the_site_is_in_the_image(project: Project, tmp_path: Path) -> None:
