@@ -127,7 +127,7 @@ def build(context: Context, image: list[str], jobs: int = 1, options: str = "", 
     help={
         "image": "name or glob, repeatable (default: every published image)",
         "output": "write there instead of standard output",
-        "tag": "default: the candidate tag of this commit",
+        "tag": "default: untested- and the tag of this commit",
         "cache": "repository of a layer cache, one tag an image",
     },
 )

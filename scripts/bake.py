@@ -2,7 +2,9 @@
 """Writes a docker buildx bake file for any selection of images, so that remote builders do the work.
 
 `docker buildx bake --file FILE --builder NAME --push` then builds them side by side on every node the builder has,
-each platform on the node that runs it natively. Nothing secret is in the file: it names where secrets are read.
+each platform on the node that runs it natively (MANYLINUX_BUILDARCH names the architecture that emulates the others,
+where there is only one). Nothing secret is in the file: it names where secrets are read. What it pushes is untested:
+test it where it runs, then `invoke push` makes it a candidate.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import build
-import engines
 import errors
 import images
 import plan as plans
@@ -30,7 +31,7 @@ def target(image: Image, tag: str, site: site_settings.Site, cache: str) -> dict
     `cache`: a repository for the layer cache, one tag an image; "": none."""
     plan = plans.plan(image, Request(tag=tag))
     options = build.parser(images.load()).parse_args([])
-    clang = build.clang_for(image, engines.go_architecture(), offline=False)
+    clang = build.clang_for(image, image.platform.go, offline=False)
     secrets = {"ca": site.ca} if site.ca else {}
     wanted = build.build_of(plan, options, site, clang, secrets, build.base_of(plan))
     found: dict[str, Any] = {
@@ -46,7 +47,7 @@ def target(image: Image, tag: str, site: site_settings.Site, cache: str) -> dict
         found["target"] = wanted.target
     if cache:
         found["cache-from"] = [f"type=registry,ref={cache}:{image.name}"]
-        found["cache-to"] = [f"type=registry,ref={cache}:{image.name},mode=max"]
+        found["cache-to"] = [f"type=registry,ref={cache}:{image.name},mode=max,ignore-error=true"]
     return found
 
 
@@ -66,14 +67,14 @@ def main() -> None:
     """Prints a docker buildx bake file for the images that the globs name."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("image", nargs="*", help="name or glob (default: every published image)")
-    parser.add_argument("--tag", help="default: the candidate tag of this commit")
+    parser.add_argument("--tag", help="default: untested- and the tag of this commit")
     parser.add_argument("--cache", default="", metavar="REPOSITORY", help="registry cache, a tag an image")
     parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust inside the builds")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
     options = parser.parse_args()
     catalogue = images.load()
     selection = catalogue.select(options.image) if options.image else catalogue.images()
-    tag = options.tag or publish.candidate(publish.version_tag())
+    tag = options.tag or publish.untested(publish.version_tag())
     build.make_source_directories(catalogue)
     text = json.dumps(bake_file(selection, tag, site_settings.load(options.ca_bundle), options.cache), indent=2)
     if options.output:

@@ -34,7 +34,7 @@ QUAY = "quay.io"
 
 Tags = Mapping[str, Mapping[str, str]]  # repository name (without namespace) -> tag -> digest
 
-_DATED = re.compile(r"(?:candidate-)?(?P<year>\d{4})[.-](?P<month>\d{2})[.-](?P<day>\d{2})-\w+")
+_DATED = re.compile(r"(?:candidate-|untested-)?(?P<year>\d{4})[.-](?P<month>\d{2})[.-](?P<day>\d{2})-\w+")
 _PIN = re.compile(
     r"(?:\S+/)?(?P<name>[^/:@\s]+)(?::(?P<tag>[^@\s]+)|@(?P<digest>sha256:[0-9a-f]{64})\s+#\s*(?P<comment>\S+))"
 )
@@ -62,7 +62,7 @@ class Decision:
 
 
 def tag_date(tag: str) -> datetime.date | None:
-    """The date in `YYYY-MM-DD-<commit>` or `YYYY.MM.DD-N`, also behind `candidate-`; None where there is none."""
+    """The date in `YYYY-MM-DD-<commit>` or `YYYY.MM.DD-N`, also before its publication; None where there is none."""
     match = _DATED.fullmatch(tag)
     try:
         return datetime.date(*(int(match[part]) for part in ("year", "month", "day"))) if match else None
@@ -78,8 +78,11 @@ def years_before(today: datetime.date, years: int) -> datetime.date:
 
 def parse_pins(text: str, version: str) -> list[Pin]:
     """The entries of one pinned_docker_images.cfg. Raises Failure for one that is neither of the known forms."""
-    parser = configparser.ConfigParser()
-    parser.read_string(text)
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise errors.Failure(f"cibuildwheel {version}: {error}") from None
     found = []
     for section in parser.sections():
         for key, value in parser.items(section):
@@ -135,8 +138,8 @@ def decide(
         for tag in having:
             if tag == "latest":
                 reasons[name, tag] = "latest"
-            elif tag.removeprefix("candidate-") in kept:
-                reasons[name, tag] = kept[tag.removeprefix("candidate-")]
+            elif (published := tag.removeprefix("candidate-").removeprefix("untested-")) in kept:
+                reasons[name, tag] = kept[published]
             elif (date := tag_date(tag)) is None:
                 reasons[name, tag] = "its date cannot be read"
                 warnings.append(f"{name}:{tag} stays because its date cannot be read")

@@ -42,6 +42,11 @@ def candidate(tag: str) -> str:
     return f"candidate-{tag}"
 
 
+def untested(tag: str) -> str:
+    """The tag of an image that a builder elsewhere has pushed and nobody has tested yet."""
+    return f"untested-{tag}"
+
+
 def version_tag(root: Path = images.ROOT) -> str:
     """`YYYY.MM.DD-N` of HEAD: its UTC day, and the how-manyeth first-parent commit of that day it is.
 

@@ -16,7 +16,7 @@ from site_settings import Site
 
 CATALOGUE = images.load()
 SELECTION = CATALOGUE.select(["manylinux_2_36_x86_64*", "manylinux2014_*"])
-TAG = "candidate-2026.11.21-1"
+TAG = "untested-2026.11.21-1"
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,27 @@ def test_a_target_says_everything(document: dict[str, Any]) -> None:
     assert document["target"]["manylinux_2_36_x86_64-shared"]["target"] == "shared"
 
 
+def test_native_nodes_need_no_clang_and_a_lone_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = CATALOGUE.image("manylinux_2_36_s390x")
+    site = Site()
+    assert bake.target(image, TAG, site, "")["args"].get("CLANG_STAGE") != "cross-clang"
+    monkeypatch.setenv("MANYLINUX_BUILDARCH", "amd64")
+    arguments = bake.target(image, TAG, site, "")["args"]
+    assert (arguments["CLANG_STAGE"], arguments["CLANG_PLATFORM"]) == ("cross-clang", "linux/amd64")
+
+
+def test_every_published_image_can_be_baked() -> None:
+    chosen = CATALOGUE.images(variants=True)
+    document = bake.bake_file(chosen, TAG, Site())
+    assert set(document["target"]) == {image.name for image in chosen}
+    for image in chosen:
+        found = document["target"][image.name]
+        assert found["platforms"] == [image.platform.oci]
+        assert found["args"]["PLATFORM"] == image.platform.name
+        assert found["target"] == (image.variant or "image")
+    assert {name for name in document["group"] if name != "default"} == {group.name for group in CATALOGUE.groups()}
+
+
 def buildx() -> str | None:
     """A docker with buildx, which need not reach an engine for this."""
     for directory in ("/usr/bin", "/usr/local/bin"):
@@ -67,5 +88,9 @@ def test_buildx_accepts_it(document: dict[str, Any], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     understood = json.loads(done.stdout)["target"]
-    assert understood["manylinux2014_x86_64-shared"]["target"] == "shared"
-    assert understood["manylinux2014_s390x"]["args"] == document["target"]["manylinux2014_s390x"]["args"]
+    assert set(understood) == set(document["target"])
+    for name, target in understood.items():
+        wanted = document["target"][name]
+        for key in ("args", "labels", "platforms", "tags", "target", "context", "dockerfile"):
+            assert target[key] == wanted[key], f"{name}: {key}"
+        assert target["cache-from"] and target["cache-to"]

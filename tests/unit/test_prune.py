@@ -113,6 +113,17 @@ def test_an_entry_that_cannot_be_read_is_an_error(value: str) -> None:
         prune.parse_pins(f"[x86_64]\nmanylinux1 = {value}\n", "v9")
 
 
+@pytest.mark.parametrize("text", ["manylinux1 = x:1\n", "[x86_64]\na = x:2021-01-01-a\na = x:2021-01-01-a\n"])
+def test_a_list_that_cannot_be_read_is_an_error(text: str) -> None:
+    with pytest.raises(errors.Failure, match=r"cibuildwheel v9: "):
+        prune.parse_pins(text, "v9")
+
+
+def test_tags_before_publication_go_with_their_date() -> None:
+    tags = {IMAGE: {"candidate-2021.11.20-1": "a", "untested-2021.11.20-1": "b", "candidate-2025.05.03-1": "c"}}
+    assert going(tags) == {f"{IMAGE}:candidate-2021.11.20-1", f"{IMAGE}:untested-2021.11.20-1"}
+
+
 def test_repositories_hold_images_indexes_and_retired_ones() -> None:
     names = prune.repositories(CATALOGUE)
     assert {
