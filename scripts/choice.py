@@ -99,10 +99,14 @@ class Sightings:
         return datetime.fromisoformat(day)
 
     def save(self) -> None:
-        """Writes the file, if there is anything to remember."""
+        """Writes the file, if there is anything to remember. Raises Failure where that cannot be."""
         if self._days:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self._days, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self.path.write_text(json.dumps(self._days, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            except OSError as error:
+                why = f"{self.path} cannot be written ({error.strerror}): set {SEEN_VARIABLE} to another file"
+                raise errors.Failure(f"what was seen first today is forgotten, for {why}") from None
 
 
 @dataclass(frozen=True)

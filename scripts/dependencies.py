@@ -235,6 +235,8 @@ def _row(name: str, fields: Fields) -> Dependency:
             raise errors.UserError(f"{fields.where}: no trust level {level!r}{near_matches(level, LEVELS)}")
         if not possible[level]:
             raise errors.UserError(f"{fields.where}: trust level {level} needs data that the row lacks")
+    if row.together and "debian-index" in row.trust:
+        raise errors.UserError(f"{fields.where}: what moves together is not taken on the word of the archive alone")
     texts = [row.url, row.second, row.image, row.changelog, row.compare, row.debian.source]
     texts += [text for source in row.sources for text in (source.url, source.pattern)]
     texts += [row.sigstore.url, row.sigstore.identity] if row.sigstore else []

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
 import choice
 import dependencies
+import errors
 import releases
 import update_native_dependencies
 import web
@@ -130,6 +132,15 @@ def test_sightings_survive_a_broken_file(tmp_path: Path) -> None:
         assert choice.Sightings.of_this_user().first("tool", "1.0", datetime.now(UTC)) == NOW
         path.write_text("{")
         assert choice.Sightings.of_this_user().first("tool", "1.0", NOW) == NOW
+
+
+def test_sightings_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no directory")
+    sightings = choice.Sightings(tmp_path / "state" / "seen.json")
+    sightings.save()
+    sightings.first("tool", "1.0", NOW)
+    with pytest.raises(errors.Failure, match=rf"cannot be written .*: set {choice.SEEN_VARIABLE}"):
+        sightings.save()
 
 
 CHANGELOG = """curl (8.22.0-2) unstable; urgency=medium

@@ -216,6 +216,15 @@ def test_broken_laws_are_named(tmp_path: Path, old: str, new: str, complaint: st
         load(tmp_path, GOOD.replace(old, new))
 
 
+def test_half_of_a_pair_is_not_taken_on_the_word_of_the_archive(tmp_path: Path) -> None:
+    """Such a pin would have to be confirmed later, and nobody confirms half a pair."""
+    text = GOOD.replace('["openpgp"]', '["openpgp", "debian-index"]')
+    text += 'debian = { source = "tool", verbatim = true }\n'
+    assert load(tmp_path, text)["tool"].trust == ("openpgp", "debian-index")
+    with pytest.raises(errors.UserError, match="moves together is not taken"):
+        load(tmp_path, text + 'together = "other"\n')
+
+
 def test_pins_and_rows_must_match(tmp_path: Path) -> None:
     rows = load(tmp_path, GOOD)
     with pytest.raises(errors.UserError, match="pin other has no row"):
