@@ -9,6 +9,7 @@ source "${HERE}/cpython.sh"
 : "${TAG:?}" "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${BUILD_TRIPLE?}"
 
 use_site
+keep_bytecode
 MINOR="$(cut -d . -f 1,2 <<<"${VERSION}")"
 ABI="${MINOR}"
 PREFIX="/opt/_internal/cpython-${VERSION}"

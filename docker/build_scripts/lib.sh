@@ -37,6 +37,12 @@ use_site() {
     fi
 }
 
+# For stages that run Python often: what it compiles is kept for the next time, beside what leaves the stage.
+keep_bytecode() {
+    unset PYTHONDONTWRITEBYTECODE
+    export PYTHONPYCACHEPREFIX=/build/pycache
+}
+
 has_sha256() {
     echo "$2  $1" | sha256sum -c - >/dev/null 2>&1
 }

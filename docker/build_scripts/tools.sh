@@ -3,6 +3,7 @@
 # their layers as they are
 
 : "${TOOLS_PYTHON:?}" # tag of the interpreter that runs the tools
+keep_bytecode
 PYTHON="/opt/python/${TOOLS_PYTHON}/bin/python"
 MINOR="$("${PYTHON}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 export TOOLS=/opt/_internal/tools
