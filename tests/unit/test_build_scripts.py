@@ -69,6 +69,11 @@ NEWER = {
     r"\bEPOCH(SECONDS|REALTIME)\b|\bSRANDOM\b": "5.0: EPOCHSECONDS, 5.1: SRANDOM",
     r"\bshopt -s .*(inherit_errexit|assoc_expand_once|localvar_inherit)": "4.4: inherit_errexit",
     r"\$\{ |\$\{\|": "5.3: ${ command; }",
+    r'"\$\{\w+\[@\][+-]': '4.4: "${name[@]+...}" is an empty word before; leave the outer quotes away',
+    r"%\([^)]*\)T": "4.3: printf %()T without an argument",
+    r"\b(declare|local|typeset) (-\w+ )*-\w*I|\bcompgen .*-V|\bread .*-E\b": "5.1 and 5.3: new options",
+    r"\bBASH_ARGV0\b|\bEXECIGNORE\b|\bBASH_COMPAT\b|\bPS0\b": "4.3, 4.4 and 5.0: new variables",
+    r"\[\[ .*-R ": "4.3: -R",
 }
 
 
@@ -80,6 +85,8 @@ def newer_than_4_2(text: str) -> list[str]:
     # Until 4.4 an empty array counts as unset: "${name[@]}" stops a script under `set -u`.
     maybe_empty = set(re.findall(r"(?m)(?:^|\s)(?:local |declare |readonly |-a )*(\w+)=\(\s*\)", text))
     maybe_empty |= set(re.findall(r"(?m)\b(?:mapfile|readarray)\b[^<\n]* (\w+) < <", text))
+    maybe_empty |= set(re.findall(r"\bread (?:-r )?-(?:r?a|a) (\w+)", text))
+    maybe_empty |= set(re.findall(r'\b(\w+)=\("?\$[@({]', text))
     for number, line in code_of(text):
         for name in maybe_empty & set(re.findall(r"(?<!\+)\"\$\{(\w+)\[@\]\}\"", line)):
             if not re.search(rf"\$\{{{name}\[@\]\+", line) and not re.search(rf"#{name}\[@\]", line):
@@ -108,6 +115,13 @@ def test_runs_on_bash_4_2(path: Path) -> None:
         'words=()\nrun "${words[@]}"',
         'local words=( )\nrun "${words[@]}"',
         'mapfile -t words < <(find)\nrun "${words[@]}"',
+        'read -r -a words <<<"$(list)"\nrun "${words[@]}"',
+        'words=("$@")\nrun "${words[@]}"',
+        'words=($(list))\nrun "${words[@]}"',
+        'words=("${others[@]}")\nrun "${words[@]}"',
+        'words=()\nrun "${words[@]+"${words[@]}"}"',
+        "printf '%(%F)T'",
+        "local -I name",
     ],
 )
 def test_the_scanner_finds_what_is_newer(line: str) -> None:
@@ -120,6 +134,8 @@ def test_the_scanner_finds_what_is_newer(line: str) -> None:
         'words=(a)\nrun "${words[@]}"',
         'words=()\nrun ${words[@]+"${words[@]}"}',
         'words=()\nif ((${#words[@]})); then run "${words[@]}"; fi',
+        'read -r -a words <<<"$(list)"\nrun ${words[@]+"${words[@]}"}',
+        'words=("$1" "${more}")\nrun "${words[@]}"',
         "local name=x",
         "# local -n: only from 4.3",
         'mapfile -t names <<<"${list}"\nrun "${names[@]}"',
