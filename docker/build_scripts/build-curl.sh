@@ -30,4 +30,4 @@ record component curl "${VERSION}" "${URL}" "${SHA256}"
 finish
 
 cp -a "${DEVROOT}/." /
-"${PREFIX}/bin/curl" --version | grep -q "^curl ${VERSION} .*libcurl/${VERSION} OpenSSL/" || die "curl does not run as ${VERSION} with OpenSSL"
+shows "^curl ${VERSION} .*libcurl/${VERSION} OpenSSL/" "${PREFIX}/bin/curl" --version || die "curl does not run as ${VERSION} with OpenSSL"

@@ -35,4 +35,4 @@ finish
 
 cp -a "${ROOTFS}/." /
 [[ "$(git --version)" == "git version ${VERSION}" ]] || die "git does not run as ${VERSION}"
-ldd "$(git --exec-path)/git-remote-https" | grep -q libcurl || die "git cannot speak https"
+shows libcurl ldd "$(git --exec-path)/git-remote-https" || die "git cannot speak https"

@@ -38,9 +38,9 @@ finish
 mkdir -p "${DEVROOT}"
 
 for soname in libcrypt.so.1 libcrypt.so.2; do
-    readelf -d "${ROOTFS}/usr/local/lib/${soname}" | grep -q "SONAME.*\[${soname}\]" || die "${soname} is missing or misnamed"
+    shows "SONAME.*\[${soname}\]" readelf -d "${ROOTFS}/usr/local/lib/${soname}" || die "${soname} is missing or misnamed"
 done
-if readelf -V "${ROOTFS}/usr/local/lib/libcrypt.so.1" | grep -q XCRYPT_; then die "libcrypt.so.1 still offers XCRYPT_ symbols"; fi
+if shows XCRYPT_ readelf -V "${ROOTFS}/usr/local/lib/libcrypt.so.1"; then die "libcrypt.so.1 still offers XCRYPT_ symbols"; fi
 cat >/build/check.c <<'C'
 #include <crypt.h>
 #include <string.h>

@@ -39,4 +39,4 @@ finish
 
 cp -a "${DEVROOT}/." /
 [[ "$("${PREFIX}/bin/openssl" version)" == "OpenSSL ${VERSION} "* ]] || die "openssl does not run as ${VERSION}"
-readelf -d "${ROOTFS}${PREFIX}/lib/libssl.so" | grep -Eq "R(UN)?PATH.*${PREFIX}/lib" || die "libssl does not find its libcrypto"
+shows "R(UN)?PATH.*${PREFIX}/lib" readelf -d "${ROOTFS}${PREFIX}/lib/libssl.so" || die "libssl does not find its libcrypto"

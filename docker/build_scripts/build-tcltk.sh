@@ -30,4 +30,4 @@ finish
 cp -a "${ROOTFS}/." /
 ldconfig
 [[ "$(tclsh8.6 <<<"puts [info patchlevel]")" == "${TCL_VERSION}" ]] || die "tclsh does not run as ${TCL_VERSION}"
-readelf -d /usr/local/lib/libtk8.6.so | grep -q "NEEDED.*libXft" || die "Tk has no scalable fonts"
+shows "NEEDED.*libXft" readelf -d /usr/local/lib/libtk8.6.so || die "Tk has no scalable fonts"

@@ -22,4 +22,4 @@ cat >"${ROOTFS}/usr/local/etc/gitconfig" <<'G'
 G
 record component git-lfs "${VERSION}" "${url}" "${sha256}"
 finish
-"${ROOTFS}/usr/local/bin/git-lfs" version | grep -q "^git-lfs/${VERSION} " || die "git-lfs does not run as ${VERSION}"
+shows "^git-lfs/${VERSION} " "${ROOTFS}/usr/local/bin/git-lfs" version || die "git-lfs does not run as ${VERSION}"

@@ -43,6 +43,15 @@ keep_bytecode() {
     export PYTHONPYCACHEPREFIX=/build/pycache
 }
 
+# shows PATTERN COMMAND...: whether the command succeeds and prints such a line. Not `command | grep -q`: grep ends at the first
+# match, and a command that still had something to print fails the pipe, now and then.
+shows() {
+    local pattern="$1" said
+    shift
+    said="$("$@")" || return 1
+    grep -Eq -e "${pattern}" <<<"${said}"
+}
+
 has_sha256() {
     echo "$2  $1" | sha256sum -c - >/dev/null 2>&1
 }

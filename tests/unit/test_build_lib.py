@@ -123,6 +123,18 @@ def test_identical_files_become_one(tmp_path: Path) -> None:
     assert (tmp_path / "program").stat().st_mode & 0o111
 
 
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ("shows '^1$' seq 100000", True),  # a pipe into `grep -q` would fail here: seq could not print the rest
+        ("shows '^x$' seq 100000", False),
+        ("shows '^1$' bash -c 'echo 1; exit 3'", False),
+    ],
+)
+def test_shows(script: str, shown: bool) -> None:
+    assert (bash(script).returncode == 0) is shown
+
+
 def test_a_site_without_secrets_changes_nothing() -> None:
     done = bash('use_site; echo "${PIP_CERT-none}"')
     assert done.stdout == "none\n"

@@ -150,6 +150,13 @@ def test_the_scanner_lets_pass_what_4_2_knows(line: str) -> None:
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_asks_a_command_by_shows_and_not_through_a_pipe(path: Path) -> None:
+    """With pipefail `command | grep -q` fails now and then, when grep ends before the command has printed all."""
+    found = [line for _, line in code_of(path.read_text()) if re.search(r"\|\s*grep\s+(-\w*q|--quiet)", line)]
+    assert not found
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_says_what_it_is(path: Path) -> None:
     _, second, *_ = path.read_text(encoding="utf-8").splitlines()
     assert re.fullmatch(r"# \S.{10,}", second), "the second line is one comment: what, on which images"
