@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -35,8 +36,14 @@ def run(session: nox.Session, *command: str) -> str:
 
 
 def script(session: nox.Session, name: str) -> None:
-    """Runs one of scripts/ with the session's own arguments."""
-    run(session, "python", f"scripts/{name}.py", *session.posargs)
+    """Runs one of scripts/ with the session's own arguments; wrong use ends nox with 2, whose failures are all 1."""
+    command = [str(ROOT / "scripts" / "dev"), "python", f"scripts/{name}.py", *session.posargs]
+    session.log(" ".join(command))
+    status = subprocess.run(command, cwd=ROOT).returncode
+    if status == 2:
+        sys.exit(2)
+    if status:
+        session.error(f"{name} ended with status {status}")
 
 
 def shell_scripts() -> list[str]:
