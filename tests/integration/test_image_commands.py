@@ -21,7 +21,7 @@ import engines
 from engines import Mount
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
-TAG = "pp311-pypy311_pp73"
+TAG, SECOND, THIRD = "pp311-pypy311_pp73", "pp310-pypy310_pp73", "graalpy312-graalpy250_312_native"
 HERE = Path(__file__).resolve().parent
 TOOLS_PYTHON = "/opt/_internal/tools/bin/python"
 pytestmark = [
@@ -88,12 +88,91 @@ def test_nothing_is_compiled(seen: dict[str, Any]) -> None:
     assert seen["compiled"] == []
 
 
+def test_lists_show_what_can_be_installed(seen: dict[str, Any]) -> None:
+    status, stdout, stderr = seen["list"]
+    assert (status, stderr) == (0, "")
+    tags = stdout.split()
+    assert {TAG, SECOND, THIRD, "cp39-cp39"} <= set(tags)
+    assert tags[-3:] == [THIRD, SECOND, TAG]
+    status, stdout, _ = seen["verbose"]
+    assert status == 0
+    rows = stdout.split("\n")
+    place = rows.index(f"{TAG}:")
+    assert [row.partition(":")[2].strip() for row in rows[place + 1 : place + 6]] == [
+        "no",
+        "3.11",
+        "pypy",
+        "7.3.23",
+        f"/opt/python/{TAG}",
+    ]
+    assert [line for line in rows if line.endswith(":")] == [f"{tag}:" for tag in tags]
+
+
+def test_an_unknown_tag_is_wrong_use(seen: dict[str, Any]) -> None:
+    status, stdout, stderr = seen["unknown"]
+    assert (status, stdout) == (2, "")
+    assert "unknown tag 'cp27-cp27mu'; known: " in stderr
+    assert TAG in stderr
+
+
+def test_a_wrong_checksum_installs_nothing(seen: dict[str, Any]) -> None:
+    status, _, stderr = seen["wrong checksum"]
+    assert status == 1
+    assert "0" * 64 in stderr
+    assert seen["left by failures"] == []
+
+
+def test_a_download_that_is_killed_leaves_nothing(seen: dict[str, Any]) -> None:
+    assert seen["killed"] == 128 + signal.SIGTERM
+    assert seen["left by failures"] == []
+
+
+def test_an_interrupted_download_is_tried_again(seen: dict[str, Any]) -> None:
+    status, stdout, stderr = seen["interrupted"]
+    assert status == 0, stderr
+    assert stdout == f"installing '{SECOND}' at '/opt/python/{SECOND}'\n"
+    assert seen["cuts"] == 2
+
+
+def test_ensure_all_takes_the_rest_from_a_mirror(seen: dict[str, Any]) -> None:
+    status, stdout, stderr = seen["mirror"]
+    assert status == 0, stderr
+    lines = stdout.splitlines()
+    assert [line for line in lines if line.startswith("installing")] == [
+        f"installing '{THIRD}' at '/opt/python/{THIRD}'"
+    ]
+    status, stdout, stderr = seen["all again"]
+    assert (status, stderr) == (0, "")
+    assert stdout == "".join(
+        f"'{row['identifier']}' already installed at '{row['install_path']}'\n" for row in seen["all rows"]
+    )
+    assert all(row["installed"] for row in seen["all rows"])
+
+
 def test_clang(seen: dict[str, Any]) -> None:
+    assert seen["known clangs"] == [0, "v22.1.0.0\nv21.1.0.0\nv21.0.0.0\n", ""]
+    assert seen["untrusted clang"][0] == 1
     status, stdout, stderr = seen["clang"]
     assert status == 0, stderr
     assert stdout == "static-clang toolchain v21.1.0.0 installed at '/opt/clang'\n"
+    assert seen["clang runs"] == "v21.1.0.0\n"
     assert seen["first on PATH"] == "/opt/clang/bin/clang"
     assert len(seen["configuration"]) == 4
+
+
+def test_a_clang_that_is_not_what_it_should_be_changes_nothing(seen: dict[str, Any]) -> None:
+    assert seen["unknown clang"] == [1, "", "error: No known sha256 for static-clang toolchain v20.0.0.0\n"]
+    status, _, stderr = seen["wrong sum"]
+    assert status == 1
+    assert "1" * 64 in stderr and "known " in stderr
+    assert seen["tampered clang"][0] == 1
+    assert seen["still"] == "v21.1.0.0\n"
+
+
+def test_another_clang_takes_its_place(seen: dict[str, Any]) -> None:
+    assert seen["latest clang"][0] == 0, seen["latest clang"][2]
+    assert seen["then"] == "v22.1.0.0\n"
+    assert seen["below /opt"] == ["_internal", "clang", "python"]
 
 
 def test_who_may_not_write_is_told_why(engine: engines.Engine) -> None:
