@@ -78,6 +78,7 @@ def main() -> None:
     build.make_source_directories(catalogue)
     text = json.dumps(bake_file(selection, tag, site_settings.load(options.ca_bundle), options.cache), indent=2)
     if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(text + "\n", encoding="utf-8")
     else:
         print(text)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import noxfile
 import pytest
+from tests.unit.command_lines import build_options, wrong_invocations
 
 import debian_archive
 import errors
@@ -85,21 +86,18 @@ def test_ci_runs_what_the_readme_says() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_session_and_task_that_a_document_names_exists(document: str) -> None:
     sessions = {name for name in dir(noxfile) if not name.startswith("_")}
-    tasks = set(re.findall(r"^def (\w+?)_?\(", (ROOT / "tasks.py").read_text(encoding="utf-8"), re.MULTILINE))
     for command in _commands(document):
         if match := re.search(r"\bnox -s ((?:\w+ ?)+)", command):
             assert set(match[1].split()) <= sessions, command
-        if match := re.search(r"\binvoke (\w+)", command):
-            assert match[1] in tasks, command
+        assert not list(wrong_invocations(command))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_option_of_build_sh_that_a_document_names_exists(document: str) -> None:
-    known = subprocess.run([ROOT / "build.sh", "--help"], capture_output=True, text=True, check=True).stdout
     for command in _commands(document):
         if "build.sh" in command:
             options = re.findall(r"--[a-z-]+", command.split("build.sh", 1)[1])
-            assert [option for option in options if option not in known] == [], command
+            assert set(options) <= build_options(), command
 
 
 def test_every_session_has_its_script() -> None:
