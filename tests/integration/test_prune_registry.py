@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -98,6 +100,52 @@ def test_pins_of_every_release(tmp_path: Path) -> None:
         "v4.0.0rc1": ("2026.01.01-1", ""),
         "v4.1.1": ("2026.07.19-1", digest),
     }
+
+
+@needs_registry
+def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path) -> None:
+    """As the workflow runs it, with cibuildwheel's pins from a repository and a registry that speaks OCI only."""
+    pinned, old = "2019-01-01-aaaaaaa", "2019-01-02-bbbbbbb"
+    other = "musllinux_1_2_s390x"
+    url = cibuildwheel(tmp_path / "repository", {"v2.0.0": f"quay.io/pypa/{IMAGE}:{pinned}"})
+    (tmp_path / "registry").mkdir()
+    with registries.running(tmp_path / "registry") as host:
+        where = Place(Registry(host), "pypa")
+        for name in (IMAGE, other):
+            for tag in (pinned, old, "2026.11.01-1"):
+                registries.store_image(host, where.repository(name), tag, {}, f"{name} {tag}".encode())
+
+        def run(*options: str) -> subprocess.CompletedProcess[str]:
+            command = [
+                sys.executable,
+                "scripts/prune.py",
+                "--registry",
+                f"{host}/pypa",
+                "--cibuildwheel",
+                url,
+                *options,
+            ]
+            return subprocess.run(command, cwd=images.ROOT, capture_output=True, text=True, check=False)
+
+        dry = run("--all", "--json", str(tmp_path / "decisions.json"))
+        assert dry.returncode == 0, dry.stderr
+        lines = [re.sub(r"sha256:\w+", "DIGEST", line) for line in dry.stdout.splitlines()]
+        assert sorted(lines) == sorted(
+            line
+            for name in (IMAGE, other)
+            for line in (
+                f"keep {name}:{pinned} DIGEST: pinned by cibuildwheel v2.0.0",
+                f"would delete {name}:{old} DIGEST: older than {prune.years_before(datetime.datetime.now(datetime.UTC).date(), 5)}",
+                f"keep {name}:2026.11.01-1 DIGEST: not yet 5 years old",
+            )
+        )
+        assert dry.stderr == "2 of 6 tags go\n"
+        assert [row["keep"] for row in json.loads((tmp_path / "decisions.json").read_text())].count(False) == 2
+        assert len(prune.list_tags(where, [IMAGE])[IMAGE]) == 3
+        done = run("--execute")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("\ndelete ") + done.stdout.startswith("delete ") == 2
+        assert set(prune.list_tags(where, [IMAGE])[IMAGE]) == {pinned, "2026.11.01-1"}
 
 
 @pytest.mark.parametrize("value", [None, f"quay.io/pypa/{IMAGE}"])
