@@ -233,7 +233,6 @@ class Retention:
 
     years: int
     cibuildwheel_from: str
-    cibuildwheel_digests_from: str
     keep: tuple[KeptTag, ...]
 
 
@@ -624,7 +623,6 @@ def _retention(row: dict[str, Any], where: str) -> Retention:
     retention = Retention(
         years=fields.get("years", int),
         cibuildwheel_from=fields.text("cibuildwheel_from"),
-        cibuildwheel_digests_from=fields.text("cibuildwheel_digests_from"),
         keep=tuple(kept),
     )
     fields.done()
