@@ -219,7 +219,6 @@ def test_a_refused_bump_is_reported_and_the_others_are_made(world: World, capfd:
     assert git(world.repository, "status", "--porcelain") == ""
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_the_repository_is_whole(world: World, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     runs.mkdir()
