@@ -107,6 +107,7 @@ def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path)
     """As the workflow runs it, with cibuildwheel's pins from a repository and a registry that speaks OCI only."""
     pinned, old = "2019-01-01-aaaaaaa", "2019-01-02-bbbbbbb"
     other = "musllinux_1_2_s390x"
+    limit = prune.years_before(datetime.datetime.now(datetime.UTC).date(), 5)
     url = cibuildwheel(tmp_path / "repository", {"v2.0.0": f"quay.io/pypa/{IMAGE}:{pinned}"})
     (tmp_path / "registry").mkdir()
     with registries.running(tmp_path / "registry") as host:
@@ -135,7 +136,7 @@ def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path)
             for name in (IMAGE, other)
             for line in (
                 f"keep {name}:{pinned} DIGEST: pinned by cibuildwheel v2.0.0",
-                f"would delete {name}:{old} DIGEST: older than {prune.years_before(datetime.datetime.now(datetime.UTC).date(), 5)}",
+                f"would delete {name}:{old} DIGEST: older than {limit}",
                 f"keep {name}:2026.11.01-1 DIGEST: not yet 5 years old",
             )
         )
