@@ -160,7 +160,7 @@ def test(
     """Smoke-test an image that was built before."""
     chosen = only(image)
     reference = built(chosen, tag)
-    remembered = smoke.record_of(chosen.name).exists()
+    remembered = smoke.record_of(reference).exists()
     if not (lock or interpreters or remembered) and reference.endswith("-partial") and sources.LOCK.exists():
         lock = str(sources.LOCK)
     words = given(interpreters=interpreters, lock=lock, junit=junit, json=json, only=only_)

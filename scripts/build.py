@@ -442,10 +442,11 @@ def build_and_test(
             keep_cache(options, plan.image)
             if options.stage:
                 return
-            smoke.remember(plan.expectations())
+            smoke.remember(temporary, plan.expectations())
             if not options.no_test:
                 _test(engine, plan, options, site, secrets)
         engine.call(engine.tag(temporary, plan.reference))
+        smoke.remember(plan.reference, plan.expectations())
         engine.call(engine.untag(temporary))
     say(f"{plan.reference} is ready" + ("" if options.no_test else ", and its smoke tests passed"))
 

@@ -25,6 +25,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import quote
 
 import engines
 import errors
@@ -382,14 +383,14 @@ def run(
     return report.passed
 
 
-def record_of(image: str) -> Path:
-    """Where what the last build of an image on this machine asked for is kept."""
-    return engines.state_directory() / "expectations" / f"{image}.json"
+def record_of(reference: str) -> Path:
+    """Where what the last build of a reference on this machine asked for is kept."""
+    return engines.state_directory() / "expectations" / f"{quote(reference, safe='')}.json"
 
 
-def remember(expectations: Mapping[str, Any]) -> None:
+def remember(reference: str, expectations: Mapping[str, Any]) -> None:
     """Keeps what a build asked for, so that its image can be tested again without repeating the request."""
-    path = record_of(expectations["image"])
+    path = record_of(reference)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(expectations, indent=2) + "\n", encoding="utf-8")
@@ -465,15 +466,16 @@ def _expectations(options: argparse.Namespace) -> dict[str, Any]:
     if options.expectations:
         content: dict[str, Any] = json.loads(options.expectations.read_text(encoding="utf-8"))
         return content
-    name = options.image or options.reference.rsplit("/", 1)[-1].split(":")[0]
-    record = record_of(name)
+    record = record_of(options.reference)
     if not (options.interpreters or options.lock or options.table) and record.exists():
-        print(f"held to what the last build of {name} here asked for ({record}; --table: all of it)", file=sys.stderr)
+        said = f"held to what the last build of {options.reference} here asked for ({record}; --table: all of it)"
+        print(said, file=sys.stderr)
         remembered: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
         return remembered
     tags = tuple(options.interpreters.split(",")) if options.interpreters else None
     lock = prefetch.load_lock(options.lock) if options.lock else None
     request = plans.Request(interpreters=tags, lock=lock)
+    name = options.image or options.reference.rsplit("/", 1)[-1].split(":")[0]
     return plans.plan(images.load().image(name), request).expectations()
 
 

@@ -267,7 +267,9 @@ class TestWhatItIsHeldTo:
     def test_what_the_last_build_asked_for_counts_unless_told_otherwise(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        smoke.remember({"image": "manylinux_2_36_x86_64", "from": "the last build"})
+        smoke.remember("example.org/manylinux_2_36_x86_64:y", {"from": "a build of another tag"})
+        assert "from" not in self.expectations(monkeypatch, capsys)
+        smoke.remember("example.org/manylinux_2_36_x86_64:x", {"from": "the last build"})
         assert self.expectations(monkeypatch, capsys)["from"] == "the last build"
         assert len(self.expectations(monkeypatch, capsys, "--table")["interpreters"]) == 12
         chosen = self.expectations(monkeypatch, capsys, "--interpreters", "cp313-cp313,cp39-cp39")
@@ -279,3 +281,18 @@ class TestWhatItIsHeldTo:
     ) -> None:
         content = self.expectations(monkeypatch, capsys, "--image", "musllinux_1_2_aarch64")
         assert content["image"] == "musllinux_1_2_aarch64"
+
+
+class TestWhatHasPassed:
+    def test_a_full_run_is_noted_by_image_and_taken_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+        identities = {"a:1": "sha256:11", "a:again": "sha256:11", "b:1": "sha256:22"}
+        engine = engines.Engine("podman", "podman")
+        monkeypatch.setattr(engines.Engine, "ask", lambda self, argv: identities.get(argv[-1]))
+        assert not smoke.has_passed(engine, "a:1")
+        smoke.note_pass(engine, "a:1", True)
+        assert smoke.has_passed(engine, "a:1") and smoke.has_passed(engine, "a:again")
+        assert not smoke.has_passed(engine, "b:1")
+        assert not smoke.has_passed(engine, "unknown:1")
+        smoke.note_pass(engine, "a:again", False)
+        assert not smoke.has_passed(engine, "a:1")

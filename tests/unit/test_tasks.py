@@ -114,7 +114,7 @@ def test_test_takes_the_partial_image_with_the_lock_it_was_built_from(
     reference = images.load().image("manylinux_2_36_x86_64").repository
     monkeypatch.setattr(tasks, "chosen_engine", lambda: Engine(f"{reference}:latest-partial"))
     monkeypatch.setattr(tasks.sources, "LOCK", lock)
-    monkeypatch.setattr(tasks.smoke, "record_of", lambda image: tmp_path / "no record")
+    monkeypatch.setattr(tasks.smoke, "record_of", lambda reference: tmp_path / "no record")
     context = Recorder(1)
     with pytest.raises(Exit) as stopped:
         tasks.test(context, image="manylinux_2_36_x86_64", only_="ssl*")
