@@ -32,6 +32,7 @@ def plain_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No request in the environment, and a machine without settings of a site."""
     for name in (*VARIABLES, *(name for name in os.environ if name.startswith(("MANYLINUX_", "PIP_", "UV_")))):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MANYLINUX_IMAGES_OVERLAY", str(images.NO_OVERLAY))
     monkeypatch.setattr(site_settings, "load", lambda option=None: site_settings.Site())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
