@@ -27,6 +27,7 @@ unset _PYTHON_HOST_PLATFORM # the entry point sets it for armv7l; it would end u
 unset LIBC                  # ours says which one; configure up to 3.9 takes it for a library to link
 leave_out_test_modules
 add_loongarch_triplet
+ask_gcc_for_multiarch
 use_own_sqlite
 configure
 keep_flags_of_clang

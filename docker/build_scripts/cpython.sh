@@ -26,6 +26,17 @@ add_loongarch_triplet() {
     patch -p1 </build/loongarch.patch
 }
 
+# The image's gcc, also where clang stands in for it.
+own_gcc() {
+    PATH="${PATH#/opt/clang/bin:}" command -v gcc
+}
+
+# Up to 3.11 setup.py asks the compiler where Debian keeps its libraries, which clang does not know.
+ask_gcc_for_multiarch() {
+    at_least 3.12 && return 0
+    sed -i "s|'%s -print-multiarch |': %s; $(own_gcc) -print-multiarch |" setup.py
+}
+
 # Up to 3.10 setup.py looks for SQLite in a list of its own and knows nothing of pkg-config.
 use_own_sqlite() {
     at_least 3.11 && return 0
@@ -74,7 +85,7 @@ configure() {
 keep_flags_of_clang() {
     local gcc flag published="^(BASECFLAGS|OPT|CONFIGURE_CFLAGS)="
     if [[ "$(gcc --version)" != *clang* ]]; then return 0; fi
-    gcc="$(PATH="${PATH#/opt/clang/bin:}" command -v gcc)"
+    gcc="$(own_gcc)"
     for flag in $(sed -n -E "s/${published}//p" Makefile | tr -s '[:space:]' '\n' | grep -E '^-[fm]' | sort -u); do
         if "${gcc}" -Werror "${flag}" -E -x c /dev/null >/dev/null 2>&1; then continue; fi
         sed -i -E -e "/${published}/s/(^|[[:space:]])${flag}([[:space:]]|\$)/\1\2/g" -e "s/^CONFIGURE_CFLAGS_NODIST=.*/& ${flag}/" Makefile

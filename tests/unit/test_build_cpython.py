@@ -115,3 +115,26 @@ def test_openssl_is_built_for_interpreters_or_whole() -> None:
     argv = ["bash", str(SCRIPTS / "build-openssl.sh")]
     done = subprocess.run(argv, env=environment | {"PLATFORM": "x86_64"}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.splitlines()[0][:18]) == (1, "error: KEEP=some: ")
+
+
+@pytest.mark.parametrize(
+    ("minor", "answer"), [("3.9", "aarch64-linux-gnu"), ("3.11", "aarch64-linux-gnu"), ("3.12", "")]
+)
+def test_setup_py_asks_the_images_own_gcc_where_libraries_are(tmp_path: Path, minor: str, answer: str) -> None:
+    program(tmp_path / "clang" / "gcc", "exit 1")
+    program(tmp_path / "bin" / "gcc", '[ "$1" != -print-multiarch ] || echo s390x-linux-gnu')
+    text = (SCRIPTS / "cpython.sh").read_text(encoding="utf-8").replace("/opt/clang/bin", str(tmp_path / "clang"))
+    (tmp_path / "cpython.sh").write_text(text, encoding="utf-8")
+    setup = "import os\nos.system('%s -print-multiarch > %s 2> /dev/null' % ('gcc -pthread', 'multiarch'))\n"
+    (tmp_path / "setup.py").write_text(setup, encoding="utf-8")
+    subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"set -Eeuo pipefail; MINOR={minor}; source cpython.sh; ask_gcc_for_multiarch; python3 setup.py",
+        ],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path / 'clang'}:{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        check=True,
+    )
+    assert (tmp_path / "multiarch").read_text(encoding="utf-8").strip() == answer
