@@ -122,7 +122,7 @@ def test_openssl_is_built_for_interpreters_or_whole() -> None:
 )
 def test_setup_py_asks_the_images_own_gcc_where_libraries_are(tmp_path: Path, minor: str, answer: str) -> None:
     program(tmp_path / "clang" / "gcc", "exit 1")
-    program(tmp_path / "bin" / "gcc", '[ "$1" != -print-multiarch ] || echo s390x-linux-gnu')
+    program(tmp_path / "bin" / "gcc", '[ "$1" != -print-multiarch ] || echo aarch64-linux-gnu')
     text = (SCRIPTS / "cpython.sh").read_text(encoding="utf-8").replace("/opt/clang/bin", str(tmp_path / "clang"))
     (tmp_path / "cpython.sh").write_text(text, encoding="utf-8")
     setup = "import os\nos.system('%s -print-multiarch > %s 2> /dev/null' % ('gcc -pthread', 'multiarch'))\n"
