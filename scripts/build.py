@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import datetime
 import fcntl
 import hashlib
 import importlib.util
@@ -126,6 +127,11 @@ def parser(catalogue: images.Catalogue) -> argparse.ArgumentParser:
         help="build only up to this stage of docker/Dockerfile, as in component-zstd, and print a tag for it",
     )
     how.add_argument("--no-test", action="store_true", help="tag the image without smoke-testing it")
+    how.add_argument(
+        "--update-system",
+        action="store_true",
+        help="bring the distribution up to date although its layer is in the cache; what was compiled on it stays",
+    )
     how.add_argument("--no-cache", action="store_true", help="build every stage anew")
     how.add_argument(
         "--cache",
@@ -263,12 +269,15 @@ def build_of(
     labels = {**plan.labels, "org.opencontainers.image.version": plan.tag}
     labels |= {"org.opencontainers.image.revision": revision} if (revision := _revision()) else {}
     labels |= {"org.opencontainers.image.base.digest": base.digest} if base.digest else {}
+    update = {}
+    if options.update_system:  # once a day is enough
+        update = {"IMAGE_SYSTEM": "updated-system", "SYSTEM_UPDATED": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"}
     return Build(
         context=ROOT,
         dockerfile=DOCKERFILE,
         tag=stage_tag(plan, options.stage) if options.stage else temporary_tag(plan),
         platform=plan.image.platform.oci,
-        args={**plan.build_args, "BASEIMAGE": base.reference, **clang.args},
+        args={**plan.build_args, "BASEIMAGE": base.reference, **clang.args, **update},
         inherited=site.proxies,
         labels=labels,
         secrets=secrets,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import platform
 import shlex
@@ -269,6 +270,17 @@ def test_a_clang_that_cannot_be_had_is_said_before_anything_is_built(tmp_path: P
     with pytest.raises(errors.Failure, match=r"static-clang.*linux/amd64.*MANYLINUX_DISABLE_CLANG=1"):
         build.ensure_clang(engine, clang)
     build.ensure_clang(engine, build.clang_for(CATALOGUE.image("manylinux_2_28_i686"), "amd64", False, {}))
+
+
+def test_a_system_is_updated_once_a_day_and_only_when_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = printed(capsys, monkeypatch)
+    assert not [word for word in argv if word.startswith(("IMAGE_SYSTEM", "SYSTEM_UPDATED"))]
+    argv = printed(capsys, monkeypatch, "--update-system")
+    assert "IMAGE_SYSTEM=updated-system" in argv
+    (day,) = [word.partition("=")[2] for word in argv if word.startswith("SYSTEM_UPDATED=")]
+    assert datetime.date.fromisoformat(day)
 
 
 def test_one_stage_alone_has_a_tag_of_its_own(

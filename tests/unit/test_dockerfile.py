@@ -69,6 +69,18 @@ def test_the_shared_variant_adds_layers_to_the_image() -> None:
     assert users <= own
 
 
+def test_the_system_can_be_updated_below_what_was_compiled() -> None:
+    assert STAGES["image"][0] == "${IMAGE_SYSTEM}"
+    assert "\nARG IMAGE_SYSTEM=base-system\n" in TEXT
+    source, text = STAGES["updated-system"]
+    assert source == "base-system"
+    for name in ("update-system", "configure-system", "clean-system"):
+        assert f"/manylinux/build_scripts/{name}.sh && " in text
+        assert f"/manylinux/build_scripts/{name}.sh && " in STAGES["base-system"][1]
+    assert [name for name, (start, _) in STAGES.items() if start == "updated-system"] == []
+    assert [name for name, (_, other) in STAGES.items() if "SYSTEM_UPDATED" in other] == ["updated-system"]
+
+
 def test_what_is_compiled_may_be_compiled_by_clang() -> None:
     cpythons = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")}
     components = {name for name in STAGES if name.startswith("component-")} - {"component-git-lfs"}  # not compiled
