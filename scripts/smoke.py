@@ -226,6 +226,7 @@ class Pass:
     name: str
     options: Mapping[str, Any]
     prefix: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
 
 
 PASSES = (
@@ -240,6 +241,8 @@ PASSES = (
             "env": {"LD_LIBRARY_PATH": "/nonexistent"},
         },
         ("env", "-u", "HOME"),
+        # podman gives an unknown user an entry there, docker does not; pip and pipx want a home directory in either place.
+        (Mount(SUITE / "data" / "passwd", "/etc/passwd"),),
     ),
 )
 
@@ -274,7 +277,7 @@ def _run_pass(
     """Runs the suite in one container on one interpreter; returns whether it came to its end."""
     name = f"manylinux-smoke-{uuid.uuid4().hex[:12]}"
     argv = [*which.prefix, python, "-B", "-m", "smoke", which.name, *arguments]
-    command = engine.run(reference, argv, mounts=mounts, name=name, workdir="/", **which.options)
+    command = engine.run(reference, argv, mounts=[*mounts, *which.mounts], name=name, workdir="/", **which.options)
     ended = False
     start = time.monotonic()
     with tempfile.TemporaryFile("w+", errors="replace") as complaints:
