@@ -241,7 +241,7 @@ PASSES = (
             "env": {"LD_LIBRARY_PATH": "/nonexistent"},
         },
         ("env", "-u", "HOME"),
-        # podman gives an unknown user an entry there, docker does not; pip and pipx want a home directory in either place.
+        # podman gives an unknown user an entry there, docker does not; pip and pipx want a home directory on both.
         (Mount(SUITE / "data" / "passwd", "/etc/passwd"),),
     ),
 )
