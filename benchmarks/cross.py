@@ -63,14 +63,14 @@ def measure(image: Image, components: Sequence[str], scratch: Path) -> dict[str,
     if not os.environ.get(CLANG):
         raise errors.UserError(f"{CLANG} must name an image with a clang: scripts/debian_clang.py makes one")
     lock = prefetch.load_lock(prefetch.LOCK)
+    path = scratch / "lock.json"
     found: dict[str, dict[str, float]] = {}
     for component in components:
+        build(image, component, prefetch.LOCK, {})  # fills the cache of all other stages
         found[component] = {}
         for compiler, settings in {"clang": {}, "gcc": {"MANYLINUX_DISABLE_CLANG": "1"}}.items():
-            path = scratch / "lock.json"
-            for name in ("warm", "measured"):  # the first fills the cache of all other stages
-                path.write_text(json.dumps(moved(lock, component) if name == "measured" else lock), encoding="utf-8")
-                took = build(image, component, path, settings)
+            path.write_text(json.dumps(moved(lock, component)), encoding="utf-8")
+            took = build(image, component, path, settings)
             found[component][compiler] = round(took - build(image, component, path, settings), 1)
             print(f"==> {component} with {compiler}: {found[component][compiler]} s", file=sys.stderr, flush=True)
     return {
