@@ -149,7 +149,9 @@ class Engine:
         if self.name == "docker-buildx" and local:
             argv[1:1] = ["--builder", "default"]  # a builder in its own container does not see local images
         if self.is_podman:
-            argv += [f"--layers={str(build.keep_layers).lower()}", "--jobs", str(os.cpu_count() or 1)]
+            # Side by side, podman 4.3 gives the platform of the stage with the clang to others as well.
+            jobs = 1 if "CLANG_PLATFORM" in build.args else os.cpu_count() or 1
+            argv += [f"--layers={str(build.keep_layers).lower()}", "--jobs", str(jobs)]
         argv += ["--file", str(build.dockerfile), "--tag", build.tag]
         argv += ["--platform", build.platform] if build.platform else []
         argv += ["--target", build.target] if build.target else []

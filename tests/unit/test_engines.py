@@ -77,6 +77,15 @@ def test_a_build_carries_everything(engine: Engine, tmp_path: Path) -> None:
     assert "--network" not in argv
 
 
+def test_podman_builds_stages_of_two_platforms_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    jobs = []
+    for args in ({}, {"CLANG_PLATFORM": "linux/amd64"}):
+        argv = Engine("podman", "podman").build(Build(Path("/context"), Path("/Dockerfile"), "tag", args=args))
+        jobs.append(argv[argv.index("--jobs") + 1])
+    assert jobs == ["4", "1"]
+
+
 def test_the_old_builder_of_docker_is_never_used() -> None:
     assert Engine("docker", "docker").environment()["DOCKER_BUILDKIT"] == "1"
     assert Engine("docker", "docker").shell(["docker", "build", "a b"]) == "DOCKER_BUILDKIT=1 docker build 'a b'"
