@@ -357,10 +357,12 @@ def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.S
         print(f"note: {note}", file=sys.stderr)
 
 
-def check_sources(plan: Plan, sources: Path = SOURCES) -> None:
-    """Raises UserError naming every file that an offline build would miss or that is not what its pin says."""
+def check_sources(plan: Plan, sources: Path = SOURCES, stage: str = "") -> None:
+    """Raises UserError naming every file that an offline build would miss or that is not what its pin says.
+
+    The stage of a component, if that is all that is built, needs no interpreter."""
     wrong = []
-    for name in sorted(plan.source_pins):
+    for name in sorted(plan.component_pins if stage.startswith("component-") else plan.source_pins):
         pin = plan.pins[name].for_arch(plan.image.platform.go)
         path = sources / name / pin.file_name
         if not path.is_file():
@@ -560,7 +562,7 @@ def main() -> None:
         print_command(plan, options, site, frontend)
         return
     if options.offline:
-        check_sources(plan)
+        check_sources(plan, stage=options.stage)
     for note in site.notes():
         say(note)
     if not options.bootstrap:  # which has said so when it fetched the sources

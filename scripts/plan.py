@@ -131,6 +131,11 @@ class Plan:
         return _pins_of(self.components, (*self.interpreters, *self.shared)) & self.pins.keys()
 
     @property
+    def component_pins(self) -> frozenset[str]:
+        """Those of them that its components are made of."""
+        return _pins_of(self.components, ()) & self.pins.keys()
+
+    @property
     def pyinstaller_wheels(self) -> str:
         """The directory of the wheelhouse with PyInstaller for this image, "" where the smoke tests do not try it."""
         return f"shared-{self.image.place}" if self.shared and self.image.has_pyinstaller else ""

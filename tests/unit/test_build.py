@@ -308,6 +308,9 @@ def test_offline_names_what_is_missing_or_wrong(tmp_path: Path) -> None:
     assert "zstd" in said and "is not what its pin says" in said
     assert f"tcl {plan.pins['tcl'].version} is missing" in said and "tk " in said and "cpython-3.13" in said
     assert "invoke prefetch" in said
+    with pytest.raises(errors.UserError) as caught:
+        build.check_sources(plan, tmp_path, "component-zstd")
+    assert "tcl " in str(caught.value) and "cpython" not in str(caught.value)
 
 
 def test_a_pinned_base_is_asked_for_by_its_digest(tmp_path: Path) -> None:
