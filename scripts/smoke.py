@@ -41,9 +41,9 @@ BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIME_LIMIT = 3600  # seconds a container may take, generous for emulated platforms
 ARCHITECTURES = {"x86_64": "amd64", "i686": "386", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le",
                  "s390x": "s390x", "riscv64": "riscv64", "loongarch64": "loong64"}  # fmt: skip
-# Bytes of an unpacked image that nobody has to wonder about: without interpreters, and for each of them. Debian's is
-# measured, with little room; the others are what published images of that kind need.
-SIZE_BUDGETS = {"debian": 700_000_000, "rhel": 1_700_000_000, "alpine": 700_000_000}
+# Bytes of an unpacked image that nobody has to wonder about: without interpreters, and for each of them. Debian's are
+# measured, with little room (GCC 14 of Debian 13 is larger); the others are what published images of that kind need.
+SIZE_BUDGETS = {"debian": 700_000_000, "debian-13": 740_000_000, "rhel": 1_700_000_000, "alpine": 700_000_000}
 SIZE_OF_AN_INTERPRETER = 60_000_000
 SIZE_OF_SHARED_OPENSSL = 15_000_000
 # Variables that a base image or an engine may set besides ours.
@@ -175,7 +175,8 @@ def configuration_results(
     platform = {"Architecture": ARCHITECTURES[expected["platform"]]}
     yield _result("image-platform", _differences(platform, {"Architecture": architecture}))
     shared = len((expected.get("shared") or {}).get("interpreters", ()))
-    budget = SIZE_BUDGETS[expected["family"]] + (SIZE_OF_SHARED_OPENSSL if shared else 0)
+    budget = SIZE_BUDGETS.get(expected["distribution"], SIZE_BUDGETS[expected["family"]])
+    budget += SIZE_OF_SHARED_OPENSSL if shared else 0
     budget += SIZE_OF_AN_INTERPRETER * (len(expected["interpreters"]) + shared)
     too_large = [f"{size / 1e6:.0f} MB, more than the {budget / 1e6:.0f} MB of its budget"] if size > budget else []
     yield _result("regression-26-size", too_large)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -151,6 +152,17 @@ class Context:
         }
         return {**os.environ, **own}
 
+    @cached_property
+    def kept_autotools(self) -> dict[str, str]:
+        """Name -> version of the distribution's autotools that are as new as those that would have been built."""
+        kept = {}
+        for name in {"autoconf", "automake"}.intersection(self.expected.components):
+            program = Path("/usr/bin", name)
+            version = self.output([program, "--version"]).splitlines()[0].split()[-1] if program.exists() else "0"
+            if version_key(version) >= version_key(self.expected.components[name]["version"]):
+                kept[name] = version
+        return kept
+
     def directory(self, name: str) -> Path:
         """A new or existing directory below the scratch space."""
         path = self.scratch / name
@@ -220,6 +232,11 @@ class Context:
             return json.loads(text)
         except ValueError as error:
             raise Problem(f"{name} on {interpreter.tag} answered {text[-500:]!r}") from error
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """The numbers of a version, for comparisons."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def describe_exit(status: int) -> str:

@@ -264,7 +264,7 @@ def time_zone(context: Context) -> Iterator[str]:
 GENERATED = re.compile(
     r"/etc/(\.pwd\.lock|alternatives/.*|apt/sources\.list(\.d/.*)?|ca-certificates\.conf|default/locale|dpkg/dpkg\.cfg\.d/manylinux"
     r"|dpkg/origins/default|environment|fonts/conf\.d/.*|fstab|g?shadow-?|group-?|passwd-?|hostname|hosts|inputrc|ld\.so\.cache"
-    r"|ld\.so\.conf\.d/(00-manylinux|fakeroot.*)\.conf|locale\.gen|localtime|motd|mtab|nsswitch\.conf|pam\.d/common-.*|profile"
+    r"|ld\.so\.conf\.d/(00-manylinux|fakeroot.*)\.conf|locale\.gen|localtime|locale\.conf|motd|mtab|networks|nsswitch\.conf|pam\.d/common-.*|profile"
     r"|python3/debian_config|rc\w\.d/.*|resolv\.conf|security/opasswd|shells|sub[gu]id-?|systemd/.*|timezone|machine-id"
     r"|gitconfig|cloud/.*|apt/apt\.conf\.d/docker-.*|dpkg/dpkg\.cfg\.d/docker-.*|os-release|xattr\.conf)"
     r"|/root/\.(bashrc|profile)|/usr/lib/locale/(locale-archive|en_US.*)|/usr/share/info/dir"
@@ -294,6 +294,8 @@ def _owned(context: Context) -> set[str]:
 def unowned(context: Context) -> Iterator[str]:
     """Outside of /opt and /usr/local no file was added to what the packages brought."""
     owned = _owned(context)
+    if "automake" in context.kept_autotools:
+        owned.add("/usr/share/aclocal/dirlist")  # which then names the directory of ours
     for entry in context.before.entries.values():
         path = entry.path
         if entry.is_directory or not path.startswith(("/etc/", "/usr/", "/root/")) or path.startswith("/usr/local/"):

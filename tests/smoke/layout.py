@@ -261,7 +261,8 @@ def manifest(context: Context) -> Iterator[str]:
     components = _by_name(content["components"], "name")
     pins = {**expected.components, **({"openssl": expected.shared_openssl} if expected.shared_openssl else {})}
     yield from difference("components in manifest.json", pins, components)
-    for name, pin in pins.items():
+    kept = {name: {"version": version, "url": None, "sha256": None} for name, version in context.kept_autotools.items()}
+    for name, pin in {**pins, **kept}.items():
         for key in ("version", "url", "sha256"):
             if name in components and components[name].get(key) != pin[key]:
                 yield f"manifest.json: {key} of {name} is {components[name].get(key)}, expected {pin[key]}"
@@ -362,7 +363,7 @@ def local_commands(context: Context) -> Iterator[str]:
         wanted |= {"git", "git-shell", "git-upload-pack", "git-upload-archive", "git-receive-pack", "scalar"}
     wanted |= {"git-lfs"} if "git-lfs" in expected.components else set()
     for component, names in AUTOTOOLS_COMMANDS.items():
-        wanted |= set(names) if component in expected.components else set()
+        wanted |= set(names) if component in expected.components and component not in context.kept_autotools else set()
     found = context.before.names(str(LOCAL_BIN))
     if _has_wrapper(expected):
         found = {name for name in found if not re.search(r"(gcc|g\+\+|c\+\+|cc|cpp|gfortran)(-\d+)?$", name)}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import elf
-from .context import Context, Expected, Problem
+from .context import Context, Expected, Problem, version_key
 from .registry import check, difference
 from .venvs import bare_environment
 
@@ -321,11 +321,10 @@ def autotools_versions(context: Context) -> Iterator[str]:
     for name, command in AUTOTOOLS.items():
         said = context.output([command, "--version"]).splitlines()[0].split()[-1]
         built = context.expected.components.get(name)
-        if built and said != built["version"]:
-            yield f"{command} is {said}, expected {built['version']}"
-        elif (
-            not built and context.expected.complete and tuple(int(p) for p in re.findall(r"\d+", said)) < MINIMUM[name]
-        ):
+        wanted = context.kept_autotools.get(name) or (built and built["version"])
+        if wanted and said != wanted:
+            yield f"{command} is {said}, expected {wanted}"
+        elif not built and context.expected.complete and version_key(said) < MINIMUM[name]:
             yield f"{command} is {said}, expected at least {MINIMUM[name]}"
     for command in ("autoheader", "autom4te", "autoreconf", "autoscan", "autoupdate", "ifnames", "aclocal", "libtool"):
         context.run([command, "--version"])
