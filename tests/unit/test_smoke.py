@@ -17,6 +17,7 @@ from smoke import Report, Result
 EXPECTED: dict[str, Any] = {
     "platform": "x86_64",
     "family": "debian",
+    "distribution": "debian-12",
     "env": {"AUDITWHEEL_PLAT": "manylinux_2_36_x86_64", "LANG": "en_US.UTF-8"},
     "path_first": ["/opt/clang/bin"],
     "entrypoint": ["manylinux-entrypoint"],
