@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,24 +58,15 @@ def release(name: str, version: str, *, days: int, requires: str = "") -> dict[s
 def publish(index: servers.Server, name: str, *releases: dict[str, object], needs: str = "") -> None:
     """Puts a package on the index; all its releases need the same."""
     page = {"meta": {"api-version": "1.1"}, "name": name, "files": list(releases)}
-    index.routes[f"/simple/{name}/"] = _answer(json.dumps(page).encode(), "application/vnd.pypi.simple.v1+json")
+    index.routes[f"/simple/{name}/"] = servers.good(
+        json.dumps(page).encode(), content_type="application/vnd.pypi.simple.v1+json"
+    )
     for row in releases:
         version = str(row["filename"]).split("-")[1]
         text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + (
             f"Requires-Dist: {needs}\n" if needs else ""
         )
-        index.routes[f"{row['url']}.metadata"] = _answer(text.encode(), "text/plain")
-
-
-def _answer(body: bytes, kind: str) -> servers.Route:
-    def route(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Type", kind)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return route
+        index.routes[f"{row['url']}.metadata"] = servers.good(text.encode(), content_type="text/plain")
 
 
 @pytest.fixture
