@@ -1,4 +1,8 @@
-"""An image for another architecture, as far as one component: QEMU runs the image, a clang of this machine compiles."""
+"""An image for another architecture, as far as one component: QEMU runs the image, a clang of this machine compiles.
+
+QEMU takes its time for the packages of the image, so this only runs when it is asked for:
+MANYLINUX_TEST_EMULATED=1 pytest tests/integration/test_emulated.py
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,12 @@ import images
 import prefetch
 from engines import Engine
 
-pytestmark = [pytest.mark.engine, pytest.mark.network, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.network,
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get("MANYLINUX_TEST_EMULATED"), reason="MANYLINUX_TEST_EMULATED is not set"),
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = images.load()
