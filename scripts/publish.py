@@ -280,17 +280,22 @@ def log_in(engine: engines.Engine, registry: Registry) -> None:
     if registry.credentials is None:
         return
     user, password = registry.credentials
-    argv = engine.command("login", "--username", user, "--password-stdin", registry.host)
+    options = [*_without_tls(engine, registry.host), "--username", user, "--password-stdin"]
+    argv = engine.command("login", *options, registry.host)
     done = subprocess.run(argv, env=engine.environment(), input=password, capture_output=True, text=True, check=False)
     if done.returncode:
         raise errors.Failure(f"{engine.name} cannot log in to {registry.host} as {user}: {done.stderr.strip()}")
 
 
+def _without_tls(engine: engines.Engine, host: str) -> list[str]:
+    """The option for a registry on loopback, which docker finds out alone."""
+    return ["--tls-verify=false"] if engine.is_podman and is_loopback(host) else []
+
+
 def _push(engine: engines.Engine, local: str, target: str) -> None:
-    options = ["--tls-verify=false"] if engine.is_podman and is_loopback(target.partition("/")[0]) else []
     engine.call(engine.tag(local, target))
     try:
-        engine.call(engine.command("push", *options, target))
+        engine.call(engine.command("push", *_without_tls(engine, target.partition("/")[0]), target))
     finally:
         engine.call(engine.remove(target))
 

@@ -94,11 +94,15 @@ def fork(tmp_path: Path) -> Iterator[Fork]:
         with git.Repo.init(root, initial_branch="main").config_writer() as configuration:
             configuration.set_value("user", "name", "Somebody")
             configuration.set_value("user", "email", "somebody@example.org")
+        (tmp_path / "docker").mkdir()
+        credentials = [tmp_path / "auth.json", tmp_path / "docker" / "config.json"]
+        for path in credentials:
+            path.write_text("{}", encoding="utf-8")  # podman wants a file that is named to exist
         environment = {
             "MANYLINUX_IMAGES_OVERLAY": str(root / "docker" / "images.local.toml"),
             "MANYLINUX_BUILD_FRONTEND": engine.name,
-            "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json"),
-            "DOCKER_CONFIG": str(tmp_path / "docker"),
+            "REGISTRY_AUTH_FILE": str(credentials[0]),
+            "DOCKER_CONFIG": str(credentials[1].parent),
         }
         made = Fork(root, f"{host}/acme", engine, environment)
         yield made
