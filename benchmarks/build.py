@@ -157,7 +157,7 @@ def describe_step(made_by: str) -> str:
     """What made a layer, in a few words: the stage it was copied from, else the script that ran."""
     if match := re.search(r"--from=([\w.-]+)", made_by):
         return match[1]
-    if match := re.search(r"build_scripts/([\w-]+)\.sh", made_by):
+    if (match := re.search(r"build_scripts/([\w-]+)\.sh", made_by)) and not made_by.startswith("COPY "):
         return match[1]
     return re.sub(r"\s+", " ", re.sub(r"^/bin/\S+ (?:-\w+ )?(?:#\(nop\) )?", "", made_by)).strip()[:48] or "base image"
 

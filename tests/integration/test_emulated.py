@@ -53,7 +53,7 @@ def engine() -> Engine:
         pytest.skip(f"this machine does not run {FOREIGN}: as root, {HOW}")
     if not prefetch.LOCK.exists() or "zstd" not in prefetch.load_lock(prefetch.LOCK)["pins"]:
         pytest.skip("docker/sources has no zstd: run ./build.sh --bootstrap")
-    return engines.choose()
+    return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
 
 
 @pytest.fixture(scope="module")
