@@ -9,6 +9,7 @@ when the archive has changed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import email.utils
 import hashlib
@@ -220,8 +221,12 @@ def run_mmdebstrap(argv: list[str], sources: str, date: int) -> int:
     try:
         process.communicate(sources)
     except BaseException:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
+        # As Ctrl+C does, to all of it: alone it would wait for what it has started, minutes where that is emulated.
+        for number, seconds in ((signal.SIGINT, 60), (signal.SIGKILL, None)):
+            with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
+                os.killpg(process.pid, number)
+                process.wait(seconds)
+                break
         raise
     return process.returncode
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -244,3 +246,31 @@ def test_an_engine_that_works_is_not_installed_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     engine, reference = bootstrap.prepare(CATALOGUE.image("manylinux_2_36_x86_64"), site)
     assert (engine, reference, done) == (PODMAN, BASE.reference, ["base", "debian"])
+
+
+# Like mmdebstrap: a signal is noted, what it has started is waited for, and then it cleans up.
+PATIENT = """
+import pathlib, signal, subprocess, sys
+signal.signal(signal.SIGINT, lambda *_: None)
+child = subprocess.Popen(["sleep", "300"])
+pathlib.Path(sys.argv[1], "started").touch()
+child.wait()
+pathlib.Path(sys.argv[1], "cleaned").touch()
+"""
+
+
+def test_an_interrupted_mmdebstrap_ends_at_once_and_cleans_up(tmp_path: Path) -> None:
+    def interrupt(*_: object) -> None:
+        if (tmp_path / "started").exists():
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            bootstrap.run_mmdebstrap([sys.executable, "-c", PATIENT, str(tmp_path)], "", 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert (tmp_path / "cleaned").exists()
