@@ -163,6 +163,10 @@ UNRESOLVED = re.compile(
 )
 
 
+# What glibc's loader says of a library of a library, and of others; and what musl's says
+MISSING_LIBRARY = ("not found", "cannot open shared object file", "Error loading shared library")
+
+
 @check("regression-10-unresolved-libraries", heavy=True)
 def unresolved(context: Context) -> Iterator[str]:
     """Every ELF file in /usr and /opt finds the libraries that it needs, without LD_LIBRARY_PATH."""
@@ -186,7 +190,7 @@ def unresolved(context: Context) -> Iterator[str]:
     for path in files:
         done = context.run([*tracer, path], env=environment, status=None)
         for line in (done.stdout + done.stderr).splitlines():
-            if "not found" in line or "Error loading shared library" in line:
+            if any(words in line for words in MISSING_LIBRARY):
                 yield f"{path}: {line.strip()}"
     if len(files) < 300:
         yield f"only {len(files)} ELF files were found"
