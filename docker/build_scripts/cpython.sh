@@ -77,14 +77,30 @@ configure() {
     export PKG_CONFIG_PATH
     # What gcc makes configure find out; clang's warning would be published.
     export ac_cv_enable_unreachable_code_warning=no
+    if is_clang; then find_out_by_gcc; fi
     CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${ldflags}" ./configure "${options[@]}"
 }
 
+# Whether clang stands in for gcc here.
+is_clang() {
+    [[ "$(gcc --version)" == *clang* ]]
+}
+
+# pyconfig.h publishes whether an assignment compiles that clang, and gcc from 14 on, take for an error.
+find_out_by_gcc() {
+    export ac_cv_readline_rl_startup_hook_takes_args=no
+    if "$(own_gcc)" -w -fsyntax-only -x c - <<<'int f(const char *, int); int (*hook)(void); void g(void) { hook = f; }' 2>/dev/null; then
+        ac_cv_readline_rl_startup_hook_takes_args=yes
+    fi
+}
+
 # Where clang stands in for gcc, configure adds what clang knows (frame pointers from 3.15 on), and the image's own gcc may
-# refuse it (on armv7l and loongarch64): this build keeps such flags, sysconfig does not publish them.
+# refuse it (on armv7l and loongarch64): this build keeps such flags, sysconfig does not publish them. Nor what clang alone needs
+# for one file.
 keep_flags_of_clang() {
     local gcc flag published="^(BASECFLAGS|OPT|CONFIGURE_CFLAGS)="
-    if [[ "$(gcc --version)" != *clang* ]]; then return 0; fi
+    if ! is_clang; then return 0; fi
+    sed -i -E -e 's/\$\(CFLAGS_ALIASING\)/-fno-strict-aliasing/' -e 's/^CFLAGS_ALIASING=.*/CFLAGS_ALIASING=/' Makefile
     gcc="$(own_gcc)"
     for flag in $(sed -n -E "s/${published}//p" Makefile | tr -s '[:space:]' '\n' | grep -E '^-[fm]' | sort -u); do
         if "${gcc}" -Werror "${flag}" -E -x c /dev/null >/dev/null 2>&1; then continue; fi
