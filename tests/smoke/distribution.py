@@ -163,7 +163,7 @@ UNRESOLVED = re.compile(
 )
 
 
-# What glibc's loader says of a library of a library, and of others; and what musl's says
+# What glibc's loader says of a version and of a library that it does not find, and what musl's says
 MISSING_LIBRARY = ("not found", "cannot open shared object file", "Error loading shared library")
 
 
