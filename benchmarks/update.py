@@ -100,7 +100,8 @@ class Upstreams:
         """The lists, the newer file and what proves it, for one row."""
         number = re.sub(r"\.(\d+)", lambda match: f"{int(match[1]):02}", version)
         path = f"2026/sqlite-autoconf-{number}00.tar.gz"
-        content = tarball(row.name, version, "tar.xz" if row.url.endswith("xz") else "tar.gz")
+        folder = row.fill(row.folder, version, f"/{path}")
+        content = tarball(row.name, version, "tar.xz" if row.url.endswith("xz") else "tar.gz", folder)
         for source in row.sources:
             url = row.fill(source.url)
             if source.kind == "git-tags":
@@ -122,7 +123,8 @@ class Upstreams:
             else:
                 self._route(url, json.dumps({"Version": version}).encode())
         url = row.location(version, path)
-        for place in (url.replace("{goarch}", "amd64"), row.fill(row.second, version)):
+        arches = list(pin.sha256) if isinstance(pin.sha256, dict) else [""]
+        for place in (*(url.replace("{goarch}", arch) for arch in arches), row.fill(row.second, version)):
             if place:
                 self._route(place, content, days_ago(30 if row.sigstore is None else self.days_of_sigstore))
         if row.sigstore:
@@ -132,7 +134,6 @@ class Upstreams:
         if row.image:
             self._route(f"http://127.0.0.1:{self.server.port}/v2/mayeut/static-clang/manifests/{version}", b"{}")
         if row.openpgp:
-            arches = list(pin.sha256) if isinstance(pin.sha256, dict) else [""]
             names = [url.replace("{goarch}", arch).rpartition("/")[2] for arch in arches]
             sums = "".join(f"{sha256(content)}  {name}\n" for name in names).encode()
             mode = pysequoia.SignatureMode.CLEAR if row.openpgp.sums else pysequoia.SignatureMode.DETACHED

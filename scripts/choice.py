@@ -145,7 +145,7 @@ def choose(candidates: Iterable[str], examine: Callable[[str], T]) -> Choice[T]:
             choice.version, choice.state = candidate, State.UPDATE
             break
         except BadSignature as error:
-            choice.alarms.append(f"{candidate} is refused for its signature or checksum: {error}")
+            choice.alarms.append(f"{candidate} is refused: {error}")
             choice.state = State.FAILED
         except (web.Unreachable, PassedOver) as error:
             choice.passed_over.append(f"{candidate}: {error}")

@@ -95,6 +95,7 @@ class Dependency:
     cooldown: int
     sources: tuple[Source, ...]
     url: str
+    folder: str
     second: str
     image: str
     trust: tuple[str, ...]
@@ -131,8 +132,8 @@ class Dependency:
     def fill(self, text: str, version: str = "", url: str = "", old: str = "", listed: str = "") -> str:
         """`text` with its fields replaced; raises UserError for an unknown one.
 
-        `release` is the version without a pre-release suffix, `file` the end of the URL as a regular expression,
-        `listed` the path in the release list."""
+        `release` is the version without a pre-release suffix, `file` the end of the URL as a regular expression, `stem`
+        the same as text and without .tar.gz, `listed` the path in the release list."""
         values = {
             "name": self.name,
             "series": self.series,
@@ -145,6 +146,7 @@ class Dependency:
             "olddashed": old.replace(".", "-"),
             "url": url,
             "file": re.escape(url.rpartition("/")[2]),
+            "stem": re.sub(r"\.tar\.\w+$", "", url.rpartition("/")[2]),
             "listed": listed,
             "goarch": "{goarch}",  # filled in where one architecture is meant
             "signer": "{signer}",  # filled in for each key
@@ -209,6 +211,7 @@ def _row(name: str, fields: Fields) -> Dependency:
         cooldown=fields.get("cooldown", int),
         sources=tuple(_source(Fields(raw, f"{fields.where} sources")) for raw in fields.get("sources", list)),
         url=fields.text("url"),
+        folder=fields.text("folder", "{name}-{version}"),
         second=fields.text("second", ""),
         image=fields.text("image", ""),
         trust=fields.texts("trust"),
@@ -237,7 +240,7 @@ def _row(name: str, fields: Fields) -> Dependency:
             raise errors.UserError(f"{fields.where}: trust level {level} needs data that the row lacks")
     if row.together and "debian-index" in row.trust:
         raise errors.UserError(f"{fields.where}: what moves together is not taken on the word of the archive alone")
-    texts = [row.url, row.second, row.image, row.changelog, row.compare, row.debian.source]
+    texts = [row.url, row.folder, row.second, row.image, row.changelog, row.compare, row.debian.source]
     texts += [text for source in row.sources for text in (source.url, source.pattern)]
     texts += [row.sigstore.url, row.sigstore.identity] if row.sigstore else []
     texts += [row.openpgp.url, row.openpgp.keys] if row.openpgp else []

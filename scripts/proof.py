@@ -1,7 +1,8 @@
 """Is the file of a release genuine? One function for each trust level of docker/dependencies.toml.
 
 Levels are tried in the row's order. Only a host that does not answer passes to the next one: a signature that
-is bad, or absent although its host answers, is final. Where Debian has the file unmodified, it must agree.
+is bad, or absent although its host answers, is final. Where Debian has the file unmodified, it must agree. Whatever
+the level, the file itself was read, and its top folder names the project and the version that it is taken for.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+import archives
 import fetch
 import signatures
 import web
@@ -64,6 +67,11 @@ class Case:
     def version(self) -> str:
         return self.release.version
 
+    @property
+    def arches(self) -> Sequence[str]:
+        """The architectures that have a file of their own, as Go names them; one "" where one file serves all."""
+        return [""] if isinstance(self.pin.sha256, str) else list(self.pin.sha256)
+
     def fill(self, text: str) -> str:
         """A text of the row, for this release; signatures stand beside the file, on a mirror too."""
         return self.dependency.fill(text, self.version, self.place, self.pin.version, self.release.path)
@@ -71,14 +79,14 @@ class Case:
     def head(self) -> web.Head | None:
         """What upstream's server says about the file; None where only the Debian archive could be asked.
 
-        From then on `url` has the compression of the file that will be used. Raises web.Missing where the file
-        is not there, web.Unreachable where nobody answers."""
+        Of several files, one for each architecture, it is the youngest. From then on `url` has the compression of the
+        file that will be used. Raises web.Missing where the file is not there, web.Unreachable where nobody answers."""
         silent = []
         for place in self._places():
             try:
-                head = self.client.head(place.replace("{goarch}", "amd64"))
+                heads = [self.client.head(place.replace("{goarch}", arch)) for arch in self.arches]
                 self.place = place
-                return head
+                return max(heads, key=lambda head: head.modified or datetime.max.replace(tzinfo=UTC))
             except web.Unreachable as error:
                 silent.append(str(error))
         if not self.debian:
@@ -104,11 +112,19 @@ class Case:
             return ()
 
     @cached_property
-    def file(self) -> web.File:
-        """The file itself, downloaded once."""
+    def files(self) -> Mapping[str, web.File]:
+        """The file itself, or one for each of `arches`, downloaded once. Raises web.Missing when one is not there."""
         if self.from_debian:
-            return self.witness.download(self.from_debian, self.directory)
-        return self.client.download(self.place, self.directory)
+            return {"": self.witness.download(self.from_debian, self.directory)}
+        places = {arch: self.place.replace("{goarch}", arch) for arch in self.arches}
+        return {arch: self.client.download(place, self.directory) for arch, place in places.items()}
+
+    @property
+    def file(self) -> web.File:
+        """The file, where one serves all architectures."""
+        if "" not in self.files:
+            raise web.Refused(f"only a signed list can prove the files of {len(self.files)} architectures")
+        return self.files[""]
 
     def prove(self, levels: Sequence[str]) -> Proof:
         """The proof at the first level whose hosts answer.
@@ -122,6 +138,7 @@ class Case:
                 silent.append(f"{level}: {error}")
                 continue
             self._debian_agrees(sha256)
+            self._holds_its_release()
             return Proof(self.url, sha256, level, by)
         raise web.Unreachable("; ".join(silent))
 
@@ -130,6 +147,18 @@ class Case:
         ending = ".tar." + self.url.rpartition(".tar.")[2]
         sources = self.debian if self.dependency.debian.verbatim else ()
         return {s.original.sha256: s for s in sources if s.original and s.original.name.endswith(ending)}
+
+    def _holds_its_release(self) -> None:
+        """Raises BadSignature where an archive holds something else than this version of this project."""
+        if not self.dependency.folder:
+            return
+        for arch, file in self.files.items():
+            url = self.url.replace("{goarch}", arch)
+            folder = self.dependency.fill(self.dependency.folder, self.version, url, listed=self.release.path)
+            try:
+                archives.check(file.path, re.escape(folder))
+            except archives.BadArchive as error:
+                raise BadSignature(f"{file.path.name} is signed, but not what its name says: {error}") from None
 
     def _debian_agrees(self, sha256: Digests) -> None:
         """Raises BadSignature where the signed index names another file for this release."""
@@ -143,10 +172,10 @@ def _sigstore(case: Case) -> tuple[Digests, str]:
     row = case.dependency.sigstore
     assert row is not None
     bundle, identity = _published(case, row.url), case.fill(row.identity)
+    small = not case.dependency.folder  # a list of checksums, for example
+    digest = hashlib.sha256(case.client.get(case.url)).hexdigest() if small else case.file.sha256
     if row.attestation:
-        digest = hashlib.sha256(case.client.get(case.url)).hexdigest()
         return digest, signatures.sigstore_attestation(bundle, "sha256", digest, identity, row.issuer)
-    digest = signatures.signed_digest(bundle)
     return digest, signatures.sigstore_digest(bundle, digest, identity, row.issuer)
 
 
@@ -208,12 +237,11 @@ def _from_sums(case: Case, text: str) -> Digests:
             raise BadSignature(f"the signed list does not name {name}")
         return sums[name]
 
-    if not isinstance(case.pin.sha256, str):
-        return {arch: digest(case.url.replace("{goarch}", arch)) for arch in case.pin.sha256}
-    expected = digest(case.url)
-    if case.file.sha256 != expected:
-        raise BadSignature(f"{case.file.path.name} is not the file that the signed list names")
-    return expected
+    expected = {arch: digest(case.url.replace("{goarch}", arch)) for arch in case.arches}
+    for arch, file in case.files.items():
+        if file.sha256 != expected[arch]:
+            raise BadSignature(f"{file.path.name} is not the file that the signed list names")
+    return expected.get("") or expected
 
 
 def _checksum(case: Case) -> tuple[Digests, str]:

@@ -6,7 +6,6 @@ nothing here decides what to do about it.
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import logging
@@ -92,17 +91,6 @@ def sigstore_attestation(bundle: bytes, algorithm: str, digest: str, identity: s
             raise BadSignature("the attestation is about other files")
 
     return _sigstore(bundle, identity, issuer, verify)
-
-
-def signed_digest(bundle: bytes) -> str:
-    """The sha256 that a sigstore bundle claims to sign. Worth nothing before sigstore_digest agrees."""
-    try:
-        claim = json.loads(bundle)["messageSignature"]["messageDigest"]
-        if claim["algorithm"] != "SHA2_256":
-            raise BadSignature(f"the bundle signs a {claim['algorithm']} digest, not SHA2_256")
-        return base64.b64decode(claim["digest"], validate=True).hex()
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadSignature(f"not a sigstore bundle: {_first_line(error)}") from None
 
 
 def _sigstore(bundle: bytes, identity: str, issuer: str, verify: Callable[[Verifier, Bundle, Identity], None]) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import tomlkit
 from packaging.version import Version
 
+import archives
 import errors
 import updates
 import web
@@ -147,9 +148,13 @@ def examine(context: Context, tag: Tag, build: Build) -> dict[str, tuple[str, st
             file = context.client.download(url, context.directory)
         except (web.Missing, web.Refused) as error:
             raise PassedOver(State.PENDING, str(error)) from None
-        file.path.unlink()
         if file.sha256 != expected:
             raise BadSignature(f"{url} is not the file that the published checksum names")
+        try:
+            archives.check(file.path, rf"(py|graal)py(\d\.\d+)?-v?{re.escape(build.version)}-[\w-]+")
+        except archives.BadArchive as error:
+            raise BadSignature(f"{url} is not what its name says: {error}") from None
+        file.path.unlink()
         found[platform] = (url, file.sha256)
     return found
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.upstreams import ROOT, days_ago, git, sha256, tarball
+from tests.integration import upstreams
+from tests.integration.upstreams import ROOT, days_ago, git, sha256
 from tests.unit import servers
 
 import check_links
@@ -82,6 +83,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capture
 
 
 # --- PyPy and GraalPy
+
+
+def tarball(name: str, version: str) -> bytes:
+    """An archive of that name as these projects make it: the folder is the name."""
+    return upstreams.tarball(name, version, folder=name.partition(".tar.")[0])
 
 
 def pypy(

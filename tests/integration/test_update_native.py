@@ -14,7 +14,7 @@ from typing import Any
 import pysequoia
 import pytest
 from tests.integration.upstreams import World, days_ago, entry, git, packaging, sha256, tarball
-from tests.unit import debian_mirrors, servers
+from tests.unit import debian_mirrors, servers, test_signatures
 
 import choice
 import debian_archive
@@ -172,7 +172,7 @@ def test_a_bad_signature_is_an_alarm(world: World, run: Run) -> None:
     world.commit(pins={"alpha": "1.0.0"})
     result = run("--allow-unreachable")
     assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "failed", [])
-    assert "1.1.0 is refused for its signature" in result.rows["alpha"]["alarms"][0]
+    assert "1.1.0 is refused: OpenPGP" in result.rows["alpha"]["alarms"][0]
 
 
 def test_the_good_release_behind_a_bad_one_is_taken_with_the_alarm(world: World, run: Run) -> None:
@@ -182,6 +182,36 @@ def test_the_good_release_behind_a_bad_one_is_taken_with_the_alarm(world: World,
     result = run()
     assert (result.status, log(world)) == (1, ["Bump alpha 1.0.0 → 1.1.0"])
     assert result.rows["alpha"]["alarms"]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (tarball("alpha", "1.0.0"), "'alpha-1.0.0', not the folder alpha-1.1.0"),
+        (tarball("beta", "1.1.0"), "'beta-1.1.0', not the folder alpha-1.1.0"),
+    ],
+)
+def test_a_genuine_signature_of_another_release(world: World, run: Run, content: bytes, found: str) -> None:
+    """Somebody who can replace files, but not sign: an older version, or another project of the same maintainer."""
+    project = world.project("alpha", "1.0.0", "1.1.0")
+    project.serve("1.1.0", content)
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run("--allow-unreachable")
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "failed", [])
+    assert found in result.rows["alpha"]["alarms"][0]
+
+
+def test_a_genuine_bundle_of_another_file(world: World, run: Run) -> None:
+    """What sigstore signed is another file than the one that the URL has."""
+    project = world.project("alpha", "1.0.0", "1.1.0")
+    world.server.routes[project.path("1.1.0") + ".sigstore"] = servers.good(test_signatures.FILE_BUNDLE)
+    signed = f'identity = "{test_signatures.FILE_IDENTITY}", issuer = "{test_signatures.ISSUER}"'
+    row = project.row.replace('["openpgp"]', '["sigstore"]')
+    world.rows["alpha"] = row + f'sigstore = {{ url = "{{url}}.sigstore", {signed} }}\n'
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run("--allow-unreachable")
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "failed", [])
+    assert "sigstore: " in result.rows["alpha"]["alarms"][0]
 
 
 @pytest.mark.parametrize("route", [servers.status(404), servers.html()])
@@ -234,11 +264,12 @@ def test_a_clear_signed_list_and_a_file_for_each_architecture(world: World, run:
     project.tag("1.1.0")
     arches = ("amd64", "arm64")
     names = {arch: f"alpha-{arch}-1.1.0.tar.gz" for arch in arches}
-    text = "".join(f"{sha256(tarball(name, '1.1.0'))} *{name}\n" for name in names.values())
+    contents = {arch: tarball(name, "1.1.0", folder="alpha-1.1.0") for arch, name in names.items()}
+    text = "".join(f"{sha256(contents[arch])} *{name}\n" for arch, name in names.items())
     signed = pysequoia.sign(project.key.signer(), text.encode(), mode=pysequoia.SignatureMode.CLEAR)
     world.server.routes["/alpha/1.1.0/sums.asc"] = servers.good(bytes(signed))
-    for name in names.values():
-        world.server.routes[f"/alpha/{name}"] = servers.status(200, days_ago(9), tarball(name, "1.1.0"))
+    for arch, name in names.items():
+        world.server.routes[f"/alpha/{name}"] = servers.status(200, days_ago(9), contents[arch])
     url = world.server.url("/alpha/alpha-{goarch}-")
     world.rows["alpha"] = re.sub(r"url = .*\.tar\.gz\"", f'url = "{url}{{version}}.tar.gz"', project.row).replace(
         '"{url}.asc"', f'"{world.server.url("/alpha")}/{{version}}/sums.asc", sums = true'
@@ -249,8 +280,19 @@ def test_a_clear_signed_list_and_a_file_for_each_architecture(world: World, run:
     text = re.sub(r"SHA256=.*", f'SHA256="{old}"', dockerfile.read_text())
     dockerfile.write_text(re.sub(r"URL=.*", f"URL={url}${{ALPHA_VERSION}}.tar.gz", text))
     git(repository, "commit", "--quiet", "--all", "--message", "One file for each architecture")
+    late = world.server.routes.pop(f"/alpha/{names['arm64']}")
+    row = run("--dry-run").rows["alpha"]
+    assert (row["state"], row["passed_over"]) == (
+        "pending",
+        [f"1.1.0: {url}1.1.0.tar.gz answers 404".replace("{goarch}", "arm64")],
+    )
+    world.server.routes[f"/alpha/{names['arm64']}"] = servers.status(200, days_ago(9), contents["amd64"])
+    result = run("--dry-run")
+    assert (result.status, result.rows["alpha"]["state"]) == (1, "failed")
+    assert "alpha-arm64-1.1.0.tar.gz is not the file that the signed list names" in result.rows["alpha"]["alarms"][0]
+    world.server.routes[f"/alpha/{names['arm64']}"] = late
     assert run().status == 0
-    assert pinned(world, "alpha").sha256 == {arch: sha256(tarball(names[arch], "1.1.0")) for arch in arches}
+    assert pinned(world, "alpha").sha256 == {arch: sha256(contents[arch]) for arch in arches}
 
 
 def test_a_withdrawn_release_gives_way(world: World, run: Run) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
 import io
+import lzma
 import random
 import shutil
 import subprocess
@@ -30,10 +33,27 @@ def git(directory: Path, *command: str) -> str:
     return done.stdout.strip()
 
 
-def tarball(name: str, version: str, suffix: str = "tar.gz") -> bytes:
-    """Bytes that begin and weigh like a release; the same for the same release."""
-    start = {"tar.gz": b"\x1f\x8b", "tar.xz": b"\xfd7zXZ\x00"}[suffix]
-    return start + random.Random(f"{name} {version} {suffix}").randbytes(20_000)
+def tarball(name: str, version: str, suffix: str = "tar.gz", folder: str = "") -> bytes:
+    """A real archive with one file, in `folder` ("name-version"); the same bytes for the same release."""
+    content = random.Random(f"{name} {version} {suffix}").randbytes(20_000)
+    return archive({f"{folder or f'{name}-{version}'}/data": content}, suffix)
+
+
+def archive(members: Mapping[str, bytes | tarfile.TarInfo], suffix: str = "tar.gz") -> bytes:
+    """A tar archive with these members: contents of files by path, or whatever else tar can hold."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for path, content in members.items():
+            member = tarfile.TarInfo(path)
+            if isinstance(content, tarfile.TarInfo):
+                content.name = path
+                tar.addfile(content)
+            else:
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    if suffix == "tar.gz":
+        return gzip.compress(stream.getvalue(), compresslevel=1, mtime=0)
+    return {"tar.xz": lzma.compress, "tar.bz2": bz2.compress}[suffix](stream.getvalue())
 
 
 def sha256(content: bytes) -> str:
@@ -86,7 +106,10 @@ compare = "https://example.org/{self.name}/{{old}}...{{version}}"
     def release(self, version: str, *, days: float | None = 30, by: pysequoia.Tsk | None = None) -> None:
         """Tags a version and serves its tarball, `days` old (None: the server does not say), and its signature."""
         self.tag(version)
-        content = tarball(self.name, version)
+        self.serve(version, tarball(self.name, version), days=days, by=by)
+
+    def serve(self, version: str, content: bytes, *, days: float | None = 30, by: pysequoia.Tsk | None = None) -> None:
+        """Serves this as the tarball of a version, and a signature that fits it."""
         headers = {} if days is None else days_ago(days)
         self.server.routes[self.path(version)] = servers.status(200, headers, content)
         signature = pysequoia.sign((by or self.key).signer(), content, mode=SignatureMode.DETACHED)

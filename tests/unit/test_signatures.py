@@ -187,17 +187,9 @@ def test_a_changed_statement() -> None:
 def test_what_is_no_bundle(bundle: bytes) -> None:
     with pytest.raises(BadSignature):
         signatures.sigstore_attestation(bundle, "sha256", DIGEST, IDENTITY, ISSUER)
-    with pytest.raises(BadSignature, match="not a sigstore bundle"):
-        signatures.signed_digest(bundle)
-
-
-def test_the_signed_digest_of_a_bundle() -> None:
-    claim = {"algorithm": "SHA2_256", "digest": base64.b64encode(bytes(32)).decode()}
-    assert signatures.signed_digest(json.dumps({"messageSignature": {"messageDigest": claim}}).encode()) == "00" * 32
 
 
 def test_a_real_bundle_of_a_file() -> None:
-    assert signatures.signed_digest(FILE_BUNDLE) == FILE_DIGEST
     assert signatures.sigstore_digest(FILE_BUNDLE, FILE_DIGEST, FILE_IDENTITY, ISSUER) == FILE_IDENTITY
 
 
@@ -219,7 +211,6 @@ def test_a_bundle_that_claims_another_digest() -> None:
     bundle = json.loads(FILE_BUNDLE)
     bundle["messageSignature"]["messageDigest"]["digest"] = base64.b64encode(bytes(32)).decode()
     forged = json.dumps(bundle).encode()
-    assert signatures.signed_digest(forged) == "00" * 32
     with pytest.raises(BadSignature):
         signatures.sigstore_digest(forged, "00" * 32, FILE_IDENTITY, ISSUER)
 
