@@ -53,7 +53,7 @@ def archive(members: Mapping[str, bytes | tarfile.TarInfo], suffix: str = "tar.g
                 tar.addfile(member, io.BytesIO(content))
     if suffix == "tar.gz":
         return gzip.compress(stream.getvalue(), compresslevel=1, mtime=0)
-    return {"tar.xz": lzma.compress, "tar.bz2": bz2.compress}[suffix](stream.getvalue())
+    return lzma.compress(stream.getvalue()) if suffix == "tar.xz" else bz2.compress(stream.getvalue())
 
 
 def sha256(content: bytes) -> str:
