@@ -76,13 +76,23 @@ class Checksum:
 
 
 @dataclass(frozen=True)
+class Security:
+    """How upstream tells that a release mends a vulnerability: `pattern` occurs on the page `url`."""
+
+    url: str
+    pattern: str
+
+
+@dataclass(frozen=True)
 class Debian:
     """The Debian source package, a regular expression; empty where the archive has nothing of use.
 
-    `verbatim`: a person compared its tarball and found upstream's file, byte for byte."""
+    `verbatim`: a person compared its tarball and found upstream's file, byte for byte. `refuse`: version -> why the
+    archive's tarball of it is not to be used."""
 
     source: str
     verbatim: bool
+    refuse: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,9 @@ class Dependency:
     openpgp: OpenPgp | None
     checksum: Checksum | None
     debian: Debian
+    security: Security | None
+    keeps_withdrawn: bool
+    acknowledged: str
     holds: tuple[Hold, ...]
     end_of_life: datetime.date
     changelog: str
@@ -218,7 +231,10 @@ def _row(name: str, fields: Fields) -> Dependency:
         sigstore=_optional(fields, "sigstore", _sigstore),
         openpgp=_optional(fields, "openpgp", _openpgp),
         checksum=_optional(fields, "checksum", _checksum),
-        debian=_optional(fields, "debian", _debian) or Debian("", False),
+        debian=_optional(fields, "debian", _debian) or Debian("", False, {}),
+        security=_optional(fields, "security", _security),
+        keeps_withdrawn=fields.flag("keeps_withdrawn", False),
+        acknowledged=fields.text("acknowledged", ""),
         holds=tuple(_hold(Fields(raw, f"{fields.where} hold")) for raw in fields.get("hold", list, [])),
         end_of_life=fields.get("end_of_life", datetime.date, datetime.date.max),
         changelog=fields.text("changelog"),
@@ -245,8 +261,11 @@ def _row(name: str, fields: Fields) -> Dependency:
     texts += [row.sigstore.url, row.sigstore.identity] if row.sigstore else []
     texts += [row.openpgp.url, row.openpgp.keys] if row.openpgp else []
     texts += [row.checksum.url, row.checksum.pattern] if row.checksum else []
+    texts += [row.security.url, row.security.pattern] if row.security else []
     for text in texts:
         row.fill(text)
+    if not re.fullmatch(r"(\d+(\.\d+)*)?", row.acknowledged, re.ASCII):
+        raise errors.UserError(f"{fields.where}: acknowledged is {row.acknowledged!r}, not the numbers of a series")
     if not row.trust or not row.sources:
         raise errors.UserError(f"{fields.where}: a row needs a source and a trust level")
     return row
@@ -281,9 +300,12 @@ def _checksum(fields: Fields) -> Checksum:
     return Checksum(fields.text("url", ""), _pattern(fields, "pattern", "([0-9a-f]{64}).*", groups=1))
 
 
+def _security(fields: Fields) -> Security:
+    return Security(fields.text("url"), _pattern(fields, "pattern", "", groups=None))
+
+
 def _debian(fields: Fields) -> Debian:
-    fields.mapping("refuse")  # for prefetching: what to build from is another question than what is genuine
-    return Debian(fields.text("source"), fields.flag("verbatim"))
+    return Debian(fields.text("source"), fields.flag("verbatim"), fields.mapping("refuse"))
 
 
 def _optional(fields: Fields, key: str, read: Callable[[Fields], T]) -> T | None:
