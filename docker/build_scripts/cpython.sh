@@ -132,11 +132,13 @@ install_test_support() {
     cp -R Lib/test/__init__.py Lib/test/support "${library}/test/"
 }
 
-# pip runs from the wheel that ensurepip carries, so that neither it nor its setuptools have to be removed again.
+# pip runs from the wheel that ensurepip carries, so that neither it nor its setuptools have to be removed again. The lock is
+# complete: an old pip that resolved anew would want what was published since. `pip check` notices one that is not.
 install_pip() {
     local bundled=("${PREFIX}/lib/python${ABI}"/ensurepip/_bundled/pip-*.whl)
-    "${PREFIX}/bin/python" "${bundled[0]}/pip" install --no-cache-dir --no-compile --no-warn-script-location --require-hashes \
-        --only-binary :all: -r "/manylinux/requirements/interpreter/${MINOR}.txt"
+    "${PREFIX}/bin/python" "${bundled[0]}/pip" install --no-cache-dir --no-compile --no-warn-script-location --no-deps \
+        --require-hashes --only-binary :all: -r "/manylinux/requirements/interpreter/${MINOR}.txt"
+    "${PREFIX}/bin/python" -m pip check
     ln -sf pip3 "${PREFIX}/bin/pip"
 }
 

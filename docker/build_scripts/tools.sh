@@ -11,12 +11,14 @@ WHEELS=/build/wheels
 export PIPX_HOME=/opt/_internal/pipx PIPX_BIN_DIR=/usr/local/bin PIPX_MAN_DIR=/usr/local/share/man
 export PIPX_DEFAULT_PYTHON="${PYTHON}" PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE=1
 
-# download_wheels LOCK [OPTION...]: all of a lock, verified; dates the result of the stage like the newest file in them
+# download_wheels LOCK [OPTION...]: all of a lock and nothing else, verified (what a lock lacks, the offline installation
+# from it misses); dates the result of the stage like the newest file in them
 download_wheels() {
     local lock="$1"
     shift
     use_site
-    "${PYTHON}" -m pip download --no-cache-dir --quiet --require-hashes --dest "${WHEELS}" --requirement "${lock}" "$@"
+    "${PYTHON}" -m pip download --no-cache-dir --quiet --no-deps --require-hashes --dest "${WHEELS}" \
+        --requirement "${lock}" "$@"
     SOURCE_DATE_EPOCH="$("${PYTHON}" "${HERE}/newest_in_wheels.py" "${WHEELS}"/*)"
     export SOURCE_DATE_EPOCH
 }

@@ -27,6 +27,11 @@ top=$(dirname "$(dirname "$(readlink -f "$0")")")
 mkdir -p "$top/lib/__pycache__" && touch "$top/lib/__pycache__/os.pyc"
 echo "$*" >>"$top/calls"
 case "$*" in
+    *pip\\ check)
+        echo 'cffi 1.18 requires pycparser, which is not installed.'
+        [ -e "{root}/lock-lacks" ] && echo 'build 1.5.0 requires packaging, which is not installed.'
+        exit 1
+        ;;
     *import\\ build*) [ ! -e "{root}/imports-fail" ] ;;
     -IB\\ -c*) echo '["{version}", "{implementation}", "{implementation_version}"]' ;;
     *pip\\ install*)
@@ -90,7 +95,7 @@ def make(root: Path, policy: str = "manylinux_2_36", platform: str = "x86_64") -
         shutil.copy(PROJECT / f"scripts/{name}.py", library)
     (library / "requirements").mkdir()
     for minor in ("3.11", "3.12"):
-        (library / f"requirements/{minor}.txt").write_text("pip==1\n", encoding="utf-8")
+        (library / f"requirements/{minor}.txt").write_text("pip==1\nbuild==1.5.0\n", encoding="utf-8")
     facts = {
         "policy": policy,
         "platform": platform,

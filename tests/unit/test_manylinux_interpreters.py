@@ -245,8 +245,9 @@ def test_pypy_is_installed_and_finished(installable: Installable) -> None:
     assert shebang == f"#!{prefix}/bin/python"
     calls = (prefix / "calls").read_text(encoding="utf-8")
     assert f"{prefix}/lib/pypy3.11/ensurepip/_bundled/pip-24.0-py3-none-any.whl/pip install " in calls
-    assert "--require-hashes --only-binary :all: " in calls
+    assert "--no-deps --require-hashes --only-binary :all: " in calls
     assert f"--requirement {root}/opt/_internal/manylinux/requirements/3.11.txt\n" in calls
+    assert calls.index("pip install") < calls.index("-m pip check\n")
 
     launcher = root / "usr/local/bin/pypy3.11"
     answer = subprocess.run([launcher, "-IB", "-c", "versions"], text=True, capture_output=True, check=True)
@@ -341,6 +342,14 @@ def test_packages_that_cannot_be_imported_are_noticed(installable: Installable) 
     assert result.returncode == 1
     assert "import build, packaging, pip" in result.stderr
     assert installable.image.files() - before == {"imports-fail"}
+
+
+def test_a_lock_that_lacks_something_is_noticed(installable: Installable) -> None:
+    (installable.image.root / "lock-lacks").touch()
+    result = installable.run("ensure", PYPY)
+    assert result.returncode == 1
+    assert "not complete: build 1.5.0 requires packaging" in result.stderr
+    assert "cffi" not in result.stderr.partition("not complete")[2], "PyPy brings it, and no pycparser"
 
 
 def test_one_failure_does_not_stop_the_others(installable: Installable) -> None:

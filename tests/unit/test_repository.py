@@ -331,6 +331,21 @@ def test_what_build_sh_runs_needs_only_the_standard_library() -> None:
     assert {"engines", "smoke", "prefetch", "bootstrap"} <= seen
 
 
+def test_who_installs_a_lock_takes_nothing_else() -> None:
+    """A lock is closed: an old pip resolves it anew all the same and wants what was published since."""
+    users = []
+    for path in _tracked():
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if path.suffix in (".md", ".txt") or path == Path(__file__):
+            continue
+        for number, line in enumerate(lines):
+            if "--require-hashes" in line:
+                users.append(path)
+                statement = lines[max(number - 2, 0) : number + 2]  # it may be broken into several lines
+                assert any("--no-deps" in part for part in statement), f"{path}:{number + 1}"
+    assert len(users) >= 5
+
+
 def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:
     oldest = ".".join(map(str, plan.OLDEST_TOOLS_PYTHON))
     universal = [lock for lock in locks.locks(CATALOGUE, native_pins.read()) if lock.universal]

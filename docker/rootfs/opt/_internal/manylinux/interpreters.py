@@ -209,30 +209,47 @@ def finish(prefix: Path, implementation: str, minor: str) -> None:
         if not bundled:
             raise errors.Failure("it carries no pip to start with")
         pip = [f"{bundled[0]}/pip"]
-    options = ("--no-compile", "--no-cache-dir", "--no-warn-script-location", "--require-hashes")
+    # The lock is complete: an old pip that resolved anew would want what was published since.
+    options = ("--no-compile", "--no-cache-dir", "--no-warn-script-location", "--no-deps", "--require-hashes")
     run(python, [*pip, "install", *options, "--only-binary", ":all:", "--requirement", str(requirements)])
     if not (programs / "pip3").exists():
         raise errors.Failure(f"pip was installed, but not into {programs}")
     run(python, ["-IB", "-c", "import build, packaging, pip"])
+    check_packages(python, requirements.read_text(encoding="utf-8"))
     if not (programs / "pip").exists():
         (programs / "pip").symlink_to("pip3")
     for compiled in set(prefix.rglob("__pycache__")) - shipped:  # PyPy compiles what it starts with even under -B
         shutil.rmtree(compiled)
 
 
+def check_packages(python: Path, lock: str) -> None:
+    """Raises Failure where the lock was not complete; what the interpreter brings itself may lack what it likes."""
+    names = re.findall(r"(?m)^([\w.-]+)==", lock)
+    said = subprocess.run(
+        [python, "-m", "pip", "check"], check=False, env=pip_environment(), text=True, stdout=subprocess.PIPE
+    ).stdout
+    if wrong := [line for line in said.splitlines() if line.split(" ")[0] in names]:
+        raise errors.Failure(f"the image's lock is not complete: {'; '.join(wrong)}")
+
+
 def run(python: Path, arguments: list[str]) -> None:
-    """Runs a Python command, its output on stderr; any pip trusts what the downloads trust. Raises Failure."""
+    """Runs a Python command, its output on stderr. Raises Failure."""
+    command = [str(python), *arguments]
+    status = subprocess.run(
+        command, check=False, env=pip_environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr
+    ).returncode
+    if status:
+        raise errors.Failure(f"exit status {status} of {shlex.join(command)}")
+
+
+def pip_environment() -> dict[str, str]:
+    """The environment without Python's variables, in which any pip trusts what the downloads trust."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", **quiet}
     if trusted := environment.get("SSL_CERT_FILE"):
         environment.setdefault("REQUESTS_CA_BUNDLE", trusted)  # the weakest of pip's settings: its configuration wins
-    command = [str(python), *arguments]
-    status = subprocess.run(
-        command, check=False, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr
-    ).returncode
-    if status:
-        raise errors.Failure(f"exit status {status} of {shlex.join(command)}")
+    return environment
 
 
 # --- The command ------------------------------------------------------------------------------------------------------
