@@ -76,6 +76,8 @@ def lint(session: nox.Session) -> None:
     actions = [str(path) for path in sorted(WORKFLOWS.parent.glob("actions/*/action.yml"))]
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
+    forms = [str(path) for path in sorted(WORKFLOWS.parent.glob("ISSUE_TEMPLATE/*.yml")) if path.stem != "config"]
+    run(session, "check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *forms)
     if sys.platform == "linux":  # there are no wheels of it for every other system
         run(session, "actionlint")
     run(session, "zizmor", "--offline", "--persona", "pedantic", "--quiet", str(WORKFLOWS.parent))
