@@ -26,6 +26,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_auth_from_url
 
 import fetch
 
@@ -67,15 +69,37 @@ class File:
     sha256: str
 
 
+class _NamedLogin(AuthBase):
+    """The login that a URL or a header names: where requests knows of one, it looks for none in .netrc."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        login = get_auth_from_url(request.url or "")
+        return HTTPBasicAuth(*login)(request) if any(login) and "Authorization" not in request.headers else request
+
+
+class Session(requests.Session):
+    """Sends no login but the one that it was given: what a .netrc says would replace that. It keeps no cookies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _NamedLogin()
+        self.headers.update({"Accept-Encoding": "identity"})  # what is compressed can be larger than it looks
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """After a redirect: the login goes to the host that it was meant for, and nowhere else."""
+        if self.should_strip_auth(response.request.url, prepared_request.url):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
 class Client:
     """The HTTP of one run: may be used from many threads, remembers answers and hosts that are down."""
 
     def __init__(self, token: str | None = None) -> None:
         self._token = token
-        self._session = requests.Session()
+        self._session = Session()
         self._session.max_redirects = LIMITS.redirects
-        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers.update({"User-Agent": USER_AGENT})
         retry = urllib3.Retry(
             total=LIMITS.attempts - 1,
             connect=1,
@@ -96,7 +120,7 @@ class Client:
 
         def ask() -> bytes:
             with self._answer("GET", url) as answer:
-                return b"".join(_chunks(answer, PAGE_LIMIT))
+                return b"".join(chunks(answer, PAGE_LIMIT))
 
         return self.once(("GET", url), ask)
 
@@ -104,7 +128,7 @@ class Client:
         """A parsed JSON document. Raises Refused where it is none."""
         try:
             return json.loads(self.get(url))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refused(f"{url} is not JSON: {error}") from None
 
     def head(self, url: str) -> Head:
@@ -177,12 +201,12 @@ class Client:
         except requests.ConnectionError as error:
             if error.request and error.request.url:
                 host = _host(error.request.url)  # not the one that redirected there
-            self._down[host] = _plain(error)
-            raise Unreachable(f"{host}: {_plain(error)}") from None
+            self._down[host] = plain(error)
+            raise Unreachable(f"{host}: {plain(error)}") from None
         except requests.Timeout:
             raise Unreachable(f"{host}: no answer within {LIMITS.stall:.0f} seconds") from None
         except requests.RequestException as error:
-            raise Unreachable(f"{host}: {_plain(error)}") from None
+            raise Unreachable(f"{host}: {plain(error)}") from None
 
 
 def _host(url: str) -> str:
@@ -204,7 +228,7 @@ def _judge(url: str, answer: requests.Response) -> None:
         raise Refused(f"{url} answers {status}")
 
 
-def _chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
+def chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
     """The body as it arrives. Raises Refused beyond `limit` bytes, Unreachable when it breaks off or is slow."""
     url, started, size = fetch.without_password(answer.url), time.monotonic(), 0
     try:
@@ -228,7 +252,7 @@ def _head(answer: requests.Response) -> Head:
     return Head(int(length) if length and length.isdigit() else None, when, answer.headers)
 
 
-def _plain(error: BaseException) -> str:
+def plain(error: BaseException) -> str:
     """The innermost cause in a few words, without addresses of Python objects."""
     cause: Any = error
     while isinstance(inner := getattr(cause, "reason", None) or next(iter(cause.args), None), BaseException):

@@ -223,3 +223,26 @@ def test_tls_is_not_left() -> None:
     )
     with pytest.raises(web.Refused, match="redirects to plain"):
         web._judge("https://example.org/a", answer)
+
+
+def test_no_login_comes_from_netrc(
+    server: servers.Server, client: web.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither beside our own login, which it would replace, nor where we have none, nor after a redirect."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login stored password secret\n", encoding="utf-8")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.routes["/page"] = servers.good(b"page")
+    server.routes["/there"] = servers.redirecting(server.url("/page"))
+    client.get(server.url("/there"))
+    web.Session().get(server.url("/there"), headers={"Authorization": "Bearer ours"})
+    assert [headers["Authorization"] for _, _, headers in server.requests] == [None, None, "Bearer ours", "Bearer ours"]
+    web.Session().get(server.url("/there").replace("127.0.0.1", "localhost"), headers={"Authorization": "Bearer ours"})
+    assert [headers["Authorization"] for _, _, headers in server.requests[4:]] == ["Bearer ours", None]
+
+
+def test_json_that_is_too_deep(server: servers.Server, client: web.Client) -> None:
+    server.routes["/deep.json"] = servers.good(b"[" * 200_000)
+    with pytest.raises(web.Refused, match="is not JSON"):
+        client.json(server.url("/deep.json"))
