@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import build
+import checkout
 import errors
 import images
 import plan as plans
-import publish
 import site_settings
+import tags
 from images import Image
 from plan import Request
 
@@ -74,7 +75,7 @@ def main() -> None:
     options = parser.parse_args()
     catalogue = images.load()
     selection = catalogue.select(options.image) if options.image else catalogue.images()
-    tag = options.tag or publish.untested(publish.version_tag())
+    tag = options.tag or tags.UNTESTED + checkout.version_tag()
     build.make_source_directories(catalogue)
     text = json.dumps(bake_file(selection, tag, site_settings.load(options.ca_bundle), options.cache), indent=2)
     if options.output:

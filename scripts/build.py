@@ -19,7 +19,6 @@ import os
 import platform
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 
 import bootstrap
+import checkout
 import engines
 import errors
 import images
@@ -35,6 +35,7 @@ import plan as plans
 import prefetch
 import site_settings
 import smoke
+import tags
 from engines import Build, Engine, Mount
 from images import Image
 from plan import Plan, Request
@@ -267,7 +268,7 @@ def build_of(
 ) -> Build:
     """The engine's build that a plan comes to, under its temporary tag."""
     labels = {**plan.labels, "org.opencontainers.image.version": plan.tag}
-    labels |= {"org.opencontainers.image.revision": revision} if (revision := _revision()) else {}
+    labels["org.opencontainers.image.revision"] = checkout.revision()
     labels |= {"org.opencontainers.image.base.digest": base.digest} if base.digest else {}
     update = {}
     if options.update_system:  # once a day is enough
@@ -319,19 +320,12 @@ def cache_place(options: argparse.Namespace, image: Image) -> Path:
 
 def temporary_tag(plan: Plan) -> str:
     """Where a build goes before it is tested."""
-    return f"{plan.reference}-untested"
+    return plan.reference + tags.UNTESTED_HERE
 
 
 def stage_tag(plan: Plan, stage: str) -> str:
     """The tag of a stage of the Dockerfile that was built alone."""
     return f"{plan.reference}-{stage}"
-
-
-def _revision() -> str:
-    with contextlib.suppress(OSError):
-        done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
-        return done.stdout.strip()
-    return ""
 
 
 # --- Doing it -----------------------------------------------------------------------------------------------

@@ -17,9 +17,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import git
-
+import checkout
 import errors
+
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # where there is no git, the first call of ours says so
+import git
 
 _PREFIX = "manylinux-update-"
 
@@ -38,19 +40,22 @@ class Change:
 
 
 def require_clean(directory: Path) -> git.Repo:
-    """The repository around `directory`, rid of what killed runs left there.
+    """The repository around `directory`, rid of what killed runs left there; never the one of the caller's hook.
 
     Raises UserError when it has no commit yet or a tracked file differs from the last one."""
+    checkout.forget_caller()  # what GitPython and the hooks start inherits this process's environment
     try:
-        repo = git.Repo(directory, search_parent_directories=True)
-        repo.commit("HEAD")
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError, git.BadName):
-        raise errors.UserError(f"{directory} is not a git repository with a commit; --dry-run works without") from None
-    # `git diff`, and `git status` unless told otherwise, refresh the index: killed there they leave its lock behind.
-    status = repo.git(no_optional_locks=True).status("--porcelain", "--untracked-files=no")
-    if status:
-        changed = ", ".join(sorted({line[3:] for line in status.splitlines()}))
-        raise errors.UserError(f"the work tree has changes ({changed}): commit or stash them first, or use --dry-run")
+        top = Path(checkout.call("rev-parse", "--show-toplevel", at=directory).removesuffix("\n"))
+        checkout.commit(top)
+    except checkout.Refused as error:
+        raise errors.UserError(
+            f"{error}\n{directory} is not a git repository with a commit; --dry-run works without"
+        ) from None
+    if changed := checkout.changes(top, untracked=False):
+        raise errors.UserError(
+            f"the work tree has changes ({', '.join(sorted(changed))}): commit or stash them first, or use --dry-run"
+        )
+    repo = git.Repo(top)
     common = Path(repo.common_dir)
     for stale in [*common.glob(f"{_PREFIX}*"), *common.glob(f"worktrees/{_PREFIX}*")]:
         if not _alive(stale.name):
@@ -78,7 +83,9 @@ class Writer:
             for path in paths:
                 replace_text(self._tree / path, change.texts[path])
             self._side.git.add("--", *paths)
-            self._side.git.commit("-m", change.message, "--", *paths)
+            # Whatever the user's configuration says of messages, this one is written as it is.
+            side = self._side.git(c="i18n.commitEncoding=UTF-8")
+            side.commit("--cleanup=whitespace", "-m", change.message, "--", *paths)
             made = str(self._side.head.commit.hexsha)
             _shielded(self._repo, "merge", "--ff-only", "--quiet", made)
         except git.GitCommandError as error:

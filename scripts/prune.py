@@ -12,7 +12,6 @@ import configparser
 import datetime
 import json
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -22,11 +21,13 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+import checkout
 import errors
 import images
 from images import Catalogue
 from publish import Place, read_login
 from registry import NotFound, Registry
+from tags import dated, day_of, published
 
 CIBUILDWHEEL = "https://github.com/pypa/cibuildwheel"
 PINS_FILE = "cibuildwheel/resources/pinned_docker_images.cfg"
@@ -34,7 +35,6 @@ QUAY = "quay.io"
 
 Tags = Mapping[str, Mapping[str, str]]  # repository name (without namespace) -> tag -> digest
 
-_DATED = re.compile(r"(?:candidate-|untested-)?(?P<year>\d{4})[.-](?P<month>\d{2})[.-](?P<day>\d{2})-\w+")
 _PIN = re.compile(
     r"(?:\S+/)?(?P<name>[^/:@\s]+)(?::(?P<tag>[^@\s]+)|@(?P<digest>sha256:[0-9a-f]{64})\s+#\s*(?P<comment>\S+))"
 )
@@ -59,15 +59,6 @@ class Decision:
     digest: str
     keep: bool
     reason: str
-
-
-def tag_date(tag: str) -> datetime.date | None:
-    """The date in `YYYY-MM-DD-<commit>` or `YYYY.MM.DD-N`, also before its publication; None where there is none."""
-    match = _DATED.fullmatch(tag)
-    try:
-        return datetime.date(*(int(match[part]) for part in ("year", "month", "day"))) if match else None
-    except ValueError:
-        return None
 
 
 def years_before(today: datetime.date, years: int) -> datetime.date:
@@ -99,15 +90,16 @@ def cibuildwheel_pins(url: str, since: str) -> list[Pin]:
     Raises Failure where a tag that must have the list has none, or an unreadable one."""
     first = Version(since).release
     with tempfile.TemporaryDirectory() as directory:
-        _git("clone", "--quiet", "--bare", url, directory)
+        checkout.call("clone", "--quiet", "--bare", "--", url, directory)
         found: list[Pin] = []
-        for tag in _git("-C", directory, "tag", "--list").split():
+        copy = Path(directory)
+        for tag in checkout.call("for-each-ref", "--format=%(refname:strip=2)", "refs/tags", at=copy).split():
             try:
                 release = Version(tag).release
             except InvalidVersion:
                 continue
             if len(release) > 1 and release >= first:
-                found += parse_pins(_git("-C", directory, "show", f"{tag}:{PINS_FILE}"), tag)
+                found += parse_pins(checkout.call("cat-file", "blob", f"{tag}:{PINS_FILE}", at=copy), tag)
     if not found:
         raise errors.Failure(f"{url} has no release from {since} on: refusing to prune without knowing what is pinned")
     return found
@@ -130,7 +122,7 @@ def decide(
         if pin.name in tags and pin.tag not in tags[pin.name]:
             warnings.append(f"{pin.name}:{pin.tag} is pinned by cibuildwheel {pin.cibuildwheel} but does not exist")
     for name, having in tags.items():
-        newest = max((tag for tag in having if tag_date(tag)), key=_age_key, default=None)
+        newest = max((tag for tag in having if day_of(tag)), key=_age_key, default=None)
         if newest and any(name == r or name.startswith(f"{r}_") for r in catalogue.retired):
             kept.setdefault(newest, f"the newest of {name}, which is retired")
     reasons: dict[tuple[str, str], str] = {}
@@ -138,9 +130,9 @@ def decide(
         for tag in having:
             if tag == "latest":
                 reasons[name, tag] = "latest"
-            elif (published := tag.removeprefix("candidate-").removeprefix("untested-")) in kept:
-                reasons[name, tag] = kept[published]
-            elif (date := tag_date(tag)) is None:
+            elif published(tag) in kept:
+                reasons[name, tag] = kept[published(tag)]
+            elif (date := day_of(tag)) is None:
                 reasons[name, tag] = "its date cannot be read"
                 warnings.append(f"{name}:{tag} stays because its date cannot be read")
             elif date >= limit:
@@ -215,15 +207,8 @@ def delete(place: Place, decisions: Iterable[Decision]) -> list[str]:
 
 def _age_key(tag: str) -> tuple[datetime.date, int, str]:
     """Orders dated tags; N counts as a number."""
-    suffix = tag.rpartition("-")[2]
-    return tag_date(tag) or datetime.date.min, int(suffix) if suffix.isdigit() else 0, tag
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise errors.Failure(f"git {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout
+    found = dated(published(tag))
+    return day_of(tag) or datetime.date.min, found.number if found else 0, tag
 
 
 def main() -> int:

@@ -11,26 +11,25 @@ without `--execute`.
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import git
-
 import build
+import checkout
 import engines
 import errors
 import images
 import smoke
+import tags
 from images import Group, Image
 from registry import INDEX_TYPES, Manifest, NotFound, Registry, is_loopback
 from tables import read_toml
 
-TAG = re.compile(r"\d{4}\.\d{2}\.\d{2}-\d+")
 COMPLETE_LABEL = "org.pypa.manylinux.complete"
 REVISION_LABEL = "org.opencontainers.image.revision"
 VERSION_LABEL = "org.opencontainers.image.version"
@@ -39,33 +38,17 @@ BASE_DIGEST_LABEL = "org.opencontainers.image.base.digest"
 
 def candidate(tag: str) -> str:
     """The tag under which an image waits until all platforms of its policy are there."""
-    return f"candidate-{tag}"
-
-
-def untested(tag: str) -> str:
-    """The tag of an image that a builder elsewhere has pushed and nobody has tested yet."""
-    return f"untested-{tag}"
-
-
-def version_tag(root: Path = images.ROOT) -> str:
-    """`YYYY.MM.DD-N` of HEAD: its UTC day, and the how-manyeth first-parent commit of that day it is.
-
-    Raises Failure in a shallow clone, where N cannot be known."""
-    repository = git.Repo(root)
-    if repository.git.rev_parse("--is-shallow-repository") == "true":
-        raise errors.Failure("this clone is shallow, its commits cannot be counted: run `git fetch --unshallow` first")
-    listing = repository.git.log("--first-parent", "--format=%cd", "--date=format-local:%Y.%m.%d", env={"TZ": "UTC"})
-    days = listing.splitlines()
-    count = next((place for place, day in enumerate(days) if day != days[0]), len(days))
-    return f"{days[0]}-{count}"
+    return tags.CANDIDATE + tag
 
 
 def revision(root: Path = images.ROOT) -> str:
     """The commit of HEAD. Raises Failure where the tree holds changes that no commit has."""
-    repository = git.Repo(root)
-    if repository.is_dirty(untracked_files=True):
-        raise errors.Failure("the tree has changes that are not committed: commit them, then build and test again")
-    return str(repository.head.commit.hexsha)
+    if changed := checkout.changes(root):
+        raise errors.Failure(
+            f"the tree has changes that are not committed ({', '.join(changed[:5])}): commit them, then build and test "
+            "again"
+        )
+    return checkout.commit(root)
 
 
 @dataclass(frozen=True)
@@ -140,12 +123,13 @@ def overtaken(place: Place, group: Group, tag: str) -> str:
     except NotFound:
         return ""
     latest = str(index.get("annotations", {}).get(VERSION_LABEL, ""))
-    return latest if TAG.fullmatch(latest) and _age(latest) > _age(tag) else ""
+    there, ours = tags.dated(latest), tags.dated(tag)
+    return latest if there and ours and there > ours and not _impossible(there) else ""
 
 
-def _age(tag: str) -> tuple[str, int]:
-    day, _, number = tag.partition("-")
-    return day, int(number)
+def _impossible(tag: tags.Dated) -> bool:
+    """Whether a tag is of a day that has not come: a clock was wrong, and it must not hold `latest` until then."""
+    return tag.day > datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)
 
 
 def rollback_steps(place: Place, group: Group, tag: str) -> list[Step]:
@@ -199,7 +183,9 @@ def unfit(image: Image, labels: Mapping[str, str], commit: str) -> list[str]:
     reasons = []
     if labels.get(COMPLETE_LABEL) != "true":
         reasons.append("it is a partial image")
-    if labels.get(REVISION_LABEL) != commit:
+    if labels.get(REVISION_LABEL, "").endswith(checkout.DIRTY):
+        reasons.append("it was built from a tree with changes that no commit has: commit them, then build it again")
+    elif labels.get(REVISION_LABEL) != commit:
         reasons.append(f"it was built from {labels.get(REVISION_LABEL) or 'an unknown commit'}, not from {commit}")
     pinned = read_toml(build.BASES_TOML).get(image.policy.base)
     if not pinned:
@@ -380,8 +366,8 @@ def main() -> int:
         )
     login = read_login(options.login)
     places = [Place.parse(text, login) for text in named]
-    tag = getattr(options, "tag", None) or version_tag()
-    if not TAG.fullmatch(tag):
+    tag = getattr(options, "tag", None) or checkout.version_tag()
+    if not tags.dated(tag):
         raise errors.UserError(f"{tag!r} is not a dated tag, YYYY.MM.DD-N")
     if options.verb == "push":
         image = catalogue.image(options.image)

@@ -7,14 +7,13 @@ web.Unreachable, web.Missing or web.Refused; a list without any release is Refus
 from __future__ import annotations
 
 import html
-import os
 import re
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+import checkout
 import web
 from dependencies import Dependency, Source
 
@@ -88,20 +87,18 @@ def sqlite_version(number: str) -> str:
 
 def _ls_remote(url: str, glob: str) -> tuple[str, ...]:
     host = urlsplit(url).netloc or url
-    command = ["git", "-c", "credential.helper=", "ls-remote", "--tags", "--refs", url, f"refs/tags/{glob}"]
     quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "true", "GIT_HTTP_LOW_SPEED_LIMIT": "1000"}
     quiet["GIT_HTTP_LOW_SPEED_TIME"] = f"{web.LIMITS.stall:.0f}"
+    command = ("-c", "credential.helper=", "ls-remote", "--tags", "--refs", "--", url, f"refs/tags/{glob}")
     try:
-        done = subprocess.run(
-            command, env=os.environ | quiet, capture_output=True, text=True, check=True, timeout=GIT_SECONDS
-        )
-    except subprocess.TimeoutExpired:
+        listed = checkout.call(*command, env=quiet, seconds=GIT_SECONDS)
+    except TimeoutError:
         raise web.Unreachable(f"{host}: no answer within {GIT_SECONDS} seconds") from None
-    except subprocess.CalledProcessError as error:
-        said = next(iter(error.stderr.strip().splitlines()), f"exit status {error.returncode}")
-        why = "name not known" if "Could not resolve host" in said else f"git ls-remote: {said}"
+    except checkout.Refused as error:
+        said = str(error).splitlines()[0]
+        why = "name not known" if "Could not resolve host" in said else said
         raise web.Unreachable(f"{host}: {why}") from None
-    return tuple(line.rpartition("refs/tags/")[2] for line in done.stdout.splitlines())
+    return tuple(line.rpartition("refs/tags/")[2] for line in listed.splitlines())
 
 
 def _matches(pattern: str, texts: Iterable[str]) -> Iterator[Release]:

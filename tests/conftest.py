@@ -14,6 +14,11 @@ import errors
 import images
 import site_settings
 
+# Whatever repository, author or setting the caller's git has (a hook's, too) is neither read nor written.
+for name in [name for name in os.environ if name.startswith("GIT_") and not name.startswith("GIT_SSL_")]:
+    del os.environ[name]
+os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
+
 # The tests are about the table itself: they hold in a fork, whatever its overlay chooses.
 os.environ["MANYLINUX_IMAGES_OVERLAY"] = str(images.NO_OVERLAY)
 

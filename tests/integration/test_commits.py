@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.upstreams import ROOT, World, git
+from tests.integration.upstreams import ROOT, World
 from tests.unit import servers
+from tests.unit.repositories import git
 
+import checkout
 import choice
 import commits
 import debian_archive
@@ -162,7 +164,7 @@ def test_half_a_work_tree_is_tidied_away(repository: Path) -> None:
     (known / "locked").write_text("initializing")
     (known / "HEAD").write_text("0" * 40 + "\n")
     shutil.rmtree(stale)
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(checkout.Refused):
         git(repository, "fsck")
     commit(repository)
     git(repository, "fsck", "--strict")

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from tests.integration import upstreams
-from tests.integration.upstreams import ROOT, days_ago, git, sha256
+from tests.integration.upstreams import ROOT, days_ago, sha256
 from tests.unit import servers
+from tests.unit.repositories import git
 
 import check_links
 import choice

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import git
 import pytest
 from tests.integration import registries
+from tests.unit.repositories import git, repository
 
 import build
 import errors
@@ -117,6 +117,7 @@ def test_a_missing_platform_publishes_nothing(host: str) -> None:
     [
         ({COMPLETE_LABEL: "false"}, "partial image"),
         ({REVISION_LABEL: "deadbeef"}, "built from deadbeef"),
+        ({REVISION_LABEL: f"{COMMIT}-dirty"}, "changes that no commit has"),
         ({publish.BASE_DIGEST_LABEL: ""}, f"base image is unknown, not the pinned {BASE}"),
         ({publish.BASE_DIGEST_LABEL: "sha256:1"}, "base image is sha256:1, not the pinned"),
     ],
@@ -244,29 +245,19 @@ def test_rollback(host: str) -> None:
         publish.rollback_steps(where, GROUP, "2020.01.01-1")
 
 
-def commit(repository: git.Repo, date: str) -> None:
-    repository.git.commit("--allow-empty", "-m", "x", env={"GIT_COMMITTER_DATE": date, "GIT_AUTHOR_DATE": date})
-
-
-def test_version_tag_counts_first_parent_commits_of_the_utc_day(tmp_path: Path) -> None:
-    repository = git.Repo.init(tmp_path / "origin", initial_branch="main")
-    with repository.config_writer() as configuration:
-        configuration.set_value("user", "name", "Somebody")
-        configuration.set_value("user", "email", "somebody@example.org")
-    commit(repository, "2026-11-20T23:30:00-0800")  # already the 21st in UTC
-    commit(repository, "2026-11-21T10:00:00Z")
-    repository.git.checkout("-b", "side")
-    commit(repository, "2026-11-21T11:00:00Z")
-    repository.git.checkout("main")
-    repository.git.merge("--no-ff", "side", env={"GIT_COMMITTER_DATE": "2026-11-21T12:00:00Z"})
-    assert publish.version_tag(tmp_path / "origin") == "2026.11.21-3"
-    shallow = git.Repo.clone_from(f"file://{tmp_path / 'origin'}", tmp_path / "clone", depth=1)
-    with pytest.raises(errors.Failure, match="git fetch --unshallow"):
-        publish.version_tag(Path(shallow.working_dir))
+def test_a_tag_of_a_day_that_has_not_come_does_not_hold_latest(host: str) -> None:
+    """As a machine with a wrong clock once left it."""
+    where = place(host)
+    for tag in ("2099.01.01-1", TAG):
+        candidates(where, tag)
+        execute(where, tag)
+    assert publish.overtaken(where, GROUP, TAG) == ""
+    assert publish.verify(where, GROUP, TAG) == []
 
 
 def test_a_dirty_tree_has_no_revision(tmp_path: Path) -> None:
-    git.Repo.init(tmp_path)
-    (tmp_path / "new").write_text("x", encoding="utf-8")
-    with pytest.raises(errors.Failure, match="not committed"):
-        publish.revision(tmp_path)
+    root = repository(tmp_path / "repository")
+    assert publish.revision(root) == git(root, "rev-parse", "HEAD")
+    (root / "new").write_text("x", encoding="utf-8")
+    with pytest.raises(errors.Failure, match=r"not committed \(new\)"):
+        publish.revision(root)

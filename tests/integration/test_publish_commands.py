@@ -15,6 +15,7 @@ import git
 import pytest
 from tests.integration import registries
 
+import checkout
 import engines
 import errors
 import images
@@ -61,7 +62,7 @@ class Fork:
         repository = git.Repo(self.root)
         repository.git.add("--all")
         repository.git.commit("--allow-empty", "-m", message)
-        return publish.version_tag(self.root)
+        return checkout.version_tag(self.root)
 
     def make(self, image: images.Image, revision: str = "", complete: bool = True) -> str:
         """A local image with the labels of a good build; returns its reference."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.update import Upstreams, newer
-from tests.integration.upstreams import git
 from tests.unit import debian_mirrors, servers
+from tests.unit.repositories import git
 
 import choice
 import debian_archive

@@ -13,8 +13,9 @@ from typing import Any
 
 import pysequoia
 import pytest
-from tests.integration.upstreams import World, days_ago, entry, git, packaging, sha256, tarball
+from tests.integration.upstreams import World, days_ago, entry, packaging, sha256, tarball
 from tests.unit import debian_mirrors, servers, test_signatures
+from tests.unit.repositories import git
 
 import choice
 import debian_archive

@@ -9,7 +9,6 @@ import io
 import lzma
 import random
 import shutil
-import subprocess
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,17 +19,9 @@ from pathlib import Path
 import pysequoia
 from pysequoia import SignatureMode
 from tests.unit import servers
+from tests.unit.repositories import git
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def git(directory: Path, *command: str) -> str:
-    """Runs git with a fixed author and no configuration of this machine; returns its output."""
-    settings = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(
-        ["git", "-C", str(directory), *settings, *command], check=True, capture_output=True, text=True
-    )
-    return done.stdout.strip()
 
 
 def tarball(name: str, version: str, suffix: str = "tar.gz", folder: str = "") -> bytes:

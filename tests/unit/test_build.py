@@ -7,6 +7,7 @@ import datetime
 import os
 import platform
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -53,13 +54,21 @@ def values(argv: Sequence[str], option: str) -> list[str]:
     return [argv[i + 1] for i, word in enumerate(argv) if word == option]
 
 
+@pytest.fixture(scope="session")
+def only_git(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for PATH with git and nothing else."""
+    path = tmp_path_factory.mktemp("bin")
+    (path / "git").symlink_to(shutil.which("git") or "")
+    return path
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("frontend", engines.NAMES)
 def test_print_works_for_every_image_and_engine(
-    name: str, frontend: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, frontend: str, only_git: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = CATALOGUE.image(name)
-    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("PATH", str(only_git))
     monkeypatch.setenv("POLICY", image.policy.name)
     monkeypatch.setenv("PLATFORM", image.platform.name)
     monkeypatch.setenv("MANYLINUX_BUILD_FRONTEND", frontend)

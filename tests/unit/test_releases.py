@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit import servers
+from tests.unit.repositories import git, repository
 
 import dependencies
 import releases
@@ -114,16 +114,10 @@ def test_sqlite_numbers(minor: int, patch: int, branch: int) -> None:
 
 
 def test_git_tags_of_a_real_repository(tmp_path: Path) -> None:
-    def git(*command: str) -> None:
-        subprocess.run(
-            ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org", *command], check=True
-        )
-
-    git("init", "--quiet")
-    git("commit", "--quiet", "--allow-empty", "--message", "x")
+    root = repository(tmp_path / "origin")
     for tag in ("curl-8_22_0", "curl-8_21_0", "rc-8_22_0-2", "tiny-curl-8_4_0"):
-        git("tag", "--annotate", "--message", tag, tag)
-    source = Source("git-tags", tmp_path.as_uri(), r"curl-(\d+_\d+_\d+)", "curl-*")
+        git(root, "tag", "--annotate", "--message", tag, tag)
+    source = Source("git-tags", root.as_uri(), r"curl-(\d+_\d+_\d+)", "curl-*")
     assert {release.version for release in releases.listed(ROW, source, web.Client())} == {"8.22.0", "8.21.0"}
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import stat
-import subprocess
 from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ import noxfile
 import pytest
 from tests.unit.command_lines import build_options, wrong_invocations
 
+import checkout
 import debian_archive
 import errors
 import images
@@ -34,16 +34,9 @@ FIRST_COMMANDS = ["./build.sh --bootstrap", "./scripts/dev nox -s tests"]
 
 
 def _tracked() -> list[Path]:
-    """The files of the repository, new ones included; every file below it where there is no git."""
-    done = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [path for name in done.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+    """The files of the repository, new ones included."""
+    names = checkout.call("ls-files", "-z", "--cached", "--others", "--exclude-standard", at=ROOT).split("\0")
+    return [path for name in names if name and (path := ROOT / name).is_file()]
 
 
 def _commands(document: str) -> list[str]:

@@ -1,0 +1,26 @@
+"""Real git repositories for tests, with a fixed author and no configuration of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import checkout
+
+SETTINGS = ("-c", "user.name=Tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
+
+
+def git(directory: Path, *command: str, date: str = "") -> str:
+    """Runs git in a directory; returns its output. `date` is that of the commit it makes."""
+    dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date} if date else {}
+    return checkout.call(*SETTINGS, *command, at=directory, env=dates).strip()
+
+
+def repository(path: Path, **files: str) -> Path:
+    """A new repository with one commit of these files."""
+    path.mkdir(parents=True)
+    git(path, "init", "--quiet", "--initial-branch=main")
+    for name, text in files.items():
+        (path / name).write_text(text, encoding="utf-8")
+    git(path, "add", "--all")
+    git(path, "commit", "--quiet", "--allow-empty", "--message", "Start")
+    return path
