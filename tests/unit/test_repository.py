@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import stat
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import noxfile
 import pytest
 from tests.unit.command_lines import build_options, wrong_invocations
+from tests.unit.repositories import git
 
 import checkout
 import debian_archive
@@ -348,3 +350,32 @@ def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:
 
 def test_the_wheelhouse_has_a_lock_for_every_minor() -> None:
     assert set(prefetch.smoke_minors()) == {i.minor for i in CATALOGUE.interpreters.values()}
+
+
+# --- How git hands the files out --------------------------------------------------------------------------------------
+
+
+def test_a_clone_has_the_same_bytes_with_autocrlf(tmp_path: Path) -> None:
+    """As Git for Windows is set up: carriage returns would break the scripts inside the containers."""
+    for name in _tracked():
+        target = tmp_path / "origin" / name.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, target)
+    git(tmp_path / "origin", "init", "--quiet")
+    git(tmp_path / "origin", "add", "--all", "--force")
+    git(tmp_path / "origin", "commit", "--quiet", "--message", "x")
+    git(tmp_path, "-c", "core.autocrlf=true", "clone", "--quiet", (tmp_path / "origin").as_uri(), "clone")
+    same = {
+        path: (tmp_path / "clone" / path.relative_to(ROOT)).read_bytes() == path.read_bytes() for path in _tracked()
+    }
+    assert len(same) > 300 and [path for path, equal in same.items() if not equal] == []
+    assert git(tmp_path / "clone", "-c", "core.autocrlf=true", "status", "--porcelain") == ""
+
+
+def test_what_commands_write_is_folded_in_diffs_and_nothing_else_is() -> None:
+    goldens = sorted((ROOT / "tests" / "integration" / "families" / "expected").glob("*.txt"))
+    marked = {ROOT / name for name in git(ROOT, "ls-files", ":(attr:linguist-generated)").splitlines()}
+    assert goldens and {*LOCKS, *goldens} <= marked
+    assert [
+        path for path in marked if path.suffix not in (".txt", ".json") or path.is_relative_to(ROOT / "docker")
+    ] == []
