@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
-import email.utils
 import hashlib
 import os
 import re
@@ -30,6 +28,7 @@ import errors
 import images
 import prefetch
 import site_settings
+import transport
 from engines import Engine
 from images import Image
 from plan import CERTIFICATES, Plan
@@ -159,10 +158,14 @@ def made_from(base: Base, releases: Sequence[bytes]) -> str:
 
 
 def epoch(releases: Sequence[bytes]) -> int:
-    """When the newest of the suites was published, in seconds: the date of everything in the base."""
-    dates = re.findall(rb"(?m)^Date: (.+)$", b"\n".join(releases))
-    times = [email.utils.parsedate_to_datetime(date.decode()) for date in dates]
-    return int(max(time.replace(tzinfo=time.tzinfo or datetime.UTC) for time in times).timestamp())
+    """When the newest of the suites was published, in seconds: the date of everything in the base.
+
+    Raises Failure where none of them says so."""
+    dates = re.findall(r"(?m)^Date: (.+)$", b"\n".join(releases).decode(errors="replace"))
+    times = [date.timestamp() for date in map(transport.moment, dates) if date]
+    if not times:
+        raise errors.Failure("the mirror's signed indices have no date")
+    return int(max(times))
 
 
 def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:

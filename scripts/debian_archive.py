@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import email.utils
 import hashlib
 import json
 import lzma
@@ -26,9 +25,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import errors
 import fetch
+import transport
 from progress import Progress
 
 MIRROR_VARIABLE = "MANYLINUX_DEBIAN_MIRROR"
@@ -42,9 +43,10 @@ COMPONENT = "main"
 KEPT_DAYS = 14  # how long the cache keeps an index that no run has used
 
 _VERSION = re.compile(
-    r"(?P<number>\d+(?:\.\d+)*)(?:~?(?P<pre>(?:a|b|rc|alpha|beta)\d+))?(?P<repack>[+~.](?:dfsg|ds|repack)[\d.]*)?"
+    r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})*)(?:~?(?P<pre>(?:a|b|rc|alpha|beta)[0-9]+))?"
+    r"(?P<repack>[+~.](?:dfsg|ds|repack)[0-9.]*)?"
 )
-_HASH_LINE = re.compile(r"^ ([0-9a-f]{64}) +(\d+) (\S+)$", re.MULTILINE)
+_HASH_LINE = re.compile(r"^ ([0-9a-f]{64}) +([0-9]{1,18}) (\S+)$", re.MULTILINE)
 
 
 class Untrusted(Exception):
@@ -320,7 +322,8 @@ class Archive:
                 self._fetcher.download(
                     urls[0], compressed, sha256=suite.sha256, size=suite.size, alternatives=urls[1:], task=task
                 )
-                stanzas = matching_stanzas(lzma.decompress(compressed.read_bytes()), pattern)
+                with lzma.open(compressed) as stream:
+                    stanzas = list(matching_stanzas(stream, pattern))
             _write(known, b"\n\n".join(stanzas))
         os.utime(known)
         return [parse_stanza(stanza, suite) for stanza in known.read_bytes().split(b"\n\n") if stanza]
@@ -362,19 +365,27 @@ def verify(signed: bytes, keyrings: Iterable[Path]) -> str:
         return text.read_text(encoding="utf-8")
 
 
-def matching_stanzas(index: bytes, pattern: re.Pattern[bytes]) -> list[bytes]:
-    """The stanzas of a source index whose package name matches as a whole; looks at nothing else."""
+def matching_stanzas(index: IO[bytes], pattern: re.Pattern[bytes], block: int = 1 << 20) -> Iterator[bytes]:
+    """The stanzas of a source index whose package name matches as a whole; looks at nothing else.
+
+    Reads `block` bytes at a time: a whole index is some 70 MB, and several are read at once."""
+    rest = b""
+    while chunk := index.read(block):
+        whole, _, rest = (rest + chunk).rpartition(b"\n\n")
+        yield from _matching(whole, pattern)
+    yield from _matching(rest, pattern)
+
+
+def _matching(index: bytes, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
     marker = b"\nPackage: "
     index = b"\n" + index.strip() + b"\n"
-    found = []
     start = index.find(marker)
     while start >= 0:
         name_at = start + len(marker)
         if pattern.fullmatch(index, name_at, index.index(b"\n", name_at)):
             end = index.find(b"\n\n", name_at)
-            found.append(index[start + 1 : end if end >= 0 else len(index) - 1])
+            yield index[start + 1 : end if end >= 0 else len(index) - 1]
         start = index.find(marker, name_at)
-    return found
 
 
 def parse_stanza(stanza: bytes, suite: Suite) -> Source:
@@ -398,7 +409,6 @@ def _suite(name: str, roots: tuple[str, ...], release: str) -> Suite:
     entry = next((match for match in _HASH_LINE.finditer(fields.get("SHA256", "")) if match[3] == wanted), None)
     if not entry:
         raise Untrusted(f"it has no sources ({wanted} is not in its index)")
-    until = fields.get("Valid-Until")
     return Suite(
         name=name,
         roots=roots,
@@ -406,8 +416,8 @@ def _suite(name: str, roots: tuple[str, ...], release: str) -> Suite:
         sha256=entry[1],
         size=int(entry[2]),
         by_hash=fields.get("Acquire-By-Hash") == "yes",
-        date=_date(fields["Date"]),
-        valid_until=_date(until) if until else None,
+        date=_date(fields, "Date"),
+        valid_until=_date(fields, "Valid-Until") if "Valid-Until" in fields else None,
     )
 
 
@@ -417,8 +427,10 @@ def _fields(paragraph: str) -> Iterator[tuple[str, str]]:
         yield match["name"], match["value"]
 
 
-def _date(text: str) -> datetime:
-    return email.utils.parsedate_to_datetime(text).replace(tzinfo=UTC)
+def _date(fields: Mapping[str, str], name: str) -> datetime:
+    if found := transport.moment(fields.get(name, "")):
+        return found
+    raise Untrusted(f"its {name} is no date: {fields.get(name, '')!r}")
 
 
 def _without_epoch(version: str) -> str:

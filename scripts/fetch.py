@@ -19,6 +19,7 @@ import os
 import re
 import socket
 import ssl
+import string
 import sys
 import threading
 import time
@@ -27,13 +28,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import errors
+import transport
 from progress import Progress, Task
 from progress import size as human_size
 
@@ -52,6 +53,7 @@ MAGIC = {
     ".zip": b"PK",
     ".whl": b"PK",
 }
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRY_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 16
 
@@ -94,16 +96,17 @@ class _Missing(_Refused):
 
 
 class _Again(Exception):
-    """It may work in a moment. `wait`: seconds the server asked for; `fresh`: the part so far is of no use."""
+    """It may work in a moment. `wait`: seconds the server asked for; `whole`: only a request for all of it may;
+    `ranged`: that request was one for the rest, which may be the reason."""
 
-    def __init__(self, reason: str, wait: float = 0, fresh: bool = False) -> None:
+    def __init__(self, reason: str, wait: float = 0, whole: bool = False, ranged: bool = False) -> None:
         super().__init__(reason)
-        self.wait, self.fresh = wait, fresh
+        self.wait, self.whole, self.ranged = wait, whole, ranged
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One file to download; `deadline` is a time.monotonic()."""
+    """One file to download; `deadline` is a time.monotonic(), `versions` what each URL said to have sent (ETag)."""
 
     target: Path
     part: Path
@@ -111,6 +114,7 @@ class _Job:
     size: int | None
     deadline: float
     task: Task | None
+    versions: dict[str, str] = field(default_factory=dict)
 
     def done(self) -> bool:
         """Whether the target is there and right."""
@@ -153,12 +157,17 @@ class Fetcher:
         self._stopped = threading.Event()
         self._mirrors = read_mirrors(mirrors) if mirrors else {}
         context = _tls_context(ca_bundle)
-        self._opener = urllib.request.build_opener(
+        self._opener = urllib.request.OpenerDirector()
+        for handler in (
             urllib.request.ProxyHandler({**urllib.request.getproxies(), **(proxies or {})}),
             _Http(limits),
             _Https(limits, context),
-            _redirects(limits.redirects),
-        )
+            urllib.request.FileHandler(),
+            urllib.request.UnknownHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            urllib.request.HTTPDefaultErrorHandler(),
+        ):
+            self._opener.add_handler(handler)
 
     def download(
         self,
@@ -182,7 +191,7 @@ class Fetcher:
             if job.done():
                 return target
             target.parent.mkdir(parents=True, exist_ok=True)
-            with self._alone_with(part):
+            with self._alone_with(job):
                 if job.done():  # somebody else has downloaded it meanwhile
                     return target
                 if digest(part) == sha256:  # stopped just before the file got its name
@@ -194,6 +203,8 @@ class Fetcher:
                         return target
                     except (_Refused, _Again) as error:
                         problems[without_password(candidate)] = error
+        except (_Refused, _Again) as error:
+            problems[str(part)] = error
         except OSError as error:
             raise errors.Failure(f"{target} cannot be written: {error.strerror}") from None
         raise Unusable(target.name, problems)
@@ -201,13 +212,14 @@ class Fetcher:
     def read(self, url: str, *, most: int = 64 << 20) -> bytes:
         """The body of a small page, unverified: the caller must check it. Raises Unusable."""
         problem: Exception | None = None
+        deadline = time.monotonic() + self.limits.total
         for attempt in range(self.limits.attempts):
             if problem:
-                self._pause(problem, attempt)
+                self._pause(problem, attempt, deadline)
             try:
-                with self._open(url, 0) as answer:
-                    started, body = time.monotonic(), bytearray()
-                    for chunk in self._chunks(answer, started, 0, most):
+                with self._open(url, deadline) as answer:
+                    body = bytearray()
+                    for chunk in self._chunks(answer, 0, most, deadline):
                         body += chunk
                     _expect_whole(answer, len(body))
                     return bytes(body)
@@ -233,8 +245,11 @@ class Fetcher:
         ]
 
     @contextlib.contextmanager
-    def _alone_with(self, part: Path) -> Iterator[None]:
-        """Holds the lock on a `.part` file, which no other thread or process can then write; removes an empty one."""
+    def _alone_with(self, job: _Job) -> Iterator[None]:
+        """Holds the lock on the `.part` file, which no other thread or process can then write; removes an empty one.
+
+        Raises _Again where another one holds it for as long as the download may take."""
+        part = job.part
         while True:
             with part.open("ab") as stream:
                 try:
@@ -249,6 +264,10 @@ class Fetcher:
                         if part.exists() and part.stat().st_size == 0:
                             part.unlink()
                     return
+            if job.task:
+                job.task.note = "somebody else downloads it"
+            if time.monotonic() > job.deadline:
+                raise _Again(f"another process has kept it locked for {self.limits.total:.0f} seconds")
             self._stopped.wait(0.1)
             self._go_on()
 
@@ -259,9 +278,10 @@ class Fetcher:
             if problem:
                 if job.task:
                     job.task.note = f"attempt {attempt + 1}: {problem}"
-                self._pause(problem, attempt)
+                self._pause(problem, attempt, job.deadline)
+            last = attempt == self.limits.attempts - 1
             try:
-                resumed = self._stream(url, job)
+                resumed = self._stream(url, job, problem is not None and (problem.whole or (problem.ranged and last)))
                 found = digest(job.part)
                 if job.sha256 in (None, found):
                     job.part.replace(job.target)
@@ -274,19 +294,23 @@ class Fetcher:
                 problem = _Again("an earlier part did not fit the rest")
             except _Again as error:
                 problem = error
-                if error.fresh:
-                    job.forget()
         assert problem is not None
         raise problem
 
-    def _stream(self, url: str, job: _Job) -> bool:
-        """Completes the `.part` file; returns whether its beginning came from an earlier attempt."""
-        have = job.part.stat().st_size
-        with self._open(url, have) as answer:
-            if have and answer.status != http.client.PARTIAL_CONTENT:
+    def _stream(self, url: str, job: _Job, whole: bool) -> bool:
+        """Completes the `.part` file, or begins again for `whole`; returns whether its beginning is an earlier one."""
+        known = job.versions.get(url, "")
+        # Without a hash nothing would tell that two parts are of different files.
+        have = 0 if whole or not (job.sha256 or known) else job.part.stat().st_size
+        with self._open(url, job.deadline, have, known) as answer:
+            if answer.status != http.client.PARTIAL_CONTENT:
                 have = 0
-            length = answer.headers.get("Content-Length", "")
-            announced = have + int(length) if length.isdigit() else None
+            else:
+                _expect_rest(answer.headers, have, known)
+            if version := _version(answer.headers):
+                job.versions[url] = version
+            length = transport.number(answer.headers.get("Content-Length", ""))
+            announced = have + length if length is not None else None
             wanted = announced if job.size is None else job.size
             most = self.limits.most if job.size is None else job.size
             if announced is not None and (announced > most or announced != wanted):
@@ -296,9 +320,9 @@ class Fetcher:
                 raise _Refused(f"it is {announced} bytes long{hint}, {expected}")
             if job.task:
                 job.task.restart(have, wanted)
-            started, resumed = time.monotonic(), have > 0
+            resumed = have > 0
             with job.part.open("ab" if have else "wb") as stream:
-                for chunk in self._chunks(answer, started, have, most, job.deadline):
+                for chunk in self._chunks(answer, have, most, job.deadline):
                     if have == 0:
                         expect_format(job.target.name, chunk)
                     stream.write(chunk)
@@ -312,57 +336,79 @@ class Fetcher:
                 raise _Refused(f"it is only {have} bytes long")
             return resumed
 
-    def _chunks(
-        self,
-        answer: http.client.HTTPResponse,
-        started: float,
-        have: int,
-        most: int,
-        deadline: float = float("inf"),
-    ) -> Iterator[bytes]:
+    def _chunks(self, answer: http.client.HTTPResponse, have: int, most: int, deadline: float) -> Iterator[bytes]:
         """The body as it arrives, within the limits of size, speed and time."""
-        begun_at = have
+        begun_at, started = have, time.monotonic()
         while True:
             self._go_on()
+            slowest = started + self.limits.stall + (have - begun_at) / self.limits.slowest
+            if isinstance(answer, transport.Response):  # a file on this machine has no pace
+                answer.pace.in_body, answer.pace.until = True, min(slowest, deadline)
+            problem = None
             try:
                 chunk = answer.read1(_CHUNK)
             except (OSError, http.client.HTTPException) as error:
-                raise _Again(f"it broke off after {have} bytes: {_plain(error)}") from None
+                problem = error
+            now = time.monotonic()
+            if now >= deadline:
+                raise _Refused(self._late())
+            if now >= slowest:
+                raise _Again(f"it comes slower than {self.limits.slowest / 1000:g} kB a second")
+            if problem:
+                raise _Again(f"it broke off after {have} bytes: {_plain(problem)}")
             if not chunk:
                 return
             have += len(chunk)
             if have > most:
                 raise _Refused(f"it is longer than {most} bytes")
-            now = time.monotonic()
-            if now > deadline:
-                raise _Refused(f"it was not complete within {self.limits.total:.0f} seconds")
-            if now - started > self.limits.stall + (have - begun_at) / self.limits.slowest:
-                raise _Again(f"it comes slower than {self.limits.slowest / 1000:g} kB a second")
             yield chunk
 
     @contextlib.contextmanager
-    def _open(self, url: str, offset: int) -> Iterator[http.client.HTTPResponse]:
-        """The answer to a GET from byte `offset` on, its status judged."""
-        self._go_on()
-        wanted = {"Range": f"bytes={offset}-"} if offset else {}
+    def _open(
+        self, url: str, deadline: float, offset: int = 0, version: str = ""
+    ) -> Iterator[http.client.HTTPResponse]:
+        """The answer to a GET from byte `offset` on, if the file is still this version, its status judged.
+
+        Redirects are followed: not from TLS to anything else, not away from HTTP, and with a password or another
+        header that is for one host to no other."""
         try:
-            bare, authorization = _authorization(url)
-            request = urllib.request.Request(bare, headers={"User-Agent": USER_AGENT, **wanted, **authorization})
-            answer = self._opener.open(request, timeout=self.limits.stall)
-        except urllib.error.HTTPError as error:
-            with error:
-                _judge(error.code, error.headers, self.limits, offset)
+            place, secret = _authorization(url)
+            wanted = {"User-Agent": USER_AGENT}
+            if offset:
+                wanted |= {"Range": f"bytes={offset}-"} | ({"If-Range": version} if version else {})
+            for _ in range(self.limits.redirects + 1):
+                self._go_on()
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise _Refused(self._late())
+                request = urllib.request.Request(place, headers={**wanted, **secret})
+                try:
+                    answer = self._opener.open(request, timeout=min(self.limits.stall, left))
+                except urllib.error.HTTPError as error:
+                    with error:
+                        if error.code not in _REDIRECTS or "Location" not in error.headers:
+                            _judge(error.code, error.headers, self.limits, offset)
+                        there = _redirected(place, error.headers["Location"])
+                    if urllib.parse.urlsplit(there).netloc != urllib.parse.urlsplit(place).netloc:
+                        secret = {}
+                    place = there
+                else:
+                    break
+            else:
+                raise _Refused(f"it redirects more than {self.limits.redirects} times")
         except (OSError, http.client.HTTPException, ValueError) as error:
             _explain(error)
         with answer:
-            if offset and answer.status == http.client.PARTIAL_CONTENT:
-                start = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-                if not start or int(start[1]) != offset:
-                    raise _Refused("it answers a range request with another range")
+            if answer.status == http.client.PARTIAL_CONTENT and not offset:
+                raise _Refused("it sends a part of the file where all of it was asked for")
             yield answer
 
-    def _pause(self, problem: Exception, attempt: int) -> None:
-        self._stopped.wait(max(getattr(problem, "wait", 0), self.limits.backoff * 2 ** (attempt - 1)))
+    def _late(self) -> str:
+        return f"it was not complete within {self.limits.total:.0f} seconds"
+
+    def _pause(self, problem: Exception, attempt: int, deadline: float) -> None:
+        wait = max(getattr(problem, "wait", 0), self.limits.backoff * 2 ** (attempt - 1))
+        self._stopped.wait(max(0.0, min(wait, deadline - time.monotonic())))
 
     def _go_on(self) -> None:
         if self._stopped.is_set():
@@ -405,7 +451,7 @@ class _Http(urllib.request.HTTPHandler):
         self._limits = limits
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_connection(http.client.HTTPConnection, self._limits), req)
+        return self.do_open(transport.connection(http.client.HTTPConnection, self._limits.connect), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
@@ -414,44 +460,8 @@ class _Https(urllib.request.HTTPSHandler):
         self._limits, self._tls = limits, context
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_connection(http.client.HTTPSConnection, self._limits), req, context=self._tls)
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a few redirects, never from TLS to plain HTTP, and takes no password to another host."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
-        if old.scheme == "https" and new.scheme != "https":
-            raise _Refused(f"it redirects to unencrypted {without_password(newurl)}")
-        request = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if request and new.netloc != old.netloc:
-            request.remove_header("Authorization")
-        return request
-
-
-def _redirects(most: int) -> type[_Redirects]:
-    return type("Redirects", (_Redirects,), {"max_redirections": most, "max_repeats": most})
-
-
-def _connection(kind: Any, limits: Limits) -> Any:
-    """A connection class that gives up connecting sooner than it gives up waiting for data."""
-
-    class Connection(kind):  # type: ignore[misc]
-        def connect(self) -> None:
-            self.timeout = limits.connect
-            super().connect()
-            self.sock.settimeout(limits.stall)
-
-    return Connection
+        kind = transport.connection(http.client.HTTPSConnection, self._limits.connect)
+        return self.do_open(kind, req, context=self._tls)
 
 
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -475,31 +485,53 @@ def _authorization(url: str) -> tuple[str, dict[str, str]]:
     return without_password(url), {"Authorization": f"Basic {token}"}
 
 
+def _redirected(place: str, location: str) -> str:
+    """Where a redirect leads, without a password. Raises _Refused where nobody may be led to."""
+    quoted = urllib.parse.quote(location, safe=string.punctuation, encoding="iso-8859-1")
+    there = without_password(urllib.parse.urljoin(place, quoted))
+    encrypted = place.startswith("https:")
+    if not re.match("https:" if encrypted else "https?:", there):
+        raise _Refused(f"it redirects to {'unencrypted ' if encrypted else ''}{there}")
+    return there
+
+
+def _version(headers: Message) -> str:
+    """What names this state of a file in If-Range: a strong ETag, else its date, else nothing (RFC 9110, 13.1.5)."""
+    tag: str = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _expect_rest(headers: Message, offset: int, version: str) -> None:
+    """Raises _Again, to ask for the whole file, where a partial answer is not the rest of this version."""
+    start = re.match(r"bytes ([0-9]+)-", headers.get("Content-Range", ""))
+    if not start or transport.number(start[1]) != offset:
+        raise _Again("it answers with another part of the file than was asked for", whole=True)
+    if version and _version(headers) not in ("", version):
+        raise _Again("the file has changed since an earlier attempt", whole=True)
+
+
 def _judge(status: int, headers: Message, limits: Limits, offset: int) -> NoReturn:
     """Raises what an unsuccessful status means for the next attempt."""
-    if status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and offset:
-        raise _Again("it has fewer bytes than an earlier attempt brought", fresh=True)
     if status in (http.client.NOT_FOUND, http.client.GONE):
         raise _Missing(f"it answers {status}: there is no such file")
-    if status in (301, 302, 303, 307, 308):
-        raise _Refused(f"it redirects more than {limits.redirects} times")
     if status in _TRY_LATER:
         wait = _retry_after(headers.get("Retry-After", ""))
         if wait > limits.retry_after:
             raise _Refused(f"it answers {status} and asks to wait {wait:.0f} seconds")
-        raise _Again(f"it answers {status}", wait)
+        raise _Again(f"it answers {status}", wait, ranged=offset > 0)
     if status == http.client.PROXY_AUTHENTICATION_REQUIRED:
         raise _Refused("the proxy wants a user name and a password: put them into HTTPS_PROXY and HTTP_PROXY")
+    if offset:
+        raise _Again(f"it answers {status} to a request for the rest of the file", whole=True)
     raise _Refused(f"it answers {status}")
 
 
 def _retry_after(value: str) -> float:
     """Seconds to wait; 0 where the header says nothing that can be understood."""
-    if value.isdigit():
-        return float(value)
-    with contextlib.suppress(ValueError):
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    return 0.0
+    seconds = transport.number(value)
+    if seconds is None and (date := transport.moment(value)):
+        return max(0.0, date.timestamp() - time.time())
+    return float(seconds or 0)
 
 
 def _explain(error: Exception) -> NoReturn:
@@ -522,8 +554,8 @@ def _explain(error: Exception) -> NoReturn:
 
 
 def _expect_whole(answer: http.client.HTTPResponse, have: int) -> None:
-    length = answer.headers.get("Content-Length", "")
-    if length.isdigit() and have < int(length):
+    length = transport.number(answer.headers.get("Content-Length", ""))
+    if length is not None and have < length:
         raise _Again(f"it ended after {have} of {length} bytes")
 
 

@@ -6,7 +6,6 @@ counts as unreachable where this machine has no Debian mirror or lacks what veri
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import io
 import re
@@ -16,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import errors
+import transport
 import web
 from debian_archive import Archive, Index, Source, SourceFile, Upstream, upstream_version
 from dependencies import Dependency
@@ -104,8 +104,9 @@ def changelog_dates(changelog: str, version: str) -> list[datetime]:
     dates = []
     for entry in _ENTRY.finditer(changelog):
         upstream = upstream_version(entry["version"])
-        if upstream and upstream.text == version:
-            dates.append(email.utils.parsedate_to_datetime(entry["date"].strip()))
+        date = transport.moment(entry["date"])
+        if upstream and upstream.text == version and date:
+            dates.append(date)
     return dates
 
 

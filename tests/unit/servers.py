@@ -120,11 +120,11 @@ def failing(times: int, code: int, *, then: Route, headers: dict[str, str] | Non
     return in_turn(*[status(code, headers)] * times, then)
 
 
-def truncated(body: bytes, at: int) -> Route:
+def truncated(body: bytes, at: int, headers: dict[str, str] | None = None) -> Route:
     """Announces the whole body and hangs up after `at` bytes."""
 
     def route(handler: BaseHTTPRequestHandler) -> None:
-        head(handler, 200, {"Content-Length": str(len(body))})
+        head(handler, 200, {"Content-Length": str(len(body)), **(headers or {})})
         handler.wfile.write(body[:at])
 
     return route

@@ -126,6 +126,8 @@ def test_everything_in_the_base_has_the_date_of_the_newest_index() -> None:
     releases = [b"Suite: x\nDate: Sat, 01 Nov 2025 10:00:00 UTC\n", b"Date: Sun, 02 Nov 2025 10:00:00 UTC\n"]
     assert bootstrap.epoch(releases) == 1762077600
     assert bootstrap.epoch(list(reversed(releases))) == 1762077600
+    with pytest.raises(errors.Failure, match="no date"):
+        bootstrap.epoch([b"Date: yesterday\n", b"Date: \xff\n"])
 
 
 def test_mmdebstrap_gets_no_password_as_an_argument() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import lzma
 import os
 import re
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pysequoia
@@ -387,10 +390,41 @@ def test_the_second_mirror_stands_in(mirror: Mirror) -> None:
 
 def test_stanzas_are_found_by_whole_name_only() -> None:
     index = "\n".join(package(name, "1.0-1").stanza() for name in ("git", "git-lfs", "legit", "git")).encode()
-    found = debian_archive.matching_stanzas(index, re.compile(b"git"))
+    for block in (1, 2, 7, len(index)):
+        found = list(debian_archive.matching_stanzas(io.BytesIO(index), re.compile(b"git"), block))
     assert len(found) == 2
     assert all(stanza.startswith(b"Package: git\n") and stanza.count(b"Package: ") == 1 for stanza in found)
-    assert debian_archive.matching_stanzas(b"", re.compile(b"git")) == []
+    assert list(debian_archive.matching_stanzas(io.BytesIO(), re.compile(b"git"))) == []
+
+
+def test_an_index_is_never_in_memory_as_a_whole() -> None:
+    """Sources of Debian's unstable is 70 MB, and those of four suites are read at a time."""
+
+    class Endless(io.BytesIO):
+        left = 40
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.left -= 1
+            return stanzas if self.left >= 0 else b""
+
+    stanzas = b"Package: other\nVersion: 1\n\n" * 40_000
+    tracemalloc.start()
+    try:
+        assert list(debian_archive.matching_stanzas(Endless(), re.compile(b"git"))) == []
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(stanzas)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("field", ["Date", "Valid-Until"])
+def test_a_suite_without_a_date_is_not_trusted(field: str) -> None:
+    now = format_datetime(datetime.now(UTC), usegmt=True)
+    text = f"Codename: sid\nDate: {now}\nValid-Until: {now}\nSHA256:\n {'a' * 64} 1 main/source/Sources.xz\n"
+    assert debian_archive._suite("sid", (), text).valid_until
+    for value in ("soon", "", "²", "Fri, 01 Jan 2027 00:00:00 +99999999999999"):
+        with pytest.raises(debian_archive.Untrusted, match=f"its {field} is no date"):
+            debian_archive._suite("sid", (), text.replace(f"{field}: {now}", f"{field}: {value}"))
+    assert debian_archive._suite("sid", (), text.replace("Valid-Until", "Valid")).valid_until is None
 
 
 def test_a_stanza_without_directory() -> None:

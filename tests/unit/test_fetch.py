@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import hashlib
-import http.client
-import io
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from tests.unit import servers
+from tests.unit import certificates, servers
 
 import errors
 import fetch
+from progress import Progress
 
 BODY = b"\x1f\x8b" + hashlib.sha256(b"seed").digest() * 2000  # begins like gzip
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -112,8 +113,11 @@ def test_a_huge_retry_after_is_not(server: servers.Server, fetcher: fetch.Fetche
     assert server.asked("/a") == 1
 
 
-def test_a_meaningless_retry_after_is_ignored(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
-    server.routes["/a"] = servers.failing(1, 429, then=servers.good(BODY), headers={"Retry-After": "soon"})
+@pytest.mark.parametrize("value", ["soon", "²", "-1", "", "9" * 5000, "Fri, 01 Jan 0001 00:00:00 +9999999999999"])
+def test_a_meaningless_retry_after_is_ignored(
+    server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, value: str
+) -> None:
+    server.routes["/a"] = servers.failing(1, 429, then=servers.good(BODY), headers={"Retry-After": value})
     assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
 
 
@@ -159,10 +163,70 @@ def test_a_complete_part_needs_no_request(server: servers.Server, fetcher: fetch
     assert server.requests == []
 
 
-def test_a_range_other_than_the_one_asked_for(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
-    wrong = servers.status(206, {"Content-Range": f"bytes 0-{len(BODY) - 1}/{len(BODY)}"}, BODY)
-    server.routes["/a"] = servers.in_turn(servers.truncated(BODY, 1000), wrong)
-    refused(fetcher, server.url("/a"), tmp_path, "another range")
+WRONG_RANGES = {
+    "another range": servers.status(206, {"Content-Range": f"bytes 0-{len(BODY) - 1}/{len(BODY)}"}, BODY),
+    "no range": servers.status(206, {}, BODY[1000:]),
+    "a range that is none": servers.status(206, {"Content-Range": "bytes ²-³/*"}, BODY[1000:]),
+    "a status": servers.status(400),
+    "a crash": servers.status(500),
+    "not satisfiable": servers.status(416),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_RANGES)
+def test_a_server_that_does_ranges_wrongly(
+    server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, wrong: str
+) -> None:
+    """An earlier part must not stand in the way of the whole file, not in this run and not in the next."""
+
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        (WRONG_RANGES[wrong] if handler.headers["Range"] else servers.good(BODY))(handler)
+
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.tar.gz.part").write_bytes(BODY[:1000])
+    server.routes["/a"] = route
+    assert get(fetcher, server.url("/a"), tmp_path).read_bytes() == BODY
+
+
+def test_a_part_nobody_asked_for(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    server.routes["/a"] = servers.status(206, {"Content-Range": f"bytes 0-999/{len(BODY)}"}, BODY[:1000])
+    refused(fetcher, server.url("/a"), tmp_path, "a part of the file where all of it")
+    with pytest.raises(fetch.Unusable, match="a part of the file"):
+        fetcher.read(server.url("/a"))
+
+
+@pytest.mark.parametrize("name", ["ETag", "Last-Modified"])
+def test_a_file_that_changes_meanwhile_is_not_joined(
+    server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, name: str
+) -> None:
+    """Without a hash nothing else would tell: servers that know If-Range send all of it, others the wrong rest."""
+    newer = BODY.replace(b"\x00", b"\x01")
+    assert len(newer) == len(BODY) and newer != BODY
+    versions = (
+        ['"one"', '"two"'] if name == "ETag" else ["Wed, 02 Sep 2026 05:48:56 GMT", "Thu, 03 Sep 2026 05:48:56 GMT"]
+    )
+    for knows_if_range in (True, False):
+
+        def second(handler: BaseHTTPRequestHandler, knows: bool = knows_if_range) -> None:
+            asked = handler.headers["Range"]
+            if asked and knows:
+                assert handler.headers["If-Range"] == versions[0]
+            if asked and not knows:
+                rest = {"Content-Range": f"bytes 1000-{len(BODY) - 1}/{len(BODY)}", name: versions[1]}
+                servers.send(handler, 206, newer[1000:], rest)
+            else:
+                servers.send(handler, 200, newer, {name: versions[1]})
+
+        server.routes["/a"] = servers.in_turn(servers.truncated(BODY, 1000, {name: versions[0]}), second)
+        target = tmp_path / f"{knows_if_range}.tar.gz"
+        assert fetcher.download(server.url("/a"), target, sha256=None).read_bytes() == newer
+
+
+def test_a_part_of_unknown_origin_is_not_joined(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz.part").write_bytes(b"\x1f\x8b another file")
+    server.routes["/a"] = servers.good(BODY)
+    assert fetcher.download(server.url("/a"), tmp_path / "a.tar.gz", sha256=None).read_bytes() == BODY
+    assert server.requests[0][2]["Range"] is None
 
 
 def test_html_instead_of_a_tarball(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
@@ -231,6 +295,70 @@ def test_silence_is_given_up(server: servers.Server, fetcher: fetch.Fetcher, tmp
     refused(fetcher, server.url("/a"), tmp_path, "broke off after", "no data in time")
 
 
+def raw(*pieces: bytes, pause: float = 0.05, times: int = 10_000) -> servers.Route:
+    """Sends the first piece, then the others again and again, with pauses, until the client hangs up."""
+
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(pieces[0])
+        for _ in range(times):
+            for piece in pieces[1:]:
+                handler.wfile.write(piece)
+                time.sleep(pause)
+
+    return route
+
+
+ENDLESS = {
+    "a status line": raw(b"HTTP/1.1 ", b"2"),
+    "a header": raw(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+    "headers": raw(b"HTTP/1.1 200 OK\r\n", b"X-Many: x\r\n"),
+    "continue": raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "fast continue": raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, pause=0),
+    "fast header": raw(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x" * 10_000, pause=0),
+    "the size of a chunk": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "trailers": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Many: x\r\n"),
+    "a redirect": raw(b"HTTP/1.1 302 Found\r\nLocation: /none\r\n\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_drips_around_a_body_is_limited(server: servers.Server, tmp_path: Path, what: str) -> None:
+    """Each byte comes in time; only a limit for all of them together ends it."""
+    limits = dataclasses.replace(QUICK, attempts=1, stall=0.3)
+    fetcher = fetch.Fetcher(limits=limits, mirrors=None)
+    server.routes["/a"] = ENDLESS[what]
+    started = time.monotonic()
+    refused(fetcher, server.url("/a"), tmp_path)
+    with pytest.raises(fetch.Unusable):
+        fetcher.read(server.url("/a"))
+    assert time.monotonic() - started < 3
+
+
+def test_all_attempts_together_are_limited(server: servers.Server, tmp_path: Path) -> None:
+    limits = dataclasses.replace(QUICK, total=0.6, stall=0.4, attempts=50, backoff=10)
+    fetcher = fetch.Fetcher(limits=limits, mirrors=None)
+    for route in (servers.stalling(1), servers.status(503)):
+        server.routes["/a"] = route
+        started = time.monotonic()
+        refused(fetcher, server.url("/a"), tmp_path)
+        with pytest.raises(fetch.Unusable):
+            fetcher.read(server.url("/a"))
+        assert time.monotonic() - started < 2
+
+
+def test_waiting_for_another_process_is_limited_and_shown(server: servers.Server, tmp_path: Path) -> None:
+    fetcher = fetch.Fetcher(limits=dataclasses.replace(QUICK, total=0.5), mirrors=None)
+    with (tmp_path / "a.tar.gz.part").open("w") as stream, Progress(quiet=True) as progress:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        task = progress.task("a")
+        started = time.monotonic()
+        with pytest.raises(fetch.Unusable, match=r"a\.tar\.gz\.part: another process has kept it locked") as caught:
+            fetcher.download(server.url("/a"), tmp_path / "a.tar.gz", sha256=SHA256, task=task)
+        assert 0.5 <= time.monotonic() - started < 2
+        assert caught.value.passing and "somebody else" in task.describe()
+    assert server.requests == []
+
+
 def test_the_total_time_is_limited(server: servers.Server, tmp_path: Path) -> None:
     fetcher = fetch.Fetcher(limits=fetch.Limits(total=0.2), mirrors=None)
     server.routes["/a"] = servers.dripping(BODY, 1000, 0.05)
@@ -250,17 +378,22 @@ def test_a_redirect_loop(server: servers.Server, fetcher: fetch.Fetcher, tmp_pat
     assert len(server.requests) <= 2 * (QUICK.redirects + 1)
 
 
-def test_no_redirect_from_tls_to_plain_http() -> None:
-    request = urllib.request.Request("https://example.org/a")
-    with pytest.raises(Exception, match=r"unencrypted http://example\.org/a"):
-        fetch._Redirects().redirect_request(
-            request,
-            io.BytesIO(),
-            302,
-            "",
-            http.client.HTTPMessage(),
-            "http://example.org/a",
-        )
+@pytest.mark.parametrize("to", ["ftp://127.0.0.1:1/a", "file:///etc/hostname", "data:,a"])
+def test_no_redirect_away_from_http(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path, to: str) -> None:
+    server.routes["/a"] = servers.redirecting(to)
+    refused(fetcher, server.url("/a"), tmp_path, f"redirects to {to}")
+
+
+def test_no_redirect_from_tls_to_plain_http(server: servers.Server, tmp_path: Path) -> None:
+    ca, certificate = certificates.make(tmp_path)
+    fetcher = fetch.Fetcher(limits=QUICK, mirrors=None, ca_bundle=ca)
+    server.routes["/b"] = servers.good(BODY)
+    with servers.running(certificate) as encrypted:
+        encrypted.routes["/a"] = servers.redirecting(server.url("/b"))
+        refused(fetcher, encrypted.url("/a"), tmp_path, f"redirects to unencrypted {server.url('/b')}")
+        server.routes["/c"] = servers.redirecting(encrypted.url("/d"))
+        encrypted.routes["/d"] = servers.good(BODY)
+        assert get(fetcher, server.url("/c"), tmp_path).read_bytes() == BODY
 
 
 def test_a_password_stays_with_its_host_and_out_of_messages(

@@ -1,0 +1,129 @@
+"""Connections for downloads: a host's name is looked up once, and no answer takes longer than it may.
+
+http.client limits a line of a head and the wait for the next byte, not what a head may take in all: a byte every few
+seconds, or one "100 Continue" after the other, would go on for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+
+MOST_OF_A_HEAD = 1 << 18  # bytes of status lines and headers, those of "100 Continue" included
+
+_lookups: dict[tuple[str, int], Future[list[Any]]] = {}
+_lookups_lock = threading.Lock()
+
+
+class Pace(io.RawIOBase):
+    """The bytes of one answer as they come from a socket: TimeoutError where one is not there at `until`.
+
+    `until` is a time.monotonic(); at first the socket's own time limit, which a whole head may take. That counts as
+    being read until `in_body` is set."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket, self._raw = sock, sock.makefile("rb", buffering=0)
+        self._stall: float = sock.gettimeout() or 0
+        self.until = time.monotonic() + self._stall
+        self.in_body = False
+        self._read = 0
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What HTTPResponse wants of a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(min(self._stall, left))
+        count = self._raw.readinto(buffer)
+        self._read += count or 0
+        if self._read > MOST_OF_A_HEAD and not self.in_body:
+            raise HTTPException(f"its headers are longer than {MOST_OF_A_HEAD} bytes")
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class Response(HTTPResponse):
+    """An answer that keeps its pace."""
+
+    def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:
+        self.pace = Pace(sock)
+        super().__init__(self.pace, *more, **named)  # type: ignore[arg-type]  # all it asks for is makefile()
+
+
+def connection(kind: Any, patience: float) -> Any:
+    """A class like http.client's `kind` that gives up connecting after `patience` seconds, if not sooner."""
+
+    class Connection(kind):  # type: ignore[misc]
+        response_class = Response
+        timeout: float
+
+        def connect(self) -> None:
+            self._create_connection = connect  # socket.create_connection in http.client
+            answer_within, self.timeout = self.timeout, min(self.timeout, patience)
+            super().connect()
+            self.sock.settimeout(answer_within)
+
+    return Connection
+
+
+def connect(address: tuple[str, int], timeout: float | None, source: Any = None) -> socket.socket:
+    """A connection to the first address of a host that accepts one. Raises OSError."""
+    problem = OSError(f"{address[0]} has no address")
+    for place in addresses(*address):
+        try:
+            return socket.create_connection(place[:2], timeout, source)
+        except OSError as error:
+            problem = error
+    raise problem
+
+
+def addresses(host: str, port: int) -> Sequence[Any]:
+    """The socket addresses of a host, looked up once in the life of this process, however many ask at once.
+
+    Resolvers lose questions that come in a heap, and each loss costs seconds. Raises OSError (not remembered)."""
+    key = (host, port)
+    with _lookups_lock:
+        asked = _lookups.get(key)
+        mine = asked is None
+        if asked is None:
+            asked = _lookups[key] = Future()
+    if mine:
+        try:
+            asked.set_result([row[4] for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)])
+        except BaseException as error:
+            with _lookups_lock:
+                del _lookups[key]
+            asked.set_exception(error)
+    return asked.result()
+
+
+def number(text: str) -> int | None:
+    """The number that a header holds, None where it holds none: isdigit() knows digits that int() does not."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip(" \t")) else None
+
+
+def moment(text: str) -> datetime | None:
+    """The date that a header holds, in UTC, None where it holds none."""
+    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
+        found = parsedate_to_datetime(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    return None
