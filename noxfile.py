@@ -21,6 +21,7 @@ PROGRAMS = {
     "curl": ("curl",),
     "docker-registry": ("docker-registry",),
     "gcc": ("gcc", "libc6-dev"),
+    "gpg": ("gpg", "gpg-agent"),
     "gpgv": ("gpgv",),
     "xz": ("xz-utils",),
 }

@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # both take a second to load, and most runs need neither
     import pysequoia
@@ -19,7 +20,8 @@ if TYPE_CHECKING:  # both take a second to load, and most runs need neither
     from sigstore.verify.policy import Identity
     from sigstore.verify.verifier import Verifier
 
-T = TypeVar("T")
+_ARMORED = re.compile(rb"-----BEGIN PGP SIGNATURE-----.*?-----END PGP SIGNATURE-----", re.DOTALL)
+_MOST_SIGNATURES = 8  # that are tried: each reads the whole file
 
 
 class BadSignature(Exception):
@@ -43,29 +45,34 @@ def certificate(armored: bytes, fingerprint: str) -> bytes:
 
 
 def openpgp_detached(file: Path, signature: bytes, keys: Collection[bytes]) -> str:
-    """The fingerprint of the one of `keys` (armored) that made a detached signature over `file`."""
+    """The fingerprint of the one of `keys` (armored) that made a detached signature over `file`.
+
+    One of several signatures is enough: a key and its successor often sign side by side."""
     import pysequoia
 
-    def verify() -> str:
-        packet = pysequoia.Sig.from_bytes(signature)
-        certificates = [pysequoia.Cert.from_bytes(key) for key in keys]
-        result = pysequoia.verify(file=file, store=lambda _: certificates, signature=packet)
-        return _signer([valid.certificate for valid in result.valid_sigs], certificates)
-
-    return _guarded(verify, f"{file.name} and its signature")
+    certificates = _certificates(keys)
+    problems = []
+    for packet in _packets(signature):
+        try:
+            result = pysequoia.verify(file=file, store=lambda _: certificates, signature=packet)
+            return _signer([valid.certificate for valid in result.valid_sigs], certificates)
+        except Exception:  # pysequoia reports everything as RuntimeError with a Rust backtrace
+            problems.append(_why_not(packet, certificates, file.name))
+    raise BadSignature(_told(problems) or f"OpenPGP: there is no signature of {file.name}")
 
 
 def openpgp_cleartext(document: bytes, keys: Collection[bytes]) -> tuple[str, str]:
     """The fingerprint of the signer of a clear-signed file, and the text that is really signed."""
     import pysequoia
 
-    def verify() -> tuple[str, str]:
-        certificates = [pysequoia.Cert.from_bytes(key) for key in keys]
+    certificates = _certificates(keys)
+    try:
         result = pysequoia.verify(bytes=document, store=lambda _: certificates)
         signer = _signer([valid.certificate for valid in result.valid_sigs], certificates)
         return signer, (result.bytes or b"").decode()
-
-    return _guarded(verify, "the clear-signed text and its signature")
+    except Exception:
+        problems = [_why_not(packet, certificates, "the text") for packet in _packets(document)]
+    raise BadSignature(_told(problems) or "OpenPGP: there is no signature in the text")
 
 
 def sigstore_digest(bundle: bytes, sha256: str, identity: str, issuer: str) -> str:
@@ -121,6 +128,62 @@ def _verifier() -> Verifier:
         return Verifier.production(offline=True)
 
 
+def _certificates(keys: Iterable[bytes]) -> list[pysequoia.Cert]:
+    import pysequoia
+
+    try:
+        return [pysequoia.Cert.from_bytes(key) for key in keys]
+    except Exception as error:
+        raise BadSignature(f"OpenPGP: a pinned key cannot be read ({_first_line(error)})") from None
+
+
+def _packets(text: bytes) -> list[pysequoia.Sig]:
+    """Every signature of a file: packets one after the other, in several armored blocks or none."""
+    import pysequoia
+    from pysequoia.packet import PacketPile
+
+    found = []
+    for block in _ARMORED.findall(text) or [text]:
+        try:
+            found += [pysequoia.Sig.from_bytes(bytes(packet)) for packet in PacketPile.from_bytes(block)]
+        except Exception:  # what is no signature proves nothing; the others may
+            continue
+    return found[:_MOST_SIGNATURES]
+
+
+def _why_not(signature: pysequoia.Sig, certificates: Iterable[pysequoia.Cert], what: str) -> str:
+    """What keeps a signature from proving anything, as far as it says itself who made it.
+
+    Which key that was matters most: upstream may have a new release manager."""
+    from pysequoia.packet import HashAlgorithm, PacketPile
+
+    issuer = signature.issuer_fingerprint or signature.issuer_key_id or ""
+    key = f"key {issuer.upper()}" if issuer else "a key that it does not name"
+    for certificate in certificates:
+        packets = list(PacketPile.from_bytes(bytes(certificate)))
+        if issuer and issuer in {known for packet in packets for known in (packet.fingerprint, packet.key_id)}:
+            break
+    else:
+        return f"it is signed by {key}, which is none of the pinned: a new release manager, or a stranger"
+    if certificate.is_revoked:
+        return f"it is signed by {key}, which was revoked"
+    if signature.hash_algorithm in (HashAlgorithm.MD5, HashAlgorithm.RipeMD, HashAlgorithm.SHA1):
+        algorithm = str(signature.hash_algorithm).rpartition(".")[2]
+        return f"the signature of {key} is over a {algorithm} digest, which proves nothing any more"
+    try:
+        until = certificate.expiration
+    except Exception as error:
+        return f"{key} binds itself in a way that proves nothing any more ({_first_line(error)})"
+    if until and signature.created and signature.created >= until:
+        return f"it is signed by {key}, which had expired on {until:%Y-%m-%d}"
+    return f"the signature of {key} and {what} do not belong together"
+
+
+def _told(problems: Iterable[str]) -> str:
+    told = "; ".join(dict.fromkeys(problems))
+    return f"OpenPGP: {told}" if told else ""
+
+
 def _signer(fingerprints: list[str], keys: list[pysequoia.Cert]) -> str:
     """The first signer that is one of ours: the verifier accepts any certificate that its store returned."""
     ours = {key.fingerprint.upper() for key in keys}
@@ -128,16 +191,6 @@ def _signer(fingerprints: list[str], keys: list[pysequoia.Cert]) -> str:
         if fingerprint.upper() in ours:
             return fingerprint.upper()
     raise BadSignature("no signature by a pinned key")
-
-
-def _guarded(verify: Callable[[], T], what: str) -> T:
-    """The result of `verify`; pysequoia reports everything as RuntimeError with a Rust backtrace."""
-    try:
-        return verify()
-    except BadSignature:
-        raise
-    except Exception as error:
-        raise BadSignature(f"OpenPGP: {what} do not belong together ({_first_line(error)})") from None
 
 
 def _first_line(error: Exception) -> str:
