@@ -1,7 +1,8 @@
 """Where upstream lists its releases: one small function for each kind of source in docker/dependencies.toml.
 
 Each yields every release that the source lists, in any order, and judges none of them. They raise
-web.Unreachable, web.Missing or web.Refused; a list without any release is Refused: no upstream has none.
+web.Unreachable, web.Missing or web.Refused; a list without any release is Refused: no upstream has none. Names that
+no release can have are left out here, so that nobody else has to expect them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -18,6 +20,12 @@ import web
 from dependencies import Dependency, Source
 
 GIT_SECONDS = 60
+# What upstream may call a release: packaging.Version raises for thousands of digits, and \d means many alphabets.
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+-]{0,39}")
+_NO_REPOSITORY = re.compile(
+    r"(?i)repository ('.*' )?not found|does not appear to be a git repository"
+    r"|Authentication failed|could not read Username|returned error: (404|410)"
+)
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,26 @@ class Release:
 def listed(dependency: Dependency, source: Source, client: web.Client) -> tuple[Release, ...]:
     """The releases of one source, each version once."""
     source = replace(source, url=dependency.fill(source.url), pattern=dependency.fill(source.pattern))
-    releases = {release.version: release for release in KINDS[source.kind](client, source)}
+    with understood(source.url):
+        found = list(KINDS[source.kind](client, source))
+    releases = {release.version: release for release in found if is_version(release.version)}
     if not releases:
         raise web.Refused(f"{source.url} lists no release that looks like {source.pattern}")
     return tuple(releases.values())
+
+
+def is_version(text: str) -> bool:
+    """Whether a text out of a list can be a version at all."""
+    return bool(_VERSION.fullmatch(text))
+
+
+@contextmanager
+def understood(url: str) -> Iterator[None]:
+    """Raises web.Refused where the document behind `url` has another shape than the reader inside expects."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise web.Refused(f"{url} has another shape than it had ({type(error).__name__}: {error})") from None
 
 
 def git_tags(client: web.Client, source: Source) -> Iterator[Release]:
@@ -56,8 +80,7 @@ def listing(client: web.Client, source: Source) -> Iterator[Release]:
 def python_org(client: web.Client, source: Source) -> Iterator[Release]:
     """python.org's API: version 2 answers a list, version 1 `objects`; other products have other slugs."""
     document = client.json(source.url)
-    rows = document if isinstance(document, list) else document.get("objects", document.get("results", []))
-    for row in rows:
+    for row in document if isinstance(document, list) else document.get("objects", document.get("results", [])):
         name = re.fullmatch(r"Python (\d[\w.]*)", row.get("name", ""))
         if name and row.get("is_published") and row.get("slug", "").startswith("python"):
             yield Release(name[1], date(row.get("release_date")))
@@ -74,7 +97,7 @@ def sqlite_csv(client: web.Client, source: Source) -> Iterator[Release]:
     page = client.get(source.url).decode(errors="replace")
     row = re.compile(r"^PRODUCT,[^,\n]*,(?P<path>[^,\n]*),(?P<size>\d+),(?P<sha3>[0-9a-f]{64})\b", re.MULTILINE)
     for found in row.finditer(page):
-        if match := re.fullmatch(source.pattern, found["path"]):
+        if match := re.fullmatch(source.pattern, found["path"], re.ASCII):
             version = sqlite_version(match[1])
             yield Release(version, path=found["path"], size=int(found["size"]), sha3_256=found["sha3"])
 
@@ -96,6 +119,8 @@ def _ls_remote(url: str, glob: str) -> tuple[str, ...]:
         raise web.Unreachable(f"{host}: no answer within {GIT_SECONDS} seconds") from None
     except checkout.Refused as error:
         said = str(error).splitlines()[0]
+        if _NO_REPOSITORY.search(str(error)):
+            raise web.Missing(f"{url} is no repository that can be read: {said}") from None
         why = "name not known" if "Could not resolve host" in said else said
         raise web.Unreachable(f"{host}: {why}") from None
     return tuple(line.rpartition("refs/tags/")[2] for line in listed.splitlines())
@@ -104,7 +129,7 @@ def _ls_remote(url: str, glob: str) -> tuple[str, ...]:
 def _matches(pattern: str, texts: Iterable[str]) -> Iterator[Release]:
     """A release for each text that matches as a whole; separators become dots (curl-8_22_0 is 8.22.0)."""
     for text in texts:
-        if match := re.fullmatch(pattern, text):
+        if match := re.fullmatch(pattern, text, re.ASCII):
             yield Release(re.sub("[_-]", ".", match[1]))
 
 

@@ -25,7 +25,7 @@ import errors
 import updates
 import web
 from choice import Choice, Context, PassedOver, choose
-from releases import date
+from releases import date, is_version, understood
 from report import Row, State
 from signatures import BadSignature
 from updates import Bump, Outcome, Subject
@@ -84,30 +84,33 @@ class Tag:
 
 def pypy_builds(client: web.Client) -> Iterator[Build]:
     """The stable releases in PyPy's versions.json (one entry for each Python); download_url is never built by hand."""
-    for entry in client.json(PYPY_VERSIONS):
-        version = str(entry.get("pypy_version", ""))
-        if entry.get("stable") and re.fullmatch(r"\d+(\.\d+)+", version):
-            urls = {
-                PYPY_PLATFORMS[file["arch"]]: file["download_url"]
-                for file in entry["files"]
-                if file["platform"] == "linux" and file["arch"] in PYPY_PLATFORMS
-            }
-            python = ".".join(str(entry["python_version"]).split(".")[:2])
-            yield Build(version, python, date(entry.get("date")), urls)
+    with understood(PYPY_VERSIONS):
+        for entry in client.json(PYPY_VERSIONS):
+            version = str(entry.get("pypy_version", ""))
+            if entry.get("stable") and is_version(version) and re.fullmatch(r"\d+(\.\d+)+", version):
+                urls = {
+                    PYPY_PLATFORMS[file["arch"]]: file["download_url"]
+                    for file in entry["files"]
+                    if file["platform"] == "linux" and file["arch"] in PYPY_PLATFORMS
+                }
+                python = ".".join(str(entry["python_version"]).split(".")[:2])
+                yield Build(version, python, date(entry.get("date")), urls)
 
 
 def graalpy_builds(client: web.Client) -> Iterator[Build]:
     """GraalPy's releases. The version comes from the assets, for tags were renamed after the fact."""
-    for release in client.json(GRAALPY_RELEASES):
-        if release.get("prerelease") or release.get("draft"):
-            continue
-        found: dict[str, dict[str, str]] = {}
-        for asset in release["assets"]:
-            if match := GRAALPY_ASSET.fullmatch(asset["name"]):
-                urls = found.setdefault(match["version"], {})
-                urls[GRAALPY_PLATFORMS[match["arch"]]] = asset["browser_download_url"]
-        for version, urls in found.items():
-            yield Build(version, "", date(release.get("published_at")), urls)
+    with understood(GRAALPY_RELEASES):
+        for release in client.json(GRAALPY_RELEASES):
+            if release.get("prerelease") or release.get("draft"):
+                continue
+            found: dict[str, dict[str, str]] = {}
+            for asset in release["assets"]:
+                match = GRAALPY_ASSET.fullmatch(asset["name"])
+                if match and is_version(match["version"]):
+                    urls = found.setdefault(match["version"], {})
+                    urls[GRAALPY_PLATFORMS[match["arch"]]] = asset["browser_download_url"]
+            for version, urls in found.items():
+                yield Build(version, "", date(release.get("published_at")), urls)
 
 
 def pypy_checksum(client: web.Client, url: str) -> str:
@@ -135,10 +138,9 @@ def examine(context: Context, tag: Tag, build: Build) -> dict[str, tuple[str, st
     missing = set(tag.platforms) - set(build.urls)
     if missing:
         raise PassedOver(State.PENDING, f"there is no archive for {', '.join(sorted(missing))}")
-    published = build.published or context.sightings.first(tag.name, build.version, context.now)
-    age = (context.now - published).days
-    if age < COOLDOWN and tag.name not in context.eager:
-        raise PassedOver(State.PENDING, f"published {age} days ago, to be taken after {COOLDOWN}")
+    dated = context.dated(tag.name, build.version, (build.published, "published"))
+    if dated.age < COOLDOWN and tag.name not in context.eager:
+        raise PassedOver(State.PENDING, f"{dated.source} {dated.age} days ago, to be taken after {COOLDOWN}")
     checksum = pypy_checksum if tag.is_pypy else graalpy_checksum
     found = {}
     for platform in tag.platforms:
@@ -167,7 +169,8 @@ def look(context: Context, tag: Tag, tags: Iterable[Tag], builds: Callable[[web.
     choice = choose(newer, lambda version: examine(context, tag, ours[version]))
     newest = max([tag.pinned, *ours], key=Version)
     state, reason = choice.state, ""
-    if state is State.CURRENT and (lines := _new_lines(listed, tags, tag)):
+    lines = [line for line in _new_lines(listed, tags, tag) if state is State.CURRENT and context.news(tag.name, line)]
+    if lines:
         state, reason = State.NEW_SERIES, f"there is also {', '.join(lines)}"
     row = Row(
         name=tag.name,
@@ -178,6 +181,7 @@ def look(context: Context, tag: Tag, tags: Iterable[Tag], builds: Callable[[web.
         acceptable=choice.version or tag.pinned,
         trust="checksum" if choice.taken else "",
         passed_over=tuple(choice.passed_over),
+        unchecked=choice.unchecked,
         alarms=tuple(choice.alarms),
     )
     return Outcome([row], _bump(tag, choice) if choice.taken else None)
@@ -222,7 +226,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
     options = updates.parse(str(main.__doc__), arguments)
     table = tomlkit.parse((root / DOWNLOADS).read_text(encoding="utf-8")).unwrap()
     tags = [Tag.read(name, entry) for name, entry in table["interpreters"].items()]
-    with Context.open([], options.no_cooldown) as context:
+    with Context.open([], options.no_cooldown, dry_run=options.dry_run) as context:
         subjects = [
             Subject(
                 {tag.name: tag.pinned},

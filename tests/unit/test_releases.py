@@ -123,8 +123,85 @@ def test_git_tags_of_a_real_repository(tmp_path: Path) -> None:
 
 def test_a_repository_that_is_not_there(tmp_path: Path) -> None:
     source = Source("git-tags", (tmp_path / "none").as_uri(), "(.*)", "*")
-    with pytest.raises(web.Unreachable, match="git ls-remote"):
+    with pytest.raises(web.Missing, match="no repository that can be read"):
         releases.listed(ROW, source, web.Client())
+
+
+@pytest.mark.parametrize(
+    ("route", "error"),
+    [
+        (servers.status(404), web.Missing),
+        (servers.status(410), web.Missing),
+        (servers.status(401, {"WWW-Authenticate": 'Basic realm="GitHub"'}), web.Missing),
+        (servers.status(500), web.Unreachable),
+        (servers.status(429), web.Unreachable),
+    ],
+)
+def test_a_repository_that_is_gone_is_no_silent_host(
+    server: servers.Server, route: servers.Route, error: type[Exception]
+) -> None:
+    """A host that does not answer may answer tomorrow; a repository that moved needs a person."""
+    server.routes["/tool/info/refs?service=git-upload-pack"] = route
+    with pytest.raises(error):
+        releases.listed(ROW, Source("git-tags", server.url("/tool"), "(.*)", "*"), web.Client())
+
+
+def test_a_git_that_waits_is_ended_with_its_helpers(server: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "GIT_SECONDS", 1)
+    server.routes["/slow/info/refs?service=git-upload-pack"] = servers.stalling(20)
+    url = server.url("/slow")
+    with pytest.raises(web.Unreachable, match="no answer within 1 seconds"):
+        releases.listed(ROW, Source("git-tags", url, "(.*)", "*"), web.Client())
+    assert server.asked("/slow/info/refs?service=git-upload-pack") == 1
+    left = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if is_alive(path.parent)]
+    assert not [command for command in left if url.encode() in command]
+
+
+def is_alive(process: Path) -> bool:
+    """Whether this process still runs (a killed one may wait for its parent to notice)."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_names_that_no_release_can_have_are_left_out(tmp_path: Path) -> None:
+    """Digits of other alphabets, thousands of them, other encodings: git takes almost anything as a tag."""
+    run = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run([*run, "init", "--quiet"], check=True)
+    subprocess.run([*run, "commit", "--quiet", "--allow-empty", "--message", "x"], check=True)
+    commit = subprocess.run([*run, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    odd = ["v\u0661.\u0662.\u0663", f"v1.2.{'9' * 5000}", "v1.2.\uff13", "v1.2.3\u00b2"]
+    lines = [f"{commit} refs/tags/{name}" for name in [*odd, "v1.2.3", "v1.2.4"]]
+    packed = "\n".join(["# pack-refs with: peeled fully-peeled sorted ", *sorted(lines)]) + "\n"
+    no_text = f"{commit} refs/tags/v".encode() + b"\xff.1\n"
+    (tmp_path / ".git" / "packed-refs").write_bytes(packed.encode() + no_text)
+    for pattern in (r"v(\d+\.\d+\.\d+)", "v(.*)"):
+        source = Source("git-tags", tmp_path.as_uri(), pattern, "*")
+        assert {release.version for release in releases.listed(ROW, source, web.Client())} == {"1.2.3", "1.2.4"}
+
+
+@pytest.mark.parametrize("kind", ["python-org", "curl-info"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "1",
+        '"text"',
+        "[]",
+        "[1]",
+        "[null]",
+        '[{"name": null}]',
+        '[{"name": "Python 3.9.1", "slug": 1}]',
+        '{"objects": 1}',
+        '{"objects": [[]]}',
+        '{"version": null}',
+        '{"version": {"a": 1}}',
+    ],
+)
+def test_a_document_of_another_shape_is_refused(server: servers.Server, kind: str, text: str) -> None:
+    with pytest.raises(web.Refused):
+        listed(server, kind, text)
 
 
 @pytest.mark.parametrize("kind", ["listing", "sqlite-csv", "python-org", "curl-info"])
