@@ -36,6 +36,7 @@ import choice  # noqa: E402
 import debian_archive  # noqa: E402
 import dependencies  # noqa: E402
 import pins  # noqa: E402
+import sightings  # noqa: E402
 import update_native_dependencies as native  # noqa: E402
 import updates  # noqa: E402
 from dependencies import Dependency  # noqa: E402
@@ -182,7 +183,7 @@ def main() -> int:
         os.environ |= {
             debian_archive.MIRROR_VARIABLE: server.url("/debian"),
             debian_archive.KEYRING_VARIABLE: str(mirror.keyring()),
-            choice.SEEN_VARIABLE: str(directory / "seen.json"),
+            sightings.SEEN_VARIABLE: str(directory / "seen.json"),
             "XDG_CACHE_HOME": str(directory / "cache"),
         }
         upstreams = Upstreams(server, dead, directory)

@@ -7,14 +7,13 @@ be proved.
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -30,11 +29,14 @@ from pins import Pin
 from proof import Case, NotYet, Proof
 from releases import Release
 from report import State
+from sightings import Sightings
 from signatures import BadSignature
 from witness import Witness
 
 T = TypeVar("T")
-SEEN_VARIABLE = "MANYLINUX_UPDATE_STATE"
+MOST_EXAMINED = 12  # releases: behind so many that cannot be taken there is hardly a good one
+OLDEST = datetime(2000, 1, 1, tzinfo=UTC)  # what is dated before was dated by nobody
+A_DAY = timedelta(days=1)  # that two clocks may differ by
 
 
 class PassedOver(Exception):
@@ -55,58 +57,47 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Dated:
+    """When a release came out, who says so ("published", "first seen"), and its age in days of the calendar, in UTC.
+
+    Whole days would lose a week to a schedule that comes some minutes early."""
+
+    moment: datetime
+    source: str
+    age: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A release that has been public for long enough; `mends`: the page that says it mends a vulnerability, if it
+    has not, but need not wait for that reason."""
+
+    case: Case
+    dated: Dated
+    mends: str
+
+
+@dataclass(frozen=True)
 class Taken:
-    """A release that passed every check, and its age: whole days since `dated`, "published 2026-09-01"."""
+    """A release that passed every check."""
 
     proof: Proof
-    dated: str
-    age: int
+    dated: Dated
+    mends: str = ""
 
 
 @dataclass
 class Choice(Generic[T]):
-    """How a walk ended: what was taken, and what was found wrong with everything newer."""
+    """How a walk ended: what was taken, and what was found wrong with everything newer.
+
+    `unchecked`: a host did not answer, so that there may be a newer good release than the one taken."""
 
     version: str = ""
     taken: T | None = None
     state: State = State.CURRENT
     passed_over: list[str] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Sightings:
-    """The day on which a run first saw a release that nothing else dates; kept outside the repository."""
-
-    path: Path
-    _days: dict[str, dict[str, str]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @classmethod
-    def of_this_user(cls) -> Sightings:
-        """The file that $MANYLINUX_UPDATE_STATE names, else one below the XDG state directory."""
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        path = Path(os.environ.get(SEEN_VARIABLE) or Path(home) / "manylinux" / "first-seen.json")
-        try:
-            return cls(path, json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            return cls(path)
-
-    def first(self, name: str, version: str, now: datetime) -> datetime:
-        """When a run first asked about this release: perhaps now."""
-        with self._lock:
-            day = self._days.setdefault(name, {}).setdefault(version, now.isoformat())
-        return datetime.fromisoformat(day)
-
-    def save(self) -> None:
-        """Writes the file, if there is anything to remember. Raises Failure where that cannot be."""
-        if self._days:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self.path.write_text(json.dumps(self._days, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            except OSError as error:
-                why = f"{self.path} cannot be written ({error.strerror}): set {SEEN_VARIABLE} to another file"
-                raise errors.Failure(f"what was seen first today is forgotten, for {why}") from None
+    unchecked: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,37 +111,65 @@ class Context:
     now: datetime
     directory: Path
     mirrors: Mapping[str, Sequence[str]]
+    dry_run: bool = False
+
+    def dated(self, name: str, version: str, *claims: tuple[datetime | None, str]) -> Dated:
+        """When a release came out: the first claim that can be true, else the moment when a run of ours first saw it.
+
+        Servers without a date send the start of 1970, those with a wrong clock a day to come."""
+        moment, source = next(
+            ((moment, source) for moment, source in claims if moment and OLDEST <= moment <= self.now + A_DAY),
+            (None, "nothing dates it, first seen"),
+        )
+        moment = (moment or self.sightings.first(name, version, self.now)).astimezone(UTC)
+        return Dated(moment, source, max(0, (self.now.date() - moment.date()).days))
+
+    def news(self, name: str, what: str) -> bool:
+        """Whether no run has told this before. Telling it in a dry run does not count."""
+        if self.sightings.seen(name, what):
+            return False
+        if not self.dry_run:
+            self.sightings.first(name, what, self.now)
+        return True
 
     @classmethod
     @contextmanager
-    def open(cls, rows: Iterable[Dependency], eager: Sequence[str] = ()) -> Iterator[Context]:
+    def open(cls, rows: Iterable[Dependency], eager: Sequence[str] = (), *, dry_run: bool = False) -> Iterator[Context]:
         """The context of a run now, with a directory for its downloads; remembers what it saw first at the end."""
         client = web.Client(os.environ.get("GITHUB_API_TOKEN") or os.environ.get("GITHUB_TOKEN"))
         sightings = Sightings.of_this_user()
         # A look-up that was left behind may still write while the directory goes away.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
             now, mirrors = datetime.now(UTC), fetch.read_mirrors(fetch.MIRRORS_TXT)
-            yield cls(client, Witness(client, rows), sightings, eager, now, Path(directory), mirrors)
+            yield cls(client, Witness(client, rows), sightings, eager, now, Path(directory), mirrors, dry_run)
         sightings.save()
 
 
-def choose(candidates: Iterable[str], examine: Callable[[str], T]) -> Choice[T]:
-    """The first candidate that `examine` does not object to, by raising PassedOver, BadSignature or Unreachable.
+def choose(candidates: Sequence[str], examine: Callable[[str], T], most: int = MOST_EXAMINED) -> Choice[T]:
+    """The first of `most` candidates that `examine` does not object to, by raising PassedOver, BadSignature or
+    Unreachable.
 
     A bad signature is an alarm, whatever is found behind it."""
     choice: Choice[T] = Choice()
-    for candidate in candidates:
+    for candidate in candidates[:most]:
         try:
             choice.taken = examine(candidate)
             choice.version, choice.state = candidate, State.UPDATE
-            break
+            return choice
         except BadSignature as error:
             choice.alarms.append(f"{candidate} is refused: {error}")
             choice.state = State.FAILED
-        except (web.Unreachable, PassedOver) as error:
+        except PassedOver as error:
             choice.passed_over.append(f"{candidate}: {error}")
             if choice.state is State.CURRENT:
-                choice.state = error.state if isinstance(error, PassedOver) else State.UNREACHABLE
+                choice.state = error.state
+        except web.Unreachable as error:
+            choice.passed_over.append(f"{candidate}: {error}")
+            choice.unchecked = True
+            if choice.state is not State.FAILED:
+                choice.state = State.UNREACHABLE
+    if left := candidates[most:]:
+        choice.passed_over.append(f"{left[0]} and {len(left) - 1} older: not looked at after so many")
     return choice
 
 
@@ -184,9 +203,16 @@ def listing(context: Context, row: Dependency, pinned: str) -> Listing:
     except web.Unreachable as error:
         raise web.Unreachable(f"{silent}; {error}") from None
     gaps = [f"Debian's {suite} could not be used: {reason}" for suite, reason in index.unusable.items()]
-    versions = context.witness.versions(row)
+    versions, carried = context.witness.versions(row), context.witness.released(row)
+    gaps += [f"Debian's {number} is not used: {why}" for number, why in row.debian.refuse.items() if number in carried]
+    asked = {source.suite for sources in versions.values() for source in sources}
+    gaps += [
+        f"Debian's {suite.name} calls itself outdated since {suite.valid_until:%Y-%m-%d}: its mirror does not follow"
+        for suite in index.stale(context.now)
+        if suite.name in asked
+    ]
     if not any(row.in_series(version) and Version(version) >= Version(pinned) for version in versions):
-        known = [version for version in context.witness.released(row) if row.accepts(version, pinned)]
+        known = [version for version in carried if row.accepts(version, pinned)]
         hint = f"has {max(known, key=Version)}, not as upstream's own file" if known else "does not have this series"
         raise web.Unreachable("; ".join([silent, f"Debian {hint}", *gaps]))
     newest = versions[max(versions, key=Version)][0].suite
@@ -195,21 +221,56 @@ def listing(context: Context, row: Dependency, pinned: str) -> Listing:
     return Listing({version: Release(version) for version in versions}, False, (note, *gaps))
 
 
-def examine(context: Context, row: Dependency, pin: Pin, release: Release) -> Taken:
-    """The proof for one release. Raises PassedOver, BadSignature or web.Unreachable."""
+def examine(context: Context, candidates: Sequence[tuple[Dependency, Pin, Release]]) -> list[Taken]:
+    """The proofs for one release of pins that move together, mostly of one.
+
+    Every one of them is asked first whether it is ready, so that none waits only after the others have waited.
+    Raises PassedOver, BadSignature or web.Unreachable."""
+    ready: list[Ready] = []
+    waiting: list[PassedOver | web.Unreachable] = []
+    for row, pin, release in candidates:
+        try:
+            ready.append(_ready(context, row, pin, release))
+        except (PassedOver, web.Unreachable) as error:
+            waiting.append(error)
+    if waiting:
+        raise min(waiting, key=lambda error: isinstance(error, PassedOver))
+    try:
+        return [Taken(item.case.prove(item.case.dependency.trust), item.dated, item.mends) for item in ready]
+    except (web.Missing, web.Refused, NotYet) as error:
+        raise PassedOver(State.PENDING, str(error)) from None
+
+
+def _ready(context: Context, row: Dependency, pin: Pin, release: Release) -> Ready:
+    """The release, if it is there and may be taken by its age. Raises PassedOver or web.Unreachable."""
     if hold := row.held(release.version, context.now.date()):
         raise PassedOver(State.HELD, f"held until {hold.until}: {hold.reason}")
     case = case_of(context, row, pin, release)
     if row.image and not _image_exists(context, row.fill(row.image, release.version)):
         raise PassedOver(State.PENDING, "its image is not in the registry yet")
     try:
-        published, source = _dated(context, case, case.head())
-        age = (context.now - published).days
-        if age < row.cooldown and row.name not in context.eager:
-            raise PassedOver(State.PENDING, f"{source} {age} days ago, to be taken after {row.cooldown}")
-        return Taken(case.prove(row.trust), f"{source} {published:%Y-%m-%d}", age)
-    except (web.Missing, web.Refused, NotYet) as error:
+        dated = _dated(context, case, case.head())
+    except (web.Missing, web.Refused) as error:
         raise PassedOver(State.PENDING, str(error)) from None
+    mends = ""
+    if dated.age < row.cooldown and row.name not in context.eager:
+        mends, doubt = _mends(context, case)
+        if not mends:
+            wait = f"{dated.source} {dated.age} days ago, to be taken after {row.cooldown}"
+            raise PassedOver(State.PENDING, f"{wait}{doubt}")
+    return Ready(case, dated, mends)
+
+
+def _mends(context: Context, case: Case) -> tuple[str, str]:
+    """The page where upstream says that a release mends a vulnerability; else "", and what to say of that."""
+    if not (security := case.dependency.security):
+        return "", ""
+    url = case.fill(security.url)
+    try:
+        page = context.client.get(url).decode(errors="replace")
+    except (web.Unreachable, web.Missing, web.Refused) as error:
+        return "", f"; whether it mends a vulnerability is not known: {error}"
+    return url if re.search(case.fill(security.pattern), page) else "", ""
 
 
 def _image_exists(context: Context, reference: str) -> bool:
@@ -228,14 +289,11 @@ def case_of(context: Context, row: Dependency, pin: Pin, release: Release, url: 
     return Case(row, pin, release, context.client, context.witness, directory, context.mirrors, url)
 
 
-def _dated(context: Context, case: Case, head: web.Head | None) -> tuple[datetime, str]:
+def _dated(context: Context, case: Case, head: web.Head | None) -> Dated:
     """When a release was published, and who says so: the list, upstream's server, Debian's changelog, our own runs.
 
     Never a date that an author can choose, such as a tag's."""
-    if case.release.published:
-        return case.release.published, "published"
-    if head and head.modified:
-        return head.modified, "published"
-    if case.from_debian and (entered := context.witness.published(case.version, case.debian)):
-        return entered, "entered Debian"
-    return context.sightings.first(case.dependency.name, case.version, context.now), "nothing dates it, first seen"
+    claims = [(case.release.published, "published"), (head.modified if head else None, "published")]
+    if case.from_debian:
+        claims.append((context.witness.published(case.version, case.debian), "entered Debian"))
+    return context.dated(case.dependency.name, case.version, *claims)

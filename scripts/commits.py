@@ -13,8 +13,9 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import checkout
@@ -61,6 +62,18 @@ def require_clean(directory: Path) -> git.Repo:
         if not _alive(stale.name):
             _remove(common, stale.name)
     return repo
+
+
+def last_change(directory: Path, paths: Iterable[str], line: str) -> datetime | None:
+    """When the last commit was made that touched a line of these files; `line` is a regular expression.
+
+    None where there is no such commit or no repository."""
+    command = ("log", "-1", "--no-show-signature", "--format=%cI", f"-G{line}", "--", *paths)
+    try:
+        said = checkout.call(*command, at=directory).strip()
+    except checkout.Refused:
+        return None
+    return datetime.fromisoformat(said) if said else None
 
 
 class Writer:

@@ -36,7 +36,8 @@ class Row:
 
     `newest` is the newest release seen in the pinned series, `acceptable` the newest that passed every check,
     `age` its whole days since publication, `passed_over` one "version: why" for each newer release not taken.
-    `alarms` fail the run whatever the state says: a bad signature of a newer release, for example.
+    `alarms` fail the run whatever the state says: a bad signature of a newer release, for example. `unchecked`: a host
+    did not answer, and the state says something else.
     """
 
     name: str
@@ -49,6 +50,12 @@ class Row:
     trust: str = ""
     passed_over: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
+    unchecked: bool = False
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether something about this pin could not be asked."""
+        return self.unchecked or self.state is State.UNREACHABLE
 
     def cells(self) -> tuple[str, ...]:
         """The short columns, in the order of HEADINGS."""
@@ -78,8 +85,12 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0 when every pin was checked, 1 when one failed, raised an alarm or could not be checked."""
-        fatal = {State.FAILED} if self.allow_unreachable else {State.FAILED, State.UNREACHABLE}
-        return 1 if any(row.state in fatal or row.alarms for row in self.rows) else 0
+        failed = any(row.state is State.FAILED or row.alarms for row in self.rows)
+        return 1 if failed or (self._unreachable and not self.allow_unreachable) else 0
+
+    @property
+    def _unreachable(self) -> bool:
+        return any(row.unreachable for row in self.rows)
 
     def summary(self) -> str:
         """One line: how many rows are in which state; names --allow-unreachable where it matters."""
@@ -88,9 +99,9 @@ class Report:
         parts = [f"{count} {state}" for state, count in counts.items() if count]
         parts += [f"{alarms} with an alarm"] if alarms else []
         text = f"{len(self.rows)} in all: {', '.join(parts) or 'nothing'}"
-        if counts[State.UNREACHABLE] and self.allow_unreachable:
+        if self._unreachable and self.allow_unreachable:
             text += " (unreachable hosts are only a warning: --allow-unreachable)"
-        elif counts[State.UNREACHABLE]:
+        elif self._unreachable:
             text += " (unreachable hosts fail the run; --allow-unreachable makes them a warning)"
         return text
 
@@ -130,6 +141,7 @@ class Report:
                 "reason": row.reason,
                 "passed_over": list(row.passed_over),
                 "alarms": list(row.alarms),
+                "unreachable": row.unreachable,
             }
             for row in self.rows
         ]

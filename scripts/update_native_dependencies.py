@@ -18,12 +18,13 @@ from pathlib import Path
 
 from packaging.version import Version
 
+import commits
 import dependencies
 import errors
 import pins
-import releases
 import updates
 import web
+import withdrawals
 from choice import Context, Listing, Taken, case_of, choose, examine, listing
 from dependencies import Dependency
 from pins import Pin
@@ -43,13 +44,14 @@ UNCONFIRMED_HEAD = """\
 
 @dataclass(frozen=True)
 class Run:
-    """A run over all pins: the rows, the pins, the Dockerfiles that hold each, those to be confirmed."""
+    """A run over all pins: the rows, the pins, the Dockerfiles below `root` that hold each, those to be confirmed."""
 
     rows: Mapping[str, Dependency]
     pinned: Mapping[str, Pin]
     places: Mapping[str, Sequence[str]]
     unconfirmed: Mapping[str, Mapping[str, str]]
     context: Context
+    root: Path = updates.ROOT
 
 
 def look(run: Run, group: Sequence[Dependency]) -> Outcome:
@@ -61,43 +63,49 @@ def look(run: Run, group: Sequence[Dependency]) -> Outcome:
         if len(group) == 1:
             raise
         return Outcome([_alone(run, row) for row in group])
+    if len(group) > 1 and not all(found.upstream for found in listings):
+        return Outcome([_alone(run, row) for row in group])
+    for row, found in zip(group, listings, strict=True):
+        withdrawals.watch(run.context, row, run.pinned[row.name], found)
     allowed = [
         {version for version in found.releases if row.accepts(version, pinned)}
         for row, found in zip(group, listings, strict=True)
     ]
     known = sorted(set.intersection(*allowed), key=Version, reverse=True)
+    newer = [version for version in known if Version(version) > Version(pinned)]
     alone = sorted({version for version in set.union(*allowed) - set(known) if Version(version) > Version(pinned)})
-    withdrawn = _withdrawn(run, group, listings, known, pinned)
+    withdrawn, reasons = _withdrawn(run, group, listings, known, pinned)
 
     def examine_all(version: str) -> list[Taken]:
-        return [
-            examine(run.context, row, run.pinned[row.name], found.releases[version])
-            for row, found in zip(group, listings, strict=True)
+        asked = [
+            (row, run.pinned[row.name], found.releases[version]) for row, found in zip(group, listings, strict=True)
         ]
+        return examine(run.context, asked)
 
-    choice = choose([v for v in known if withdrawn or Version(v) > Version(pinned)], examine_all)
+    choice = choose(known[: withdrawals.CANDIDATES] if withdrawn else newer, examine_all)
     state, taken = choice.state, choice.taken
     if alone and state is State.CURRENT:
         state = State.PENDING
-    reasons = [note for found in listings for note in found.notes]
-    if withdrawn:
+    if withdrawn and state in (State.CURRENT, State.UPDATE):
         state = State.WITHDRAWN
-        reasons.insert(0, f"{pinned} is gone upstream")
     elif state is State.CURRENT:
         state, remarks = _remarkable(run, group[0], listings[0])
-        reasons = [*remarks, *reasons]
+        reasons += remarks
+    reasons += [note for found in listings for note in found.notes]
+    helpless = [f"nothing can take the place of {pinned}, which is gone upstream"] if withdrawn and not taken else []
     rows = [
         Row(
             name=row.name,
             pinned=pinned,
             state=state,
-            reason="; ".join(reasons),
+            reason="; ".join([*(_mended(taken[number]) if taken else ()), *reasons]),
             newest=known[0] if known else "",
             acceptable=choice.version or ("" if withdrawn else pinned),
-            age=taken[number].age if taken else None,
+            age=taken[number].dated.age if taken else None,
             trust=_short(taken[number].proof) if taken else _standing(run, row),
             passed_over=(*(f"{version}: not all of them have it" for version in alone), *choice.passed_over),
-            alarms=tuple(choice.alarms),
+            alarms=(*choice.alarms, *helpless),
+            unchecked=choice.unchecked,
         )
         for number, row in enumerate(group)
     ]
@@ -109,35 +117,36 @@ def look(run: Run, group: Sequence[Dependency]) -> Outcome:
 
 
 def _alone(run: Run, row: Dependency) -> Row:
-    """What can be said about one pin while another that it moves with cannot be looked up: it may not move."""
+    """What can be said about one pin while another that it moves with cannot be looked up: it may not move.
+
+    The Debian archive cannot stand in for upstream here, which must have every one of them."""
     name, pinned = row.name, run.pinned[row.name].version
     try:
-        known = [v for v in listing(run.context, row, pinned).releases if row.accepts(v, pinned)]
+        found = listing(run.context, row, pinned)
+        if not found.upstream:
+            raise web.Unreachable("; ".join(found.notes))
     except web.Unreachable as error:
         return Row(name, pinned, State.UNREACHABLE, str(error))
-    newest = max([pinned, *known], key=Version)
+    newest = max([pinned, *(v for v in found.releases if row.accepts(v, pinned))], key=Version)
     state = State.CURRENT if newest == pinned else State.PENDING
     return Row(name, pinned, state, f"moves together with {row.together}, whose upstream does not answer", newest)
 
 
 def _withdrawn(
     run: Run, group: Sequence[Dependency], listings: Sequence[Listing], known: Sequence[str], pinned: str
-) -> bool:
-    """Whether upstream took the pinned version back: its lists have older ones only.
+) -> tuple[bool, list[str]]:
+    """Whether upstream took one of the pinned releases back, and what is to be said about that.
 
-    Every list that answers must lack it: caches serve old lists for days, and that must not lower a pin."""
-    if not known or Version(known[0]) >= Version(pinned) or not all(found.upstream for found in listings):
-        return False
+    A question only where its lists have older ones alone."""
+    if not all(found.upstream for found in listings) or (known and Version(known[0]) >= Version(pinned)):
+        return False, []
+    findings = []
     for row, found in zip(group, listings, strict=True):
-        if pinned in found.releases:
-            continue
-        for source in row.sources:
-            try:
-                if any(release.version == pinned for release in releases.listed(row, source, run.context.client)):
-                    return False
-            except (web.Unreachable, web.Missing, web.Refused):
-                continue
-    return True
+        line = f"^ARG {pins.env_prefix(row.name)}_VERSION="
+        bumped = functools.partial(commits.last_change, run.root, run.places[row.name], line)
+        findings.append(withdrawals.find(run.context, row, run.pinned[row.name], found, bumped))
+    gone = any(finding.gone for finding in findings)
+    return gone, [finding.reason for finding in findings if finding.reason and finding.gone == gone]
 
 
 def _remarkable(run: Run, row: Dependency, found: Listing) -> tuple[State, list[str]]:
@@ -152,8 +161,12 @@ def _remarkable(run: Run, row: Dependency, found: Listing) -> tuple[State, list[
         and not any(other.in_series(version) for other in family)
     ]
     if newer and row is max(family, key=lambda other: Version(other.series)):
-        state = State.NEW_SERIES
-        remarks.append(f"{max(newer, key=Version)} is outside the series {row.series}")
+        newest = max(newer, key=Version)
+        series = ".".join(newest.split(".")[: len(row.series.split("."))])
+        known = row.acknowledged and Version(series) <= Version(row.acknowledged)
+        if not known and run.context.news(row.name, f"series {series}"):
+            state = State.NEW_SERIES
+            remarks.append(f"{newest} is outside the series {row.series}; `acknowledged` in its row says it is known")
     if row.end_of_life - run.context.now.date() <= END_OF_LIFE_NEAR:
         state = State.END_OF_LIFE
         verb = "ended" if row.end_of_life <= run.context.now.date() else "ends"
@@ -218,7 +231,8 @@ def _facts(row: Dependency, pinned: str, version: str, item: Taken) -> str:
         ("Tarball", proof.url),
         *((f"sha256 {arch}".strip(), digest) for arch, digest in digests.items()),
         ("Trust", f"{proof.level} {proof.by}"),
-        ("Age", f"{item.age} days ({item.dated})"),
+        ("Age", f"{item.dated.age} days ({item.dated.source} {item.dated.moment:%Y-%m-%d})"),
+        ("Security", item.mends and f"without cool-down: {item.mends} says that it mends a vulnerability"),
     ]
     return "\n".join(f"{label}: {text}" for label, text in lines if text)
 
@@ -239,8 +253,13 @@ def _standing(run: Run, row: Dependency) -> str:
 
 
 def _short(proof: Proof) -> str:
-    """The trust column: level and signer."""
-    return {"openpgp": f"openpgp {proof.by[:8]}", "sigstore": f"sigstore {proof.by}"}.get(proof.level, proof.level)
+    """The trust column: level and signer, of a workflow its repository."""
+    signer = proof.by.removeprefix("https://github.com/").partition("/.github/")[0]
+    return {"openpgp": f"openpgp {proof.by[:8]}", "sigstore": f"sigstore {signer}"}.get(proof.level, proof.level)
+
+
+def _mended(item: Taken) -> Sequence[str]:
+    return [f"no cool-down, for it mends a vulnerability: {item.mends}"] if item.mends else []
 
 
 def subjects(run: Run) -> list[Subject]:
@@ -275,9 +294,9 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
     rows = dependencies.load(root / "docker" / "dependencies.toml")
     pinned, places = read_pins(root)
     dependencies.check(rows, {name: pin.version for name, pin in pinned.items()})
-    with Context.open(rows.values(), options.no_cooldown) as context:
+    with Context.open(rows.values(), options.no_cooldown, dry_run=options.dry_run) as context:
         unconfirmed = tomllib.loads((root / UNCONFIRMED).read_text(encoding="utf-8"))
-        run = Run(rows, pinned, places, unconfirmed, context)
+        run = Run(rows, pinned, places, unconfirmed, context, root)
         return updates.run("Native dependencies", subjects(run), options, root)
 
 

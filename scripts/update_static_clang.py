@@ -19,7 +19,7 @@ from packaging.version import Version
 import dependencies
 import errors
 import updates
-from choice import Context, Taken, choose, examine, listing
+from choice import MOST_EXAMINED, Context, Taken, choose, examine, listing
 from dependencies import Dependency
 from pins import Pin
 from report import Row, State
@@ -39,10 +39,12 @@ def look(context: Context, row: Dependency, known: Mapping[str, str]) -> Outcome
     passed_over: list[str] = []
     alarms: list[str] = []
     states = []
-    for version in sorted(versions, key=Version, reverse=True):
-        choice = choose([version], lambda v: examine(context, row, pin, found.releases[v]))
+    unchecked = False
+    for version in sorted(versions, key=Version, reverse=True)[:MOST_EXAMINED]:
+        choice = choose([version], lambda v: examine(context, [(row, pin, found.releases[v])])[0])
         passed_over += choice.passed_over
         alarms += choice.alarms
+        unchecked |= choice.unchecked
         states.append(choice.state)
         if choice.taken:
             taken[version] = choice.taken
@@ -54,9 +56,10 @@ def look(context: Context, row: Dependency, known: Mapping[str, str]) -> Outcome
         reason="; ".join(found.notes),
         newest=max([newest, *versions], key=Version),
         acceptable=next(iter(taken), newest),
-        age=next((item.age for item in taken.values()), None),
+        age=next((item.dated.age for item in taken.values()), None),
         trust=next((item.proof.level for item in taken.values()), ""),
         passed_over=tuple(passed_over),
+        unchecked=unchecked,
         alarms=tuple(alarms),
     )
     return Outcome([shown], _bump(row, newest, taken) if taken else None)
@@ -73,7 +76,7 @@ def _bump(row: Dependency, newest: str, taken: Mapping[str, Taken]) -> Bump:
 
     body = "\n".join(
         f"{row.fill(row.changelog, version)}\nsha256sums.txt: {item.proof.sha256}\n"
-        f"Trust: {item.proof.level} {item.proof.by}\nAge: {item.age} days\n"
+        f"Trust: {item.proof.level} {item.proof.by}\nAge: {item.dated.age} days\n"
         for version, item in taken.items()
     )
     return Bump(f"Bump static clang on demand {newest} → {next(iter(taken))}", body, edit)
@@ -86,7 +89,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
     known = tomllib.loads((root / DOWNLOADS).read_text(encoding="utf-8"))["static_clang"]
     row = rows["static-clang"]
     newest = max((version.removeprefix("v") for version in known), key=Version)
-    with Context.open([row], options.no_cooldown) as context:
+    with Context.open([row], options.no_cooldown, dry_run=options.dry_run) as context:
         subject = Subject({row.name: newest}, functools.partial(look, context, row, known))
         return updates.run("Static clang on demand", [subject], options, root)
 

@@ -114,15 +114,21 @@ class Client:
         self._lock = threading.Lock()
         self._once: dict[str, Future[Any]] = {}
         self._down: dict[str, str] = {}
+        self._modified: dict[str, datetime | None] = {}
 
     def get(self, url: str) -> bytes:
         """A page of at most PAGE_LIMIT bytes."""
 
         def ask() -> bytes:
             with self._answer("GET", url) as answer:
+                self._modified[url] = _head(answer).modified
                 return b"".join(chunks(answer, PAGE_LIMIT))
 
         return self.once(("GET", url), ask)
+
+    def modified(self, url: str) -> datetime | None:
+        """The last modification of the very page that `get` returned, if it has and the server said so."""
+        return self._modified.get(url)
 
     def json(self, url: str) -> Any:
         """A parsed JSON document. Raises Refused where it is none."""
@@ -247,7 +253,7 @@ def _head(answer: requests.Response) -> Head:
     length, modified = answer.headers.get("Content-Length"), answer.headers.get("Last-Modified")
     try:
         when = email.utils.parsedate_to_datetime(modified).astimezone(UTC) if modified else None
-    except ValueError:
+    except (ValueError, OverflowError):
         when = None
     return Head(int(length) if length and length.isdigit() else None, when, answer.headers)
 

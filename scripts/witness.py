@@ -37,10 +37,13 @@ class Witness:
     def versions(self, dependency: Dependency) -> Mapping[str, Sequence[Source]]:
         """Upstream version -> the source packages, of every suite, whose tarball can count as upstream's.
 
-        Those are the ones of a row that a person marked, and others that carry upstream's signature to check."""
+        Those are the ones of a row that a person marked, and others that carry upstream's signature to check, but
+        none that a person refused."""
         found: dict[str, list[Source]] = {}
         for upstream, source in self._packages_of(dependency):
-            if not upstream.repacked and source.original and (dependency.debian.verbatim or source.signature):
+            if upstream.repacked or upstream.text in dependency.debian.refuse:
+                continue
+            if source.original and (dependency.debian.verbatim or source.signature):
                 found.setdefault(upstream.text, []).append(source)
         return found
 

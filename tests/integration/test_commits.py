@@ -17,10 +17,10 @@ from tests.unit import servers
 from tests.unit.repositories import git
 
 import checkout
-import choice
 import commits
 import debian_archive
 import errors
+import sightings
 import update_native_dependencies
 from commits import Change
 
@@ -201,7 +201,7 @@ def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
-    monkeypatch.setenv(choice.SEEN_VARIABLE, str(tmp_path / "seen.json"))
+    monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     with servers.running() as server:
         world = World(tmp_path, server)

@@ -18,9 +18,9 @@ from tests.unit import servers
 from tests.unit.repositories import git
 
 import check_links
-import choice
 import dependencies
 import registry
+import sightings
 import signatures
 import update_base_images
 import update_interpreters_download
@@ -76,7 +76,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Place]:
-    monkeypatch.setenv(choice.SEEN_VARIABLE, str(tmp_path / "seen.json"))
+    monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.setattr(web, "LIMITS", replace(web.LIMITS, stall=2))
     with servers.running() as server:

@@ -11,9 +11,9 @@ from benchmarks.update import Upstreams, newer
 from tests.unit import debian_mirrors, servers
 from tests.unit.repositories import git
 
-import choice
 import debian_archive
 import pins
+import sightings
 import signatures
 import update_native_dependencies as native
 from report import State
@@ -26,7 +26,7 @@ def upstreams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstr
         mirror.publish("sid", [debian_mirrors.package("other", "1.0-1")])
         monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, server.url("/debian"))
         monkeypatch.setenv(debian_archive.KEYRING_VARIABLE, str(mirror.keyring()))
-        monkeypatch.setenv(choice.SEEN_VARIABLE, str(tmp_path / "seen.json"))
+        monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
         root = tmp_path / "ours"

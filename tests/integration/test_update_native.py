@@ -17,10 +17,10 @@ from tests.integration.upstreams import World, days_ago, entry, packaging, sha25
 from tests.unit import debian_mirrors, servers, test_signatures
 from tests.unit.repositories import git
 
-import choice
 import debian_archive
 import errors
 import pins
+import sightings
 import update_native_dependencies
 import web
 
@@ -47,7 +47,7 @@ def closed_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No Debian mirror but the test's, no state of this user, short waits."""
     monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv(choice.SEEN_VARIABLE, str(tmp_path / "seen.json"))
+    monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.setattr(web, "LIMITS", replace(web.LIMITS, stall=2, retry_after=1))
 
@@ -109,7 +109,7 @@ def test_a_young_release_waits_and_the_older_one_is_taken(world: World, run: Run
 
 
 def test_a_young_release_alone_is_pending(world: World, run: Run) -> None:
-    world.project("alpha", "1.0.0").release("1.1.0", days=6.9)
+    world.project("alpha", "1.0.0").release("1.1.0", days=6)
     world.commit(pins={"alpha": "1.0.0"})
     result = run()
     assert (result.status, result.rows["alpha"]["state"], log(world)) == (0, "pending", [])
@@ -296,6 +296,92 @@ def test_a_clear_signed_list_and_a_file_for_each_architecture(world: World, run:
     assert pinned(world, "alpha").sha256 == {arch: sha256(contents[arch]) for arch in arches}
 
 
+def test_a_list_without_the_pin_lowers_nothing_while_its_file_is_there(world: World, run: Run) -> None:
+    """A mirror's list of last month: zstd 1.5.7 became 1.5.6, and 1.4.0 where more was missing."""
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    world.commit(pins={"alpha": "1.2.0"})
+    git(project.repository, "tag", "--delete", "v1.2.0")
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (0, "current", [])
+    assert "no list has 1.2.0, but its file is still there" in result.rows["alpha"]["reason"]
+
+
+def test_a_file_that_cannot_be_asked_for_proves_nothing(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    world.commit(pins={"alpha": "1.2.0"})
+    project.withdraw("1.2.0")
+    world.server.routes[project.path("1.2.0")] = servers.status(500)
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "unreachable", [])
+    assert "1.2.0 is no longer listed, and its file cannot be asked for" in result.rows["alpha"]["reason"]
+
+
+def test_what_is_withdrawn_needs_a_successor_that_can_be_checked(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    world.commit(pins={"alpha": "1.2.0"})
+    project.withdraw("1.2.0")
+    for version in ("1.0.0", "1.1.0"):
+        world.server.routes[project.path(version)] = servers.status(500)
+    result = run("--allow-unreachable")
+    row = result.rows["alpha"]
+    assert (result.status, row["state"], row["unreachable"], row["acceptable"]) == (1, "unreachable", True, "")
+    assert row["alarms"] == ["nothing can take the place of 1.2.0, which is gone upstream"]
+
+
+def test_only_the_next_older_releases_can_take_the_place(world: World, run: Run) -> None:
+    versions = [f"1.{number}.0" for number in range(9)]
+    project = world.project("alpha", *versions)
+    world.commit(pins={"alpha": "1.8.0"})
+    project.withdraw("1.8.0")
+    for version in versions[4:8]:
+        world.server.routes[project.path(version)] = servers.status(404)
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "pending", [])
+    assert [text.partition(":")[0] for text in result.rows["alpha"]["passed_over"]] == versions[7:4:-1]
+
+
+def test_where_withdrawn_files_are_left_a_young_list_must_say_it_twice(world: World, run: Run, tmp_path: Path) -> None:
+    """As SQLite 3.52.0, whose file could still be had after it had been withdrawn."""
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    seen = tmp_path / "seen.json"
+
+    def publish(*versions: str, days: float) -> None:
+        links = "".join(f'<a href="alpha-{version}.tar.gz">' for version in versions)
+        world.server.routes["/list"] = servers.status(200, days_ago(days), links.encode())
+
+    def days_pass(days: float) -> None:
+        moments = json.loads(seen.read_text())["alpha"]
+        for what in moments:
+            moments[what] = (datetime.fromisoformat(moments[what]) - timedelta(days=days)).isoformat()
+        seen.write_text(json.dumps({"alpha": moments}))
+
+    source = f'sources = [{{ kind = "listing", url = "{world.server.url("/list")}", pattern = "alpha-(.*).tar.gz" }}]'
+    world.rows["alpha"] = re.sub(r"sources = .*", lambda _: source, project.row) + "keeps_withdrawn = true\n"
+    world.commit(pins={"alpha": "1.2.0"})
+    publish("1.0.0", "1.1.0", days=1)
+    row = run().rows["alpha"]
+    assert row["state"] == "current"
+    assert "lacks 1.2.0, but need not be younger than its bump" in row["reason"]
+    publish("1.0.0", "1.1.0", days=-0.5)
+    row = run().rows["alpha"]
+    assert row["state"] == "current"
+    assert "withdrawn if that is still so after 7 days" in row["reason"]
+    publish("1.0.0", "1.1.0", days=1)
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"]) == (1, "unreachable")
+    assert "an old copy" in result.rows["alpha"]["reason"]
+    publish("1.0.0", "1.1.0", "1.2.0", days=-0.6)
+    days_pass(6)
+    assert run().rows["alpha"]["reason"] == ""
+    publish("1.0.0", "1.1.0", days=-0.7)
+    days_pass(8)
+    assert "has not been listed since" in run().rows["alpha"]["reason"], "it had been listed in between"
+    days_pass(7)
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"]) == (0, "withdrawn")
+    assert log(world) == ["Bump alpha 1.2.0 → 1.1.0 (withdrawn upstream)"]
+
+
 def test_a_withdrawn_release_gives_way(world: World, run: Run) -> None:
     project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
     world.commit(pins={"alpha": "1.2.0"})
@@ -342,12 +428,59 @@ def test_another_series_is_reported_only(world: World, run: Run) -> None:
     world.commit(pins={"alpha": "1.0.0"})
     result = run()
     row = result.rows["alpha"]
-    assert (result.status, row["state"], row["reason"], log(world)) == (
-        0,
-        "new series",
-        "2.1.0 is outside the series 1",
-        [],
-    )
+    assert (result.status, row["state"], log(world)) == (0, "new series", [])
+    assert row["reason"].startswith("2.1.0 is outside the series 1; ")
+
+
+def test_a_new_series_is_said_once(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "2.0.0")
+    world.commit(pins={"alpha": "1.0.0"})
+    states = [run(*options).rows["alpha"]["state"] for options in (["--dry-run"], ["--dry-run"], [], [])]
+    assert states == ["new series", "new series", "new series", "current"]
+    project.release("2.1.0")
+    assert run().rows["alpha"]["state"] == "current"
+    project.release("3.0.0")
+    assert run().rows["alpha"]["state"] == "new series"
+
+
+@pytest.mark.parametrize(("known", "state"), [("2", "new series"), ("3", "current"), ("4", "current")])
+def test_a_series_that_a_person_knows_is_not_said(world: World, run: Run, known: str, state: str) -> None:
+    project = world.project("alpha", "1.0.0", "2.0.0", "3.1.0")
+    world.rows["alpha"] = project.row + f'acknowledged = "{known}"\n'
+    world.commit(pins={"alpha": "1.0.0"})
+    assert run().rows["alpha"]["state"] == state
+
+
+def test_what_mends_a_vulnerability_does_not_wait(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0")
+    project.release("1.1.0", days=1)
+    page = world.server.url("/news/{version}")
+    world.rows["alpha"] = project.row + f'security = {{ url = "{page}", pattern = \'"fixed": "{{version}}"\' }}\n'
+    world.commit(pins={"alpha": "1.0.0"})
+    waits = "1.1.0: published 1 days ago, to be taken after 7"
+    world.server.routes["/news/1.1.0"] = servers.status(500)
+    row = run("--dry-run").rows["alpha"]
+    assert row["state"] == "pending"
+    assert row["passed_over"][0].startswith(f"{waits}; whether it mends a vulnerability is not known: ")
+    world.server.routes["/news/1.1.0"] = servers.good(b'{"fixed": "1.0.9"}')
+    assert run("--dry-run").rows["alpha"]["passed_over"] == [waits]
+    world.server.routes["/news/1.1.0"] = servers.good(b'{"fixed": "1.1.0"}')
+    result = run()
+    said = world.server.url("/news/1.1.0")
+    assert (result.status, log(world)) == (0, ["Bump alpha 1.0.0 → 1.1.0"])
+    assert result.rows["alpha"]["reason"] == f"no cool-down, for it mends a vulnerability: {said}"
+    assert f"Security: without cool-down: {said}" in git(world.repository, "log", "-1", "--format=%b")
+
+
+def test_what_mends_a_vulnerability_is_proved_like_everything(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0")
+    project.release("1.1.0", days=1, by=pysequoia.Tsk.generate("Stranger <stranger@example.org>"))
+    world.server.routes["/news"] = servers.good(b"CVE-2026-1")
+    page = world.server.url("/news")
+    world.rows["alpha"] = project.row + f"security = {{ url = \"{page}\", pattern = 'CVE-' }}\n"
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    assert (result.status, result.rows["alpha"]["state"], log(world)) == (1, "failed", [])
 
 
 def test_the_end_of_life_is_announced(world: World, run: Run) -> None:
@@ -534,6 +667,47 @@ def test_a_suite_that_could_not_be_read_is_told(world: World, run: Run, archive:
     for row in rows.values():
         assert "Debian's sid could not be used: " in row["reason"]
     assert "Debian's trixie of 2026-11-14 was asked" in rows["alpha"]["reason"]
+
+
+def test_a_tarball_that_a_person_refused_is_no_alarm(world: World, run: Run, archive: Archive) -> None:
+    """As libtool 2.6.2 in the archive, whose tarball does not match upstream's signature: everybody knows."""
+    project = world.project("alpha", "1.0.0")
+    reason = "it does not match the signature"
+    row = closed(project.row).replace("verbatim = true", f'verbatim = true, refuse = {{ "1.2.0" = "{reason}" }}')
+    world.rows["alpha"] = row
+    archive.publish("1.2.0", "1.1.0", "1.0.0", content=b"")
+    project.key = pysequoia.Tsk.generate("Stranger <stranger@example.org>")
+    archive.publish("1.2.0")
+    world.commit(pins={"alpha": "1.0.0"})
+    result = run()
+    row_found = result.rows["alpha"]
+    assert (result.status, row_found["acceptable"], row_found["alarms"]) == (0, "1.1.0", [])
+    assert f"Debian's 1.2.0 is not used: {reason}" in row_found["reason"]
+
+
+def test_an_index_past_its_date_is_told(world: World, run: Run, archive: Archive) -> None:
+    world.rows["alpha"] = closed(world.project("alpha", "1.0.0").row)
+    archive.publish("1.1.0", "1.0.0")
+    packages = [debian_mirrors.Package("alpha", "1.1.0-2", {"alpha_1.1.0.orig.tar.gz": tarball("alpha", "1.1.0")})]
+    archive.mirror.publish("sid", packages, valid_until="Sat, 21 Nov 2020 08:00:00 UTC")
+    world.commit(pins={"alpha": "1.0.0"})
+    assert "Debian's sid calls itself outdated since 2020-11-21" in run("--dry-run").rows["alpha"]["reason"]
+
+
+def test_debian_does_not_stand_in_for_what_moves_together(world: World, run: Run, archive: Archive) -> None:
+    """tk was "current" on the word of the archive, although neither its upstream nor tcl's answered."""
+    alpha, beta = world.project("alpha", "1.0.0"), world.project("beta", "1.0.0")
+    rows = [closed(project.row).replace(', "debian-index"', "") for project in (alpha, beta)]
+    world.rows |= {"alpha": rows[0] + 'together = "beta"\n', "beta": rows[1] + 'together = "alpha"\n'}
+    archive.publish("1.0.0")
+    world.commit(pins={"alpha": "1.0.0", "beta": "1.0.0"})
+    result = run("--dry-run")
+    assert {row["state"] for row in result.rows.values()} == {"unreachable"}
+    world.rows["beta"] = beta.row
+    table = world.repository / "docker" / "dependencies.toml"
+    table.write_text(world.rows["alpha"] + beta.row + 'together = "alpha"\n')
+    result = run("--dry-run")
+    assert {name: row["state"] for name, row in result.rows.items()} == {"alpha": "unreachable", "beta": "current"}
 
 
 def test_debians_word_counts_where_a_person_marked_the_row_and_is_confirmed_later(

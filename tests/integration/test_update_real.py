@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import choice
 import pins
+import sightings
 import update_native_dependencies
 from report import State
 
@@ -20,7 +20,7 @@ DOCKER = pins.DOCKERFILE.parent
 def test_a_dry_run_reaches_every_pin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(choice.SEEN_VARIABLE, str(tmp_path / "seen.json"))
+    monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     (tmp_path / "docker").mkdir()  # a copy: somebody may be at work on the tables
     for name in ("Dockerfile", "dependencies.toml", "unconfirmed.toml"):

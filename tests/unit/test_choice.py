@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -13,15 +14,15 @@ from packaging.version import Version
 
 import choice
 import dependencies
-import errors
 import releases
 import update_native_dependencies
 import web
-from choice import Choice, Context, Listing, PassedOver, Taken, choose
+from choice import Choice, Context, Dated, Listing, PassedOver, Taken, choose
 from pins import Pin
 from proof import Proof
 from releases import Release
-from report import State
+from report import Row, State
+from sightings import Sightings
 from signatures import BadSignature
 from update_native_dependencies import Run
 from witness import changelog_dates
@@ -44,10 +45,10 @@ def walk(verdicts: list[Exception | None]) -> Choice[int]:
             raise verdict
         return int(version)
 
-    return choose(map(str, range(len(verdicts))), examine)
+    return choose([str(number) for number in range(len(verdicts))], examine)
 
 
-@given(st.lists(st.sampled_from(VERDICTS)))
+@given(st.lists(st.sampled_from(VERDICTS), max_size=12))
 def test_the_first_that_passes_is_taken_and_every_other_is_explained(verdicts: list[Exception | None]) -> None:
     found = walk(verdicts)
     expected = verdicts.index(None) if None in verdicts else None
@@ -63,17 +64,22 @@ def test_the_first_that_passes_is_taken_and_every_other_is_explained(verdicts: l
         assert (found.state is State.CURRENT) == (not verdicts)
 
 
-def look(listed: list[str], pinned: str, passing: set[str], *, gone: bool) -> tuple[State, str, bool]:
-    """State, acceptable version and whether there is a commit, for openssl with this list and these good releases."""
+def look(listed: list[str], pinned: str, passing: set[str], *, gone: bool, left: bool = False) -> Row:
+    """The row for openssl with this list and these good releases; `left`: the file of the pin is still there."""
     row = ROWS["openssl"]
     pin = Pin("openssl", pinned, f"https://example.org/openssl-{pinned}.tar.gz", "0" * 64)
-    context = Context(mock.Mock(), mock.Mock(), mock.Mock(), (), NOW, Path(), {})
+    client = mock.Mock()
+    if not left:
+        client.head.side_effect = web.Missing("answers 404")
+    context = Context(client, mock.Mock(), mock.Mock(), (), NOW, Path(), {}, dry_run=True)
     run = Run({"openssl": row}, {"openssl": pin}, {"openssl": ["docker/Dockerfile"]}, {}, context)
 
-    def examine(context: Context, row: dependencies.Dependency, pin: Pin, release: Release) -> Taken:
+    def examine(context: Context, candidates: Sequence[tuple[dependencies.Dependency, Pin, Release]]) -> list[Taken]:
+        ((_, _, release),) = candidates
         if release.version not in passing:
             raise PassedOver(State.PENDING, "no")
-        return Taken(Proof("https://example.org/x.tar.gz", "1" * 64, "openpgp", "F" * 40), "published 2026-11-01", 9)
+        proof = Proof("https://example.org/x.tar.gz", "1" * 64, "openpgp", "F" * 40)
+        return [Taken(proof, Dated(NOW, "published", 9))]
 
     versions = {version: Release(version) for version in listed if not (gone and version == pinned)}
     listing = Listing(versions, True, ())
@@ -83,7 +89,8 @@ def look(listed: list[str], pinned: str, passing: set[str], *, gone: bool) -> tu
         mock.patch.object(releases, "listed", lambda *_: tuple(versions.values())),
     ):
         outcome = update_native_dependencies.look(run, [row])
-    return outcome.rows[0].state, outcome.rows[0].acceptable, outcome.bump is not None
+    assert (outcome.bump is not None) == (outcome.rows[0].acceptable in passing - {pinned})
+    return outcome.rows[0]
 
 
 NUMBERS = st.integers(0, 30)
@@ -104,43 +111,103 @@ LISTED = st.lists(
 def test_a_pin_never_goes_down_and_never_leaves_its_rules(listed: list[str], patch: int, data: st.DataObject) -> None:
     pinned = f"3.5.{patch}"
     passing = set(data.draw(st.lists(st.sampled_from([*listed, pinned]))))
-    state, acceptable, moves = look([*listed, pinned], pinned, passing, gone=False)
-    assert Version(acceptable) >= Version(pinned)
-    assert acceptable == pinned or (acceptable in passing and ROWS["openssl"].accepts(acceptable, pinned))
-    assert moves == (acceptable != pinned) == (state is State.UPDATE)
+    row = look([*listed, pinned], pinned, passing, gone=False)
+    assert Version(row.acceptable) >= Version(pinned)
+    assert row.acceptable == pinned or (row.acceptable in passing and ROWS["openssl"].accepts(row.acceptable, pinned))
+    assert (row.acceptable != pinned) == (row.state is State.UPDATE)
 
 
-@given(LISTED, NUMBERS, st.data())
-def test_only_a_withdrawn_pin_goes_down(listed: list[str], patch: int, data: st.DataObject) -> None:
+@given(LISTED, NUMBERS, st.booleans(), st.data())
+def test_only_a_withdrawn_pin_goes_down(listed: list[str], patch: int, left: bool, data: st.DataObject) -> None:
     pinned = f"3.5.{patch}"
     passing = set(data.draw(st.lists(st.sampled_from([*listed, pinned]))))
-    state, acceptable, moves = look(listed, pinned, passing, gone=True)
+    row = look(listed, pinned, passing, gone=True, left=left)
     known = [v for v in listed if v != pinned and ROWS["openssl"].accepts(v, pinned)]
-    lower_only = bool(known) and all(Version(version) < Version(pinned) for version in known)
-    assert (state is State.WITHDRAWN) == lower_only
-    if moves:
-        assert acceptable in passing
-        assert (Version(acceptable) < Version(pinned)) == lower_only
+    withdrawn = not left and all(Version(version) < Version(pinned) for version in known)
+    lower = sorted((v for v in known if Version(v) < Version(pinned)), key=Version, reverse=True)[:3]
+    if not withdrawn:
+        assert row.state is not State.WITHDRAWN
+        assert Version(row.acceptable) >= Version(pinned)
+    elif fitting := [version for version in lower if version in passing]:
+        assert (row.state, row.acceptable) == (State.WITHDRAWN, fitting[0])
+    else:
+        assert row.acceptable == ""
+        assert "nothing can take the place" in row.alarms[0]
 
 
-def test_sightings_survive_a_broken_file(tmp_path: Path) -> None:
-    path = tmp_path / "state" / "seen.json"
-    with mock.patch.dict("os.environ", {choice.SEEN_VARIABLE: str(path)}):
-        sightings = choice.Sightings.of_this_user()
-        assert sightings.first("tool", "1.0", NOW) == NOW
-        sightings.save()
-        assert choice.Sightings.of_this_user().first("tool", "1.0", datetime.now(UTC)) == NOW
-        path.write_text("{")
-        assert choice.Sightings.of_this_user().first("tool", "1.0", NOW) == NOW
+def test_a_walk_ends() -> None:
+    asked = []
+
+    def examine(version: str) -> int:
+        asked.append(version)
+        raise PassedOver(State.PENDING, "answers 404")
+
+    choice = choose([f"1.{number}" for number in range(600, 0, -1)], examine)
+    assert (len(asked), choice.state) == (12, State.PENDING)
+    assert choice.passed_over[-1] == "1.588 and 587 older: not looked at after so many"
 
 
-def test_sightings_that_cannot_be_kept_are_told(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("no directory")
-    sightings = choice.Sightings(tmp_path / "state" / "seen.json")
-    sightings.save()
-    sightings.first("tool", "1.0", NOW)
-    with pytest.raises(errors.Failure, match=rf"cannot be written .*: set {choice.SEEN_VARIABLE}"):
-        sightings.save()
+@pytest.mark.parametrize("other", [PassedOver(State.PENDING, "young"), PassedOver(State.HELD, "held")])
+def test_what_could_not_be_asked_is_not_hidden(other: Exception) -> None:
+    """Neither by what waits nor by what was taken behind it."""
+    both: list[list[Exception | None]] = [[other, web.Unreachable("x")], [web.Unreachable("x"), other]]
+    for verdicts in both:
+        assert (walk(verdicts).state, walk(verdicts).unchecked) == (State.UNREACHABLE, True)
+    taken = walk([web.Unreachable("x"), None])
+    assert (taken.state, taken.unchecked) == (State.UPDATE, True)
+    assert not walk([other, None]).unchecked
+
+
+def context(tmp_path: Path, now: datetime = NOW) -> Context:
+    seen = Sightings(tmp_path / "seen.json")
+    return Context(mock.Mock(), mock.Mock(), seen, (), now, tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("moment", "source", "age"),
+    [
+        (NOW - timedelta(days=7), "published", 7),
+        (NOW - timedelta(days=6), "published", 6),
+        (NOW + timedelta(hours=20), "published", 0),
+        (NOW + timedelta(days=2), "nothing dates it, first seen", 0),
+        (datetime(1970, 1, 1, tzinfo=UTC), "nothing dates it, first seen", 0),
+        (datetime(1980, 1, 1, tzinfo=UTC), "nothing dates it, first seen", 0),
+        (None, "nothing dates it, first seen", 0),
+    ],
+)
+def test_a_date_that_cannot_be_true_dates_nothing(
+    tmp_path: Path, moment: datetime | None, source: str, age: int
+) -> None:
+    found = context(tmp_path).dated("tool", "1.0", (moment, "published"))
+    assert (found.source, found.age) == (source, age)
+    second = context(tmp_path).dated("tool", "1.0", (moment, "published"), (NOW - timedelta(days=20), "entered Debian"))
+    assert (second.source, second.age) == ((source, age) if source == "published" else ("entered Debian", 20))
+
+
+def test_a_week_is_a_week_for_a_schedule_that_jitters(tmp_path: Path) -> None:
+    """GitHub starts a weekly job some minutes earlier or later."""
+    monday = datetime(2026, 11, 23, 4, 31, tzinfo=UTC)
+    first = context(tmp_path, monday)
+    assert first.dated("tool", "1.0").age == 0
+    first.sightings.save()
+    assert context(tmp_path, monday + timedelta(days=7, minutes=-14)).dated("tool", "1.0").age == 7
+    assert context(tmp_path, monday + timedelta(days=6, hours=19)).dated("tool", "1.0").age == 6
+
+
+def test_every_pin_of_a_group_waits_at_the_same_time(tmp_path: Path) -> None:
+    """tk is dated even while tcl is too young: otherwise its own time begins only then."""
+    where, asked = context(tmp_path), []
+
+    def head(url: str) -> web.Head:
+        asked.append(url.rpartition("/")[2])
+        return web.Head(1, None, {})
+
+    where.client.head.side_effect = head  # type: ignore[attr-defined]
+    pair = [(ROWS[name], Pin(name, "8.6.17", "", "0" * 64), Release("8.6.19")) for name in ("tcl", "tk")]
+    with pytest.raises(PassedOver, match="nothing dates it, first seen 0 days ago"):
+        choice.examine(where, pair)
+    assert asked == ["tcl8.6.19-src.tar.gz", "tk8.6.19-src.tar.gz"]
+    assert where.sightings.seen("tk", "8.6.19") == NOW
 
 
 CHANGELOG = """curl (8.22.0-2) unstable; urgency=medium

@@ -167,17 +167,14 @@ def is_alive(process: Path) -> bool:
 
 def test_names_that_no_release_can_have_are_left_out(tmp_path: Path) -> None:
     """Digits of other alphabets, thousands of them, other encodings: git takes almost anything as a tag."""
-    run = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    subprocess.run([*run, "init", "--quiet"], check=True)
-    subprocess.run([*run, "commit", "--quiet", "--allow-empty", "--message", "x"], check=True)
-    commit = subprocess.run([*run, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    commit = git(repository(tmp_path / "tool"), "rev-parse", "HEAD")
     odd = ["v\u0661.\u0662.\u0663", f"v1.2.{'9' * 5000}", "v1.2.\uff13", "v1.2.3\u00b2"]
     lines = [f"{commit} refs/tags/{name}" for name in [*odd, "v1.2.3", "v1.2.4"]]
     packed = "\n".join(["# pack-refs with: peeled fully-peeled sorted ", *sorted(lines)]) + "\n"
     no_text = f"{commit} refs/tags/v".encode() + b"\xff.1\n"
-    (tmp_path / ".git" / "packed-refs").write_bytes(packed.encode() + no_text)
+    (tmp_path / "tool" / ".git" / "packed-refs").write_bytes(packed.encode() + no_text)
     for pattern in (r"v(\d+\.\d+\.\d+)", "v(.*)"):
-        source = Source("git-tags", tmp_path.as_uri(), pattern, "*")
+        source = Source("git-tags", (tmp_path / "tool").as_uri(), pattern, "*")
         assert {release.version for release in releases.listed(ROW, source, web.Client())} == {"1.2.3", "1.2.4"}
 
 

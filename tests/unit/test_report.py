@@ -46,6 +46,7 @@ def test_json_has_every_field() -> None:
         "reason": "why",
         "passed_over": ["8.23.0: answers 404"],
         "alarms": [],
+        "unreachable": False,
     }
     assert (document["commits"], document["exit_code"]) == (["Bump curl"], 0)
 

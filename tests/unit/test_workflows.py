@@ -15,8 +15,8 @@ import pytest
 import yaml
 from tests.unit.command_lines import build_options, invoke_options, wrong_invocations
 
-import choice
 import images
+import sightings
 
 GITHUB = images.ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
@@ -135,7 +135,7 @@ def test_every_update_session_runs_and_remembers() -> None:
     )
     listed = {row["session"] for row in json.loads(done.stdout)}
     assert listed == {path.stem for path in (images.ROOT / "scripts").glob("update_*.py")}
-    state = re.search(rf"{choice.SEEN_VARIABLE}: (.+)", text)
+    state = re.search(rf"{sightings.SEEN_VARIABLE}: (.+)", text)
     assert state
     assert text.count(f"path: {state[1]}\n") == 3  # restored, saved, and kept alive on Thursdays
     crons = set(re.findall(r'cron: "([^"]+)"', text))
