@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -21,19 +23,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 import engines
 import errors
 import images
+import inputs
 import prefetch as sources
 import smoke
 from images import Image
 
 ROOT = images.ROOT
+T = TypeVar("T")
+
+
+def checked(check: Callable[[], T]) -> T:
+    """What a check of the request returns. Raises Exit, with status 2, where it refuses."""
+    try:
+        return check()
+    except errors.UserError as error:
+        raise Exit(f"error: {error}", 2) from None
 
 
 def select(patterns: list[str]) -> tuple[Image, ...]:
     """The images that any of the globs name, in the table's order. Raises Exit for a glob that names none."""
-    try:
-        return images.load().select(patterns)
-    except errors.UserError as error:
-        raise Exit(f"error: {error}", 2) from None
+    return checked(lambda: images.load().select(patterns))
 
 
 def only(pattern: str) -> Image:
@@ -70,6 +79,8 @@ def given(**options: str | bool | list[str]) -> list[str]:
 
 def built(image: Image, tag: str) -> str:
     """The reference of an image that was built here: the tag asked for, else `latest`, else `latest-partial`."""
+    if tag:
+        checked(lambda: inputs.tag("--tag", tag, suffix=""))
     engine = chosen_engine()
     candidates = [tag] if tag else ["latest", "latest-partial"]
     for candidate in candidates:
@@ -112,6 +123,8 @@ def build(context: Context, image: list[str], jobs: int = 1, options: str = "", 
     if not image:
         raise Exit("error: say which images: -i manylinux_2_36_x86_64 or -i '*_x86_64' (`invoke list` shows all)", 2)
     chosen = select(image)
+    if tag:
+        checked(lambda: inputs.tag("--tag", tag))
     if len(chosen) > 1:
         words = ["--jobs", str(jobs), *(["--tag", tag] if tag else []), *image]
         return script(context, "build_many", *words, "--", *shlex.split(options))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import build
 import checkout
 import errors
 import images
+import inputs
 import plan as plans
 import site_settings
 import tags
@@ -74,6 +76,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
     options = parser.parse_args()
     catalogue = images.load()
+    inputs.build_environment(os.environ, catalogue)
+    if options.tag is not None:
+        inputs.tag("--tag", options.tag)
+    if options.cache:
+        inputs.repository("--cache", options.cache)
     selection = catalogue.select(options.image) if options.image else catalogue.images()
     tag = options.tag or tags.UNTESTED + checkout.version_tag()
     build.make_source_directories(catalogue)

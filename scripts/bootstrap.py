@@ -279,6 +279,15 @@ def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
     return engine, reference
 
 
+def show(image: Image, site: Site, frontend: str = "") -> None:
+    """Prints what a bootstrap would do here. Raises UserError where there is no way."""
+    base = base_of(image)
+    engine, attempts = engines.find(frontend, site.reach())
+    packages = missing_packages(engine, base)
+    check_machine(site.mirror, packages, os.geteuid() == 0, "".join(f"\n  {attempt}" for attempt in attempts))
+    print("\n".join(steps(engine, packages, base, image)))
+
+
 def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Image) -> list[str]:
     """What a bootstrap is going to do, for people."""
     install = f"install {', '.join(packages)} and what they need, from this machine's apt sources"
@@ -342,12 +351,7 @@ def main() -> None:
         os.environ.get("PLATFORM") or machine,
         os.environ.get("VARIANT", ""),
     )
-    site = site_settings.load()
-    engine, _ = engines.find(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.reach())
-    base = base_of(image)
-    packages = missing_packages(engine, base)
-    check_machine(site.mirror, packages, os.geteuid() == 0)
-    print("\n".join(steps(engine, packages, base, image)))
+    show(image, site_settings.load(), os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
 
 
 if __name__ == "__main__":

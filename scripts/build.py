@@ -30,6 +30,7 @@ import checkout
 import engines
 import errors
 import images
+import inputs
 import pins
 import plan as plans
 import prefetch
@@ -150,7 +151,11 @@ def parser(catalogue: images.Catalogue) -> argparse.ArgumentParser:
             help=f"{text}: as docker-buildx says, such as a registry",
         )
     how.add_argument("--junit", type=Path, metavar="FILE", help="write the smoke tests' results there as JUnit XML")
-    how.add_argument("--print", action="store_true", help="only print the engine's command; needs no engine")
+    how.add_argument(
+        "--print",
+        action="store_true",
+        help="only print the engine's command, or with --bootstrap what it would do; needs no engine",
+    )
     return command
 
 
@@ -217,13 +222,13 @@ def clang_for(image: Image, builder: str, offline: bool, env: Mapping[str, str] 
     """The decision for an image on a builder: off where it runs natively.
 
     The Dockerfile's comes from a registry: an offline build has a clang only where the environment names one."""
-    builder = env.get("MANYLINUX_BUILDARCH") or builder
-    named = env.get("MANYLINUX_STATIC_CLANG_IMAGE") or ""
+    builder = env.get(inputs.BUILDARCH) or builder
+    named = env.get(inputs.STATIC_CLANG_IMAGE) or ""
     native = runs_natively(image, builder)
-    wanted = not _disabled(env, "MANYLINUX_DISABLE_CLANG") and bool(named or not offline)
+    wanted = not _disabled(env, inputs.DISABLE_CLANG, "0") and bool(named or not offline)
     used = wanted and not native and builder in CLANG_BUILDERS
     prefers_gcc = image.policy.libc == "glibc" and image.platform.cpython_prefers_gcc
-    without = _disabled(env, "MANYLINUX_DISABLE_CLANG_FOR_CPYTHON", "1" if prefers_gcc else "0")
+    without = _disabled(env, inputs.DISABLE_CLANG_FOR_CPYTHON, "1" if prefers_gcc else "0")
     return Clang(builder, used, used and not without, named)
 
 
@@ -232,8 +237,8 @@ def runs_natively(image: Image, builder: str) -> bool:
     return image.platform.go in NATIVE_HERE.get(builder, (builder,))
 
 
-def _disabled(env: Mapping[str, str], name: str, default: str = "0") -> bool:
-    return (env.get(name) or default) != "0"
+def _disabled(env: Mapping[str, str], name: str, default: str) -> bool:
+    return inputs.switch(name, env.get(name) or default)
 
 
 @dataclass(frozen=True)
@@ -544,12 +549,20 @@ def main() -> None:
     catalogue = images.load()
     options = parser(catalogue).parse_args()
     signal.signal(signal.SIGTERM, terminated)
+    inputs.build_environment(os.environ, catalogue)
+    inputs.build_options(options, os.environ)
     default_policy = catalogue.bootstrap_policy if options.bootstrap else catalogue.default_policy
-    frontend = engines.checked(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    frontend = os.environ.get("MANYLINUX_BUILD_FRONTEND", "")
     image = chosen_image(catalogue, options.variant, default_policy)
+    plans.plan(image, Request(options.interpreters, options.components))  # refuses what can never be had
+    if options.bootstrap:
+        bootstrap.base_of(image)
     site = site_settings.load(options.ca_bundle)
     engine = None
-    if options.bootstrap and not options.print:
+    if options.bootstrap:
+        if options.print:
+            bootstrap.show(image, site, frontend)
+            return
         engine, options.base = bootstrap.prepare(image, site, frontend)
     plan = plans.plan(image, request_of(options))
     if options.print:

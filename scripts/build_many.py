@@ -16,6 +16,7 @@ from pathlib import Path
 
 import errors
 import images
+import inputs
 from images import Image
 from progress import Progress
 
@@ -122,7 +123,11 @@ def main() -> int:
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         raise errors.UserError("--jobs must be 1 or more")
-    chosen = images.load().select(options.image)
+    if options.tag:
+        inputs.tag("--tag", options.tag)
+    catalogue = images.load()
+    inputs.build_environment(os.environ, catalogue)
+    chosen = catalogue.select(options.image)
     with Progress() as progress:
         outcomes = Builder(rest, options.tag, options.logs).all(chosen, options.jobs, progress)
     print(summary(outcomes))

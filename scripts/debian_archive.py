@@ -159,6 +159,11 @@ def find_mirrors(environment: Mapping[str, str] | None = None, apt: Path = Path(
     when there is none."""
     environment = os.environ if environment is None else environment
     named = environment.get(MIRROR_VARIABLE, "").split()
+    if wrong := [root for root in named if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", root)]:
+        raise errors.UserError(
+            f"{MIRROR_VARIABLE}: {wrong[0]!r} is no http or https address: give one such as "
+            "http://mirror.example.org/debian"
+        )
     found = [Mirror(root.rstrip("/"), "security" in root) for root in named] or list(_apt_mirrors(apt))
     if not found:
         raise errors.UserError(

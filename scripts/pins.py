@@ -86,6 +86,16 @@ def switches(path: Path = DOCKERFILE) -> dict[str, str]:
     return dict(re.findall(r"(?m)^ARG ([A-Z0-9_]+_STAGE)=(\S*)$", head))
 
 
+def stages(path: Path = DOCKERFILE) -> tuple[str, ...]:
+    """The names of the stages of a Dockerfile, in its order."""
+    return tuple(re.findall(r"(?m)^FROM .* AS (\S+)$", path.read_text(encoding="utf-8")))
+
+
+def components(path: Path = DOCKERFILE) -> tuple[str, ...]:
+    """What a Dockerfile compiles or unpacks beside interpreters: each in a stage `component-NAME`."""
+    return tuple(name.removeprefix("component-") for name in stages(path) if name.startswith("component-"))
+
+
 def replace(text: str, name: str, *, version: str, url: str, sha256: str | Mapping[str, str]) -> str:
     """The Dockerfile's text with one pin moved; nothing else changes, and an interpolated URL stays interpolated.
 

@@ -281,10 +281,11 @@ def plan(image: Image, request: Request, pins: Mapping[str, Pin] | None = None) 
     components = request.components if request.components is not None else image.policy.build
     built = []
     for component in components:
+        if component not in native_pins.components():
+            raise errors.UserError(
+                f"unknown component {component!r}" + near_matches(component, native_pins.components())
+            )
         parts = COMPONENT_PINS.get(component, (component,))
-        for part in parts:
-            if part not in table_pins:
-                raise errors.UserError(f"unknown component {component!r}" + near_matches(component, image.policy.build))
         reasons = [missing[part] for part in parts if part in missing]
         if reasons:
             left_out[component] = reasons[0]

@@ -24,6 +24,7 @@ import checkout
 import engines
 import errors
 import images
+import inputs
 import smoke
 import tags
 from images import Group, Image
@@ -61,9 +62,7 @@ class Place:
     @classmethod
     def parse(cls, text: str, credentials: tuple[str, str] | None = None) -> Place:
         """Reads `host/namespace`. Without (user, password) the container engines' logins serve."""
-        host, slash, namespace = text.partition("/")
-        if not slash or not namespace:
-            raise errors.UserError(f"{text!r} is not <host>/<namespace>")
+        host, _, namespace = inputs.namespace("--registry", text).partition("/")
         return cls(Registry(host, credentials), namespace)
 
     def repository(self, name: str) -> str:
@@ -371,11 +370,11 @@ def main() -> int:
         raise errors.UserError(f"{tag!r} is not a dated tag, YYYY.MM.DD-N")
     if options.verb == "push":
         image = catalogue.image(options.image)
+        local = inputs.reference("--local", options.local) if options.local else f"{image.repository}:latest"
         engine = engines.choose()
         for place in places:
             if options.execute:
                 log_in(engine, place.registry)
-            local = options.local or f"{image.repository}:latest"
             plan = push(engine, place, image, local, tag, revision())
             carry_out(plan, options.execute)
             if not plan:

@@ -30,6 +30,7 @@ from urllib.parse import quote
 import engines
 import errors
 import images
+import inputs
 import plan as plans
 import prefetch
 from engines import Engine, Mount
@@ -443,6 +444,9 @@ def main() -> int:
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     options = parser.parse_args()
+    inputs.reference("the image", options.reference)
+    if options.jobs < 0:
+        raise errors.UserError("--jobs must be 0 (all cores) or more")
     signal.signal(signal.SIGTERM, _interrupt)  # so that the containers go, too
     expectations = _expectations(options)
     if options.print_expectations:

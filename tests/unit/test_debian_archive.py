@@ -101,6 +101,12 @@ deb cdrom:[Debian]/ bookworm main
         find_mirrors({}, folder)
 
 
+@pytest.mark.parametrize("value", ["mirror.example.org", "file:///srv/debian", "http://", "http://ok.example.org/ x"])
+def test_a_mirror_that_is_no_address_is_refused(value: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.UserError, match=r"MANYLINUX_DEBIAN_MIRROR: .* is no http or https address"):
+        find_mirrors({debian_archive.MIRROR_VARIABLE: value}, tmp_path)
+
+
 def test_list_of_mirrors(tmp_path: Path) -> None:
     (tmp_path / "mirrors").mkdir()
     names = tmp_path / "mirrors" / "debian.list"
