@@ -16,6 +16,7 @@ import nox
 
 ROOT = Path(__file__).parent
 WORKFLOWS = ROOT / ".github" / "workflows"
+EXAMPLE = ROOT / "docs" / "example"
 # Programs that tests run, and the Debian packages that have them. A test skips itself where its program is missing.
 PROGRAMS = {
     "curl": ("curl",),
@@ -73,15 +74,16 @@ def lint(session: nox.Session) -> None:
     run(session, "shfmt", "--diff", "--indent", "4", "--case-indent", *scripts)
     run(session, "python", "scripts/render.py", "--check")
     run(session, "yamllint", "--strict", ".")
-    workflows = [str(path) for path in sorted(WORKFLOWS.glob("*.yml"))]
+    workflows = [str(path) for path in [*sorted(WORKFLOWS.glob("*.yml")), EXAMPLE / "github-actions.yml"]]
     actions = [str(path) for path in sorted(WORKFLOWS.parent.glob("actions/*/action.yml"))]
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
     forms = [str(path) for path in sorted(WORKFLOWS.parent.glob("ISSUE_TEMPLATE/*.yml")) if path.stem != "config"]
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *forms)
+    run(session, "check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", str(EXAMPLE / "gitlab-ci.yml"))
     if sys.platform == "linux":  # there are no wheels of it for every other system
         run(session, "actionlint")
-    run(session, "zizmor", "--offline", "--persona", "pedantic", "--quiet", str(WORKFLOWS.parent))
+    run(session, "zizmor", "--offline", "--persona", "pedantic", "--quiet", str(WORKFLOWS.parent), workflows[-1])
 
 
 @nox.session
@@ -102,7 +104,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def render(session: nox.Session) -> None:
-    """Rewrite the parts of README and Dockerfile that follow from the tables."""
+    """Rewrite the parts of README, docs and Dockerfile that follow from the tables."""
     script(session, "render")
 
 

@@ -16,7 +16,7 @@ import errors
 import images
 from images import Catalogue
 from render_dockerfile import dockerfile_blocks
-from render_readme import readme_blocks
+from render_readme import document_blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "nox -s render"
@@ -46,12 +46,11 @@ def rendered(text: str, blocks: Mapping[str, str], where: str) -> str:
 
 def all_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
     """File -> marker name -> text."""
-    markdown = {name: f"\n{text}\n" for name, text in readme_blocks(catalogue).items()}
-    return {Path("README.md"): markdown, Path("docker/Dockerfile"): dockerfile_blocks(catalogue)}
+    return {**document_blocks(catalogue), Path("docker/Dockerfile"): dockerfile_blocks(catalogue)}
 
 
 def main() -> int:
-    """Brings the rendered parts of README.md and docker/Dockerfile up to date."""
+    """Brings the rendered parts of README.md, docs/ and docker/Dockerfile up to date."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if something is not up to date")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
-"""The parts of README.md that state facts of the tables: policies, distributions, interpreters, tools, pip, retention.
+"""The parts of README.md and docs/ that state facts of the tables: policies, distributions, interpreters, tools, pip.
 
-`readme_blocks` gives each part by the name of its markers; scripts/render.py writes them.
+`document_blocks` gives each part by its document and the name of its markers; scripts/render.py writes them.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ NAMES = {
     "slackware": "Slackware",
     "ubuntu": "Ubuntu",
 }
+
+IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
 
 
 @dataclass(frozen=True)
@@ -121,23 +123,31 @@ def read_pip(path: Path = COMPATIBILITY_TOML) -> list[PipSupport]:
     return found
 
 
-def readme_blocks(catalogue: Catalogue) -> dict[str, str]:
-    """Marker name -> Markdown, ending in a newline."""
+def document_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
+    """Document -> marker name -> Markdown, with an empty line before and after it."""
     releases = read_releases()
+    documents = {
+        "README.md": {
+            "count": f"{len(catalogue.images())} images are published, at `{catalogue.registry}`.\n",
+            "policies": _policies(catalogue),
+            "contents": _contents(catalogue),
+        },
+        "docs/where-wheels-run.md": {
+            "oldest": _oldest(catalogue, releases),
+            "releases": _releases(catalogue, releases),
+            "pip": _pip(read_pip()),
+        },
+        "docs/contents.md": {
+            "interpreters": _interpreters(catalogue),
+            "tools": _tools(catalogue),
+            "components": _components(catalogue),
+            "variants": _variants(catalogue),
+        },
+        "docs/retention.md": {"retention": _retention(catalogue), "retired": _retired(catalogue)},
+        "docs/building.md": {"measured": _measured(MEASURED_JSON), "cross": _cross(CROSS_JSON)},
+    }
     return {
-        "count": f"{len(catalogue.images())} images are published, at `{catalogue.registry}`.\n",
-        "policies": _policies(catalogue),
-        "oldest": _oldest(catalogue, releases),
-        "releases": _releases(catalogue, releases),
-        "interpreters": _interpreters(catalogue),
-        "tools": _tools(catalogue),
-        "components": _components(catalogue),
-        "variants": _variants(catalogue),
-        "pip": _pip(read_pip()),
-        "retired": _retired(catalogue),
-        "retention": _retention(catalogue),
-        "measured": _measured(MEASURED_JSON),
-        "cross": _cross(CROSS_JSON),
+        Path(document): {name: f"\n{text}\n" for name, text in blocks.items()} for document, blocks in documents.items()
     }
 
 
@@ -163,6 +173,22 @@ def _policies(catalogue: Catalogue) -> str:
         rows.append([tags, next(iter(bases)), policy.compiler, ", ".join(names), status, end])
     table = markdown_table(["wheel tags", "base", "compiler", "platforms", "status", "base maintained until"], rows)
     return table + "\n\\* can be built, but is not published.\n"
+
+
+def _contents(catalogue: Catalogue) -> str:
+    """What an image has, in three lines."""
+    cpythons = [i for i in catalogue.interpreters.values() if i.implementation == "cpython"]
+    others = dict.fromkeys(IMPLEMENTATIONS[i.implementation] for i in catalogue.interpreters.values())
+    del others["CPython"]
+    threaded = ", ".join(i.minor for i in cpythons if i.threaded)
+    return (
+        f"- CPython {cpythons[0].minor} to {cpythons[-1].minor}, and the free-threaded builds of {threaded}, "
+        "in `/opt/python/<python tag>-<abi tag>`, each with pip, build and packaging.\n"
+        f"- {' and '.join(others)}, some of them on demand: `manylinux-interpreters list` says what an image has and "
+        "can install, `manylinux-interpreters ensure TAG` installs it.\n"
+        f"- {', '.join(catalogue.tools)}, each in a virtual environment of its own; `pipx` to add others; "
+        "`manylinux-install-clang` for a static clang in `/opt/clang`.\n"
+    )
 
 
 def _oldest(catalogue: Catalogue, releases: Sequence[Release]) -> str:
@@ -220,7 +246,6 @@ def _where(every: Sequence[Image], having: Sequence[Image]) -> str:
 
 
 def _interpreters(catalogue: Catalogue) -> str:
-    names = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
     notes = {"stable": "", "prerelease": "pre-release", "eol": "no longer maintained upstream"}
     every = catalogue.images(published_only=False)
     rows = []
@@ -229,7 +254,7 @@ def _interpreters(catalogue: Catalogue) -> str:
         threaded = ", free-threaded" if interpreter.threaded else ""
         having = [image for image in every if interpreter in (*image.interpreters, *image.on_demand)]
         how = "preinstalled" if interpreter.preinstalled else f"`manylinux-interpreters ensure {tag}`"
-        name = f"{names[interpreter.implementation]} {interpreter.minor}{threaded}"
+        name = f"{IMPLEMENTATIONS[interpreter.implementation]} {interpreter.minor}{threaded}"
         rows.append([f"`{tag}`", name, _where(every, having), how, notes[interpreter.status]])
     return markdown_table(["tag", "interpreter", "in", "how", ""], rows)
 

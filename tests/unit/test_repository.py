@@ -30,7 +30,10 @@ import update_python_dependencies as locks
 ROOT = images.ROOT
 CATALOGUE = images.load(overlay=images.NO_OVERLAY)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docker/packages/README.md"]
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT))
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docker/**/*.md")]
+)
 LOCKS = sorted((ROOT / "requirements").rglob("*.txt"))
 FIRST_COMMANDS = ["./build.sh --bootstrap", "./scripts/dev nox -s tests"]
 
@@ -55,16 +58,20 @@ def _commands(document: str) -> list[str]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_path_that_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:docker|scripts|requirements|tests|benchmarks|\.ci|\.github)/[^`\s]*)`", text)
+    named = re.findall(r"`((?:docker|docs|scripts|requirements|tests|benchmarks|\.ci|\.github)/[^`\s]*)`", text)
     named += re.findall(r"`([\w.-]+\.(?:md|sh|py|toml|yaml|csv))`", text)
-    named += re.findall(r"\]\(([^):#]+)\)", text)
+    linked = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text)
     made_by_people = {"docker/images.local.toml", "docker/sources", "docker/sources/lock.json"}
+    made_by_people |= {".github/workflows/wheels.yml"}  # of a project that copies docs/example
+    beside = (ROOT / document).parent
     missing = [
         name
         for name in named
-        if name not in made_by_people and not list(ROOT.glob(re.sub(r"<[\w-]+>", "*", name).rstrip("/")))
+        if name not in made_by_people
+        and not (beside / name).exists()
+        and not list(ROOT.glob(re.sub(r"<[\w-]+>", "*", name).rstrip("/")))
     ]
-    assert named
+    missing += [name for name in linked if not (beside / name).exists()]
     assert not missing
 
 
@@ -156,18 +163,19 @@ def test_figures_for_other_architectures_are_quoted(tmp_path: Path) -> None:
     assert "| zstd | 200 s | 16 s | 12.5 |" in text
 
 
-def test_every_policy_is_in_the_readme() -> None:
+def test_every_policy_is_in_the_documents() -> None:
     for policy in CATALOGUE.policies.values():
         assert all(f"`{tag}`" in README for tag in policy.tags)
-    assert all(f"`{name}`" in README and retired.last_tag in README for name, retired in CATALOGUE.retired.items())
+    kept = (ROOT / "docs" / "retention.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in kept and retired.last_tag in kept for name, retired in CATALOGUE.retired.items())
 
 
 # --- Where wheels run -------------------------------------------------------------------------------------------------
 
 
 def test_wheels_run_where_the_c_library_is_new_enough() -> None:
-    oldest = render_readme.readme_blocks(CATALOGUE)["oldest"]
-    rows = {line.split("|")[1].strip(" `"): line for line in oldest.splitlines()[2:]}
+    oldest = render_readme.document_blocks(CATALOGUE)[Path("docs/where-wheels-run.md")]["oldest"]
+    rows = {line.split("|")[1].strip(" `"): line for line in oldest.strip().splitlines()[2:]}
     expected = {
         "manylinux_2_17": "Debian 8 / Fedora 19 / RHEL 7 / Ubuntu 13.10",
         "manylinux_2_28": "Debian 10 / Fedora 29 / RHEL 8 / Ubuntu 18.10",
