@@ -109,6 +109,20 @@ def test_every_session_has_its_script() -> None:
     assert [name for name in scripts if not (ROOT / "scripts" / f"{name}.py").is_file()] == []
 
 
+# The last commit before subjects had a limit.
+BEFORE_THE_LIMIT = "a10169fa9eb4c729dda61e0a4cbf4bffa4b2c086"
+
+
+def test_no_subject_of_a_commit_is_longer_than_72_characters() -> None:
+    try:
+        checkout.call("merge-base", "--is-ancestor", BEFORE_THE_LIMIT, "HEAD", at=ROOT)
+        new = [f"{BEFORE_THE_LIMIT}..HEAD"]
+    except checkout.Refused:
+        new = ["-1"]  # a shallow clone
+    subjects = checkout.call("log", "--format=%h %s", *new, at=ROOT).splitlines()
+    assert [line for line in subjects if len(line.partition(" ")[2]) > 72] == []
+
+
 # --- Rendered text ----------------------------------------------------------------------------------------------------
 
 
