@@ -21,6 +21,9 @@ SHOW = "import os, sys; print([sys.argv[1:], os.environ.get('_PYTHON_HOST_PLATFO
 AWKWARD = ["two words", "", "  ", '"double"', "'single'", "$HOME", "`id`", "*", "\\", "-n", "--", "new\nline", "ä"]
 
 
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as another user")
+
+
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """A directory that other users can read, unlike pytest's own."""
@@ -110,22 +113,61 @@ def test_an_emptied_environment_is_named(scratch: Path) -> None:
     assert "AUDITWHEEL_ARCH" in result.stderr
 
 
+# --- The home directory ---
+
+
+def home_of(scratch: Path, user: int | None = None, **variables: str) -> str:
+    """The HOME that a command of the entry point sees."""
+    given = environment(scratch, "x86_64") | variables
+    command = [str(scratch / "entrypoint"), "sh", "-c", 'echo "${HOME-unset}"']
+    shutil.copy(ENTRYPOINT, scratch / "entrypoint")  # where any user can read it
+    done = subprocess.run(command, env=given, user=user, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.rstrip("\n")
+
+
+def test_a_home_that_can_be_written_stays(scratch: Path) -> None:
+    kept = scratch / "my home"
+    kept.mkdir()
+    assert home_of(scratch, HOME=str(kept), TMPDIR=str(scratch)) == str(kept)
+
+
+@pytest.mark.parametrize("home", [None, "", "/", "/nonexistent", "/etc", "/dev/null"])
+@needs_root
+def test_who_has_no_home_gets_one(scratch: Path, home: str | None) -> None:
+    temporary = scratch / "temporary files"
+    temporary.mkdir()
+    temporary.chmod(0o1777)
+    found = Path(home_of(scratch, 65534, TMPDIR=str(temporary), **({} if home is None else {"HOME": home})))
+    assert found.parent == temporary
+    assert (found.stat().st_uid, found.stat().st_mode & 0o777) == (65534, 0o700)
+    assert home_of(scratch, 65534, TMPDIR=str(temporary)) != str(found), "each has its own"
+
+
+@pytest.mark.parametrize("home", [None, "/"])
+@needs_root
+def test_where_nothing_can_be_written_the_command_runs_all_the_same(scratch: Path, home: str | None) -> None:
+    """No word about it either: standard error is the command's."""
+    given = {} if home is None else {"HOME": home}
+    assert home_of(scratch, 65534, TMPDIR="/proc", **given) == (home or "unset")
+
+
 # --- pipx -------------------------------------------------------------------------------------------------------------
 
 
 def run_pipx(scratch: Path, *arguments: str, user: int | None = None, **extra: str) -> list[str]:
     """What the wrapper hands over: its environment's PIPX variables, then the arguments."""
-    write(scratch / "real-pipx", '#!/bin/sh\nprintf "%s\\n" "$PIPX_HOME" "$PIPX_BIN_DIR" "$PIPX_MAN_DIR" "$@"\n')
+    show = '[ "$1 $2" != "environment --value" ] || { echo "$PIPX_HOME"; exit; }\n'
+    show += 'printf "%s\\n" "$PIPX_HOME" "$PIPX_BIN_DIR" "$PIPX_MAN_DIR" "$@"\n'
+    write(scratch / "pipx", f"#!/bin/sh\n{show}")
+    write(scratch / "python", '#!/bin/sh\nshift 2\necho movable: "$@"\n')
     wrapper = (COMMANDS / "pipx").read_text(encoding="utf-8")
-    assert wrapper.count("/opt/_internal/tools/bin/pipx") == 1
-    write(scratch / "pipx", wrapper.replace("/opt/_internal/tools/bin/pipx", f"{scratch}/real-pipx"))
-    command = [str(scratch / "pipx"), *arguments]
+    assert wrapper.endswith('\nexec /opt/_internal/tools/bin/pipx "$@"\n')
+    write(scratch / "wrapper", wrapper.replace("/opt/_internal/tools/bin/", f"{scratch}/"))
+    command = [str(scratch / "wrapper"), *arguments]
     given = {"PATH": os.environ["PATH"], **extra}
     result = subprocess.run(command, env=given, user=user, text=True, capture_output=True, check=True)
     return result.stdout.split("\n")[:-1]
-
-
-needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as another user")
 
 
 @needs_root
@@ -144,3 +186,37 @@ def test_what_the_user_chose_stays(scratch: Path) -> None:
 @needs_root
 def test_others_get_pipxs_own_places(scratch: Path) -> None:
     assert run_pipx(scratch, "list", user=65534) == ["", "", "", "list"]
+
+
+@pytest.mark.parametrize(
+    ("command", "movable"),
+    [
+        ("reinstall cmake", "cmake"),
+        ("reinstall --python python3 Two_Words", "two-words"),
+        ("reinstall absent", ""),
+        ("reinstall-all --skip cmake", "cmake swig two-words"),
+        ("repair --all", "cmake swig two-words"),
+        ("interpreter upgrade", "cmake swig two-words"),
+        ("interpreter list", ""),
+        ("list", ""),
+        ("uninstall cmake", ""),
+    ],
+)
+def test_environments_that_pipx_renames_can_be_renamed(scratch: Path, command: str, movable: str) -> None:
+    for name in ("cmake", "swig", "two-words"):
+        (scratch / "home/venvs" / name).mkdir(parents=True)
+    said = run_pipx(scratch, *command.split(), PIPX_HOME=str(scratch / "home"))
+    places = [f"{scratch}/home/venvs/{name}" for name in movable.split()]
+    expected = [" ".join(["movable:", *places])] if places else []
+    assert said[: len(expected)] == expected
+    assert said[-len(command.split()) :] == command.split()
+    assert len(said) == len(expected) + 3 + len(command.split())
+
+
+def test_a_copy_that_fails_ends_before_pipx(scratch: Path) -> None:
+    (scratch / "home/venvs/cmake").mkdir(parents=True)
+    run_pipx(scratch, "list", PIPX_HOME=str(scratch / "home"))
+    write(scratch / "python", "#!/bin/sh\nexit 1\n")
+    given = {"PATH": os.environ["PATH"], "PIPX_HOME": str(scratch / "home")}
+    done = subprocess.run([scratch / "wrapper", "reinstall", "cmake"], env=given, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import errors
+from movable import make_movable
 from toolbox import ENVIRONMENT_HELP, ROOT, clean_up_when_terminated, downloads, image, obtain, unpack
 
 OPT = ROOT / "opt"
@@ -86,9 +87,22 @@ def install(version: str, sums_sha256: str, machine: str) -> None:
         new = unpack(archive, directory / "unpacked")
         configure(new)
         if target.exists():
-            target.rename(directory / "old")
-        new.rename(target)
+            make_movable(target)
+        replace(target, new, directory / "old")
     print(f"static-clang toolchain {version} installed at '{target}'")
+
+
+def replace(target: Path, new: Path, old: Path) -> None:
+    """Moves what is there, if anything, to `old` and `new` in its place; if that fails, everything back."""
+    had = target.exists()
+    if had:
+        target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        if had:
+            old.rename(target)
+        raise
 
 
 def listed(sums: str, name: str) -> str:
