@@ -95,7 +95,7 @@ def tests(session: nox.Session) -> None:
         installer = ["sudo", "--non-interactive", *installer]
     if packages and shutil.which("apt-get") and (os.geteuid() == 0 or installer[0] == "sudo"):
         session.log(f"installing what some tests need, from the distribution: {' '.join(packages)}")
-        session.run(*installer, "update", external=True, silent=True)
+        session.run(*installer, "-o", "APT::Update::Error-Mode=any", "update", external=True, silent=True)
         session.run(*installer, "install", "--no-install-recommends", *packages, external=True, silent=True)
     elif packages:
         session.warn(f"some tests will be skipped without {' '.join(packages)}")

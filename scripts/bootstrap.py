@@ -129,7 +129,7 @@ def check_machine(mirror: Mirror | None, packages: Sequence[str], root: bool, at
 
 def _install(packages: Sequence[str]) -> None:
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _apt(["apt-get", "update", "--quiet"], env)
+    _apt(["apt-get", "-o", "APT::Update::Error-Mode=any", "update", "--quiet"], env)
     simulated = subprocess.run(install_command(packages, "--simulate"), env=env, capture_output=True, text=True)
     if simulated.returncode:
         raise errors.Failure(f"apt cannot install {', '.join(packages)}: {engines.reason(simulated.stderr)}")

@@ -1,16 +1,27 @@
 #!/bin/bash
 # Alpine: apk; bash must be there already, which the base image lacks
 
+# The base has them enabled.
 repositories() {
-    : # the base has them enabled
+    update
+}
+
+# Keeps the indices until clean(), and fails unless every one could be fetched: `apk upgrade` and `apk add` would fetch them
+# themselves, but go on without those that they cannot get.
+update() {
+    apk update
 }
 
 upgrade() {
-    apk upgrade --no-cache
+    apk upgrade
 }
 
 install() {
-    apk add --no-cache "$@"
+    # clean() dropped the indices of the layers below
+    if ! compgen -G '/var/cache/apk/APKINDEX.*' >/dev/null; then
+        update
+    fi
+    apk add "$@"
 }
 
 set_locale() {

@@ -21,7 +21,18 @@ apt() {
 repositories() {
     leave_docs_out
     install_gl_substitute
-    apt update
+    update
+}
+
+# An index that cannot be fetched ends the build: apt itself would go on without it, with the updates of security, say.
+update() {
+    local said status=0
+    said="$(apt -o APT::Update::Error-Mode=any update 2>&1)" || status=$?
+    echo "${said}"
+    # apt 2.0 does not know that option, and ends with 0.
+    if ((status)) || grep -q '^W: Some index files failed to download' <<<"${said}"; then
+        die "an index could not be fetched, see above"
+    fi
 }
 
 # Packages that users install later bring no manuals either; licences (copyright) stay.
@@ -53,7 +64,7 @@ upgrade() {
 install() {
     # clean() dropped the indices of the layers below
     if [[ -z "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit)" ]]; then
-        apt update
+        update
     fi
     apt install --no-install-recommends "$@"
 }

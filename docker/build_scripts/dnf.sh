@@ -1,8 +1,9 @@
 #!/bin/bash
 # dnf: AlmaLinux, Rocky Linux, Anolis OS
 
+# A repository that cannot be reached ends the build, whatever its file says.
 dnf_() {
-    local options=(-y)
+    local options=(-y --setopt=skip_if_unavailable=False '--setopt=*.skip_if_unavailable=False')
     if [[ -s /run/secrets/ca ]]; then
         options+=(--setopt=sslcacert=/run/secrets/ca)
     fi

@@ -4,8 +4,9 @@
 EPEL=https://archives.fedoraproject.org/pub/archive/epel/7/x86_64/Packages/e/epel-release-7-14.noarch.rpm
 DEVTOOLSET_I686=https://copr.fedorainfracloud.org/coprs/mayeut/devtoolset-10/repo/custom-1/mayeut-devtoolset-10-custom-1.repo
 
+# A repository that cannot be reached ends the build, whatever its file says.
 yum_() {
-    local options=(-y)
+    local options=(-y --setopt=skip_if_unavailable=False '--setopt=*.skip_if_unavailable=False')
     if [[ -s /run/secrets/ca ]]; then
         options+=(--setopt=sslcacert=/run/secrets/ca)
     fi

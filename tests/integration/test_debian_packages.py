@@ -36,6 +36,7 @@ def isolated_apt(directory: Path, architecture: str, suite: str) -> list[str]:
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
         "APT::Sandbox::User": "",
+        "APT::Update::Error-Mode": "any",
         "Acquire::Languages": "none",
         "Dir::Etc::sourcelist": directory / "sources.list",
         "Dir::Etc::sourceparts": directory / "parts",

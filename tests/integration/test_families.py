@@ -353,6 +353,21 @@ def test_a_missing_step_is_refused(roots: Roots, image: str, steps: tuple[str, .
     assert message in refusal(roots, image, *steps)
 
 
+@pytest.mark.parametrize("image", BY_DISTRIBUTION.values(), ids=lambda image: image.policy.distribution)
+@pytest.mark.parametrize("step", ["update-system.sh", "install-packages.sh build"])
+def test_an_index_that_cannot_be_fetched_ends_the_build(image: images.Image, step: str, roots: Roots) -> None:
+    """apt 2.0, of Ubuntu 20.04, ends with 0 whatever it is told; all later ones have to be told."""
+    root = roots.new(image)
+    if step != STEPS[0]:
+        assert roots.run(root, image, STEPS[:4]).status == 0
+    (root / "stand-in/missing-index").touch()
+    if image.policy.distribution != "ubuntu-20.04":
+        (root / "stand-in/new-apt").touch()
+    run = roots.run(root, image, (step,))
+    assert run.status != 0
+    assert not list(root.glob("stand-in/refused")), run.output
+
+
 # --- Wrong input ----------------------------------------------------------------------------------------------------
 
 
@@ -380,9 +395,9 @@ def test_unknown_input_breaks_loudly(roots: Roots, image: str, step: str, env: d
     ("image", "option"),
     [
         ("manylinux_2_36_x86_64", "-o Acquire::https::CAInfo=/run/secrets/ca -o APT::Sandbox::User=root"),
-        ("manylinux_2_28_x86_64", "dnf -y --setopt=sslcacert=/run/secrets/ca install"),
+        ("manylinux_2_28_x86_64", "--setopt=*.skip_if_unavailable=False --setopt=sslcacert=/run/secrets/ca install"),
         ("manylinux2014_i686", "CURL_CA_BUNDLE=/run/secrets/ca curl"),
-        ("manylinux2014_i686", "yum -y --setopt=sslcacert=/run/secrets/ca update"),
+        ("manylinux2014_i686", "--setopt=*.skip_if_unavailable=False --setopt=sslcacert=/run/secrets/ca update"),
         ("musllinux_1_2_x86_64", "CURL_CA_BUNDLE=/run/secrets/ca apk add"),
     ],
 )

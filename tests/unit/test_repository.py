@@ -363,6 +363,25 @@ def test_who_installs_a_lock_takes_nothing_else() -> None:
     assert len(users) >= 5
 
 
+APT_UPDATE = re.compile(r"""apt-get\b[^\n`']*\bupdate\b|\binstaller, [^\n]*"update"|(?:^ *|\$\()apt [^\n]*\bupdate\b""")
+
+
+def test_an_index_that_apt_cannot_fetch_is_an_error_wherever_we_ask() -> None:
+    """apt-get ends with 0 otherwise. Not by --error-on, which an old apt does not know and refuses."""
+    callers = set()
+    for path in _tracked():
+        if path.suffix in (".md", ".txt", ".csv") or path == Path(__file__) or path.name == "stand_in.sh":
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        assert "--error-" + "on" not in text, path
+        for line in text.splitlines():
+            if APT_UPDATE.search(line) and "--print-uris" not in line and not re.match(r"\s*(#|\"\"\")", line):
+                callers.add(path.relative_to(ROOT).as_posix())
+                settings = '"APT::Update::Error-Mode": "any"' in text and "*options]" in line
+                assert "APT::Update::Error-Mode=any" in line or settings, f"{path}: {line.strip()}"
+    assert {".ci/run", "docker/build_scripts/debian.sh", "noxfile.py", "scripts/bootstrap.py", "scripts/dev"} <= callers
+
+
 def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:
     oldest = ".".join(map(str, plan.OLDEST_TOOLS_PYTHON))
     universal = [lock for lock in locks.locks(CATALOGUE, native_pins.read()) if lock.universal]

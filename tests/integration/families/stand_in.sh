@@ -123,6 +123,8 @@ if ((${#words[@]})); then set -- "${words[@]}"; fi
 
 case "${NAME}" in
     yum | dnf)
+        # One of its repositories says skip_if_unavailable=True.
+        if [[ -e "${STATE}/missing-index" && "${options}" == *" --setopt=*.skip_if_unavailable=False "* ]]; then exit 1; fi
         case "$1" in
             install) install "${@:2}" ;;
             update | upgrade)
@@ -154,7 +156,14 @@ case "${NAME}" in
         ;;
     apt-get)
         case "$1" in
-            update) echo >/var/lib/apt/lists/example.org_main_Packages ;;
+            update)
+                if [[ -e "${STATE}/missing-index" ]]; then
+                    echo "W: Some index files failed to download. They have been ignored, or old ones used instead."
+                    # Since 2.1 apt knows the option.
+                    [[ ! -e "${STATE}/new-apt" || "${options}" != *" APT::Update::Error-Mode=any "* ]] || exit 100
+                fi
+                echo >/var/lib/apt/lists/example.org_main_Packages
+                ;;
             upgrade | install)
                 [[ -e /var/lib/apt/lists/example.org_main_Packages ]] || refuse "$1 before an update"
                 [[ "${DEBIAN_FRONTEND-}" == noninteractive ]] || refuse "$1 would ask questions"
@@ -174,8 +183,13 @@ case "${NAME}" in
         ;;
     dpkg-query) installed "$1" || exit 1 ;;
     apk)
-        [[ "${options}" == *" --no-cache "* ]] || refuse "leaves a cache"
+        [[ "$1" == update || -e /var/cache/apk/APKINDEX.main.tar.gz ]] || refuse "$1 before an update"
         case "$1" in
+            update)
+                [[ ! -e "${STATE}/missing-index" ]] || exit 1
+                mkdir -p /var/cache/apk
+                echo >/var/cache/apk/APKINDEX.main.tar.gz
+                ;;
             upgrade) ;;
             add) install "${@:2}" ;;
             *) refuse "does not know '$1'" ;;
