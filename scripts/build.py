@@ -441,8 +441,12 @@ def build_and_test(
         if suite and site.mirror:
             mirror, notes = site_settings.usable(site.mirror, suite, plan.image.platform.debian)
             site = dataclasses.replace(site, mirror=mirror)
+            missing = tuple(pocket for pocket in ("updates", "security") if not getattr(mirror, pocket))
+            plan = dataclasses.replace(plan, missing_pockets=missing)
             for note in notes:
                 say(note)
+            if missing:
+                say(f"built without Debian's {suite}-{', '.join(missing)}: this image will not be pushed")
         with site.written(suite) as secrets:
             say(f"building {plan.reference} with {engine.name} ({engine.executable})")
             options = with_cache(options, plan.image, engine.exports_cache(base.local))

@@ -48,6 +48,11 @@ class Platform:
     cpython_builds: Mapping[str, str]
     cpython_prefers_gcc: bool
 
+    @property
+    def narrow(self) -> bool:
+        """Whether its pointers have 32 bits."""
+        return self.go in ("386", "arm")
+
 
 @dataclass(frozen=True)
 class Toolset:

@@ -57,6 +57,7 @@ class Plan:
     moved: tuple[str, ...]
     base: str
     requested_tag: str | None
+    missing_pockets: tuple[str, ...] = ()  # parts of the distribution that the mirror lacks today, as in "security"
 
     @property
     def complete(self) -> bool:
@@ -83,6 +84,7 @@ class Plan:
         """The ARGs to hand over, by name. Pins that equal the Dockerfile's own are left out."""
         policy, platform = self.image.policy, self.image.platform
         toolset = policy.toolset
+        wide = not platform.narrow
         local = "/usr/local/bin:" if policy.local_first else ""
         args = {
             "BASEIMAGE": self.base,
@@ -95,6 +97,7 @@ class Plan:
             "PACKAGE_SETS": " ".join(policy.package_sets),
             "DEVTOOLSET_ROOTPATH": toolset.root if toolset else "",
             "LD_LIBRARY_PATH_ARG": toolset.ld_library_path(platform) if toolset else "",
+            "PKG_CONFIG_PATH_ARG": ":".join(f"/usr/local/{lib}/pkgconfig" for lib in ("lib", "lib64")[: 1 + wide]),
             "PREPEND_PATH": "/opt/clang/bin:" + local + (f"{toolset.root}/usr/bin:" if toolset else ""),
             "SQLITE_EXPOSED": "1" if policy.sqlite_exposed else "0",
             "GOARCH": platform.go,
@@ -105,6 +108,7 @@ class Plan:
         }
         args |= {f"{native_pins.env_prefix(i.name)}_OPTIMISED": "1" if i.optimised else "0" for i in self.shared}
         args |= self.stages
+        args |= {"MISSING_POCKETS": " ".join(self.missing_pockets)} if self.missing_pockets else {}
         for name in self.moved:
             pin, prefix = self.pins[name], native_pins.env_prefix(name)
             digest = pin.sha256 if isinstance(pin.sha256, str) else " ".join(f"{k}:{v}" for k, v in pin.sha256.items())
@@ -147,7 +151,7 @@ class Plan:
             "org.opencontainers.image.source": self.image.source,
             "org.opencontainers.image.title": self.image.name,
             "org.opencontainers.image.base.name": self.base,
-            "org.pypa.manylinux.complete": "true" if self.complete else "false",
+            "org.pypa.manylinux.complete": "true" if self.complete and not self.missing_pockets else "false",
         }
 
     def expectations(self) -> dict[str, Any]:
@@ -194,7 +198,7 @@ class Plan:
                 **dict.fromkeys(("LC_ALL", "LANG", "LANGUAGE"), "en_US.UTF-8"),
                 "DEVTOOLSET_ROOTPATH": args["DEVTOOLSET_ROOTPATH"],
                 "LD_LIBRARY_PATH": args["LD_LIBRARY_PATH_ARG"],
-                "PKG_CONFIG_PATH": "/usr/local/lib/pkgconfig",
+                "PKG_CONFIG_PATH": args["PKG_CONFIG_PATH_ARG"],
                 "SSL_CERT_FILE": CERTIFICATES,
                 "PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE": "1",
             },

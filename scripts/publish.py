@@ -181,7 +181,7 @@ def unfit(image: Image, labels: Mapping[str, str], commit: str) -> list[str]:
     to build it again."""
     reasons = []
     if labels.get(COMPLETE_LABEL) != "true":
-        reasons.append("it is a partial image")
+        reasons.append("it is a partial image, or lacks updates that its mirror did not have")
     if labels.get(REVISION_LABEL, "").endswith(checkout.DIRTY):
         reasons.append("it was built from a tree with changes that no commit has: commit them, then build it again")
     elif labels.get(REVISION_LABEL) != commit:

@@ -10,6 +10,7 @@ from images import Catalogue, Interpreter, SharedInterpreter, Tool
 from pins import env_prefix
 
 SCRIPTS = "/manylinux/build_scripts"
+REQUIREMENTS = "/manylinux/requirements"
 SITE = "--mount=type=secret,id=ca --mount=type=secret,id=pip"
 CLANG = "--mount=type=bind,from=clang-for-cpython,source=/opt/clang,target=/opt/clang"
 
@@ -61,7 +62,7 @@ ARG POLICY
 ARG PLATFORM
 ARG TOOLS_PYTHON
 COPY --from=image-files /rootfs /
-COPY docker/build_scripts/install-interpreter.sh docker/build_scripts/show_download.py {SCRIPTS}/
+COPY --from=checkout {SCRIPTS}/install-interpreter.sh {SCRIPTS}/show_download.py {SCRIPTS}/
 RUN --mount=type=bind,source=docker/sources/{tag},target=/sources {SITE} \\
     TAG={tag} {SCRIPTS}/install-interpreter.sh
 """
@@ -93,7 +94,7 @@ ARG {pin}_SHA256
 ARG {pin}_URL
 ARG BUILD_TRIPLE
 ARG {switch}
-COPY requirements/interpreter/{interpreter.minor}.txt /manylinux/requirements/interpreter/
+COPY --from=checkout {REQUIREMENTS}/interpreter/{interpreter.minor}.txt {REQUIREMENTS}/interpreter/
 RUN --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {mounts} \\
     {words} VERSION="${{{pin}_VERSION}}" URL="${{{pin}_URL}}" SHA256="${{{pin}_SHA256}}" {SCRIPTS}/build-cpython.sh
 """
@@ -104,7 +105,7 @@ def _tool(tool: Tool) -> str:
 FROM pipx-base AS tool-{tool.name}
 ARG PLATFORM
 ARG TOOLS_PYTHON
-COPY requirements/tools/{tool.name}.txt /manylinux/requirements/tools/
+COPY --from=checkout {REQUIREMENTS}/tools/{tool.name}.txt {REQUIREMENTS}/tools/
 RUN {SITE} NAME={tool.name} {SCRIPTS}/install-tool.sh
 FROM ${{{env_prefix(tool.name)}_STAGE}} AS {tool.name}
 """

@@ -19,6 +19,7 @@ export HARDEN_CPPFLAGS HARDEN_CFLAGS HARDEN_LDFLAGS
 ROOTFS=/rootfs
 DEVROOT=/devroot
 MAX_SOURCE_KIB=204800 # no source archive is larger; what grows beyond it is not what was asked for
+OLDEST_DATE=315619200 # 1980-01-02: a day later than the first that zip can hold, so that it can west of UTC, too
 export ROOTFS DEVROOT
 
 die() {
@@ -149,9 +150,10 @@ link_duplicates() {
 
 # Dates everything that leaves this stage like its source, so that a rebuild gives the same layer.
 clamp_times() {
-    local directory
+    local directory date="${SOURCE_DATE_EPOCH:?}"
+    if ((date < OLDEST_DATE)); then date="${OLDEST_DATE}"; fi
     for directory in "$@"; do
-        find "${directory}" -exec touch -h -d "@${SOURCE_DATE_EPOCH:?}" {} +
+        find "${directory}" -exec touch -h -d "@${date}" {} +
     done
 }
 

@@ -19,7 +19,7 @@ import tarfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -34,7 +34,7 @@ import plan as plans
 import prefetch
 import site_settings
 import smoke
-from engines import Engine
+from engines import Build, Engine
 from site_settings import Index, Mirror, Site
 
 pytestmark = pytest.mark.engine
@@ -227,6 +227,65 @@ def test_nothing_of_the_site_is_in_the_image(project: Project, tmp_path: Path) -
         assert found_in_layers(project.engine, project.plan.reference, [needle], tmp_path) == []
     # The search would find it: the same words as a file of the context are in a layer.
     assert found_in_layers(project.engine, project.plan.reference, [MARK], tmp_path) == [MARK]
+
+
+def test_an_image_without_what_the_mirror_lacks_is_not_complete(project: Project) -> None:
+    def label() -> str | None:
+        project.dockerfile("exit 0")
+        project.build("--no-test")
+        template = '{{index .Config.Labels "org.pypa.manylinux.complete"}}'
+        return project.engine.ask(project.engine.inspect(project.plan.reference, template))
+
+    assert label() == "false"
+    whole = Mirror(MIRROR.main, MIRROR.main, MIRROR.main)
+    project.site = replace(project.site, mirror=whole)
+    assert label() == "true"
+
+
+@pytest.fixture
+def small_base(engine: Engine, tmp_path: Path) -> Iterator[str]:
+    """A base image with what the stage `checkout` needs."""
+    for name in ("bash", "chmod", "find", "mkdir", "touch"):
+        engines.copy_with_libraries(name, tmp_path / "small")
+    (tmp_path / "small/bin/sh").symlink_to("bash")
+    archive, reference = tmp_path / "small.tar", f"localhost/manylinux-test-small:{MARK}-{engine.name}"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(tmp_path / "small", ".")
+    engine.call(engine.import_(archive, reference, images.load().platforms[build.this_platform()].oci, {}))
+    yield reference
+    engine.ask(engine.remove(reference))
+
+
+def test_the_umask_of_the_clone_is_not_in_the_layers(engine: Engine, small_base: str, tmp_path: Path) -> None:
+    """One clone is as tight as can be, the other one is writable for the group."""
+    layers, seen = [], []
+    for umask in (0o077, 0o002):
+        context = tmp_path / f"clone-{umask:o}"
+        subprocess.run(["git", "checkout-index", "--all", f"--prefix={context}/"], cwd=ROOT, umask=umask, check=True)
+        assert (context / "docker").stat().st_mode & 0o777 == 0o777 & ~umask
+        dockerfile = tmp_path / "Dockerfile"
+        # The others are not needed, and podman looks for their base images all the same.
+        stages, middle, _ = (context / "docker/Dockerfile").read_text(encoding="utf-8").partition("AS image-files\n")
+        final = "FROM ${BASEIMAGE} AS probe\n"
+        final += "COPY --from=checkout /manylinux /manylinux\nCOPY --from=image-files /rootfs /\n"
+        dockerfile.write_text(stages + middle + final, encoding="utf-8")
+        tag = f"localhost/manylinux-test-clone:{MARK}-{umask:o}"
+        made = Build(context=context, dockerfile=dockerfile, tag=tag, args={"BASEIMAGE": small_base}, target="probe")
+        engine.call(engine.build(replace(made, no_cache=True)))
+        said = engine.ask(engine.inspect(tag, "{{json .RootFS.Layers}}"))
+        layers.append(json.loads(said or "[]")[-1])
+        listing = engine.run(
+            tag,
+            ["/bin/find", "/usr/local", "/opt", "/manylinux", "-mindepth", "1", "-printf", "%m %T@ %p\\n"],
+            entrypoint="",
+        )
+        seen.append(engine.ask(listing) or "")
+        engine.ask(engine.remove(tag))
+    modes = {line.split()[0] for line in seen[0].splitlines()}
+    assert modes == {"644", "755"}
+    assert "755 315619200.0000000000 /usr/local/bin/manylinux-entrypoint" in seen[0]
+    assert seen[0] == seen[1]
+    assert layers[0] == layers[1] != ""
 
 
 def found_in_layers(engine: Engine, reference: str, needles: Sequence[str], directory: Path) -> list[str]:

@@ -129,6 +129,14 @@ def modes(context: Context) -> Iterator[str]:
             yield f"{entry.path} is not readable for everybody (mode {stat.S_IMODE(entry.mode):o})"
 
 
+@check("dates")
+def dates(context: Context) -> Iterator[str]:
+    """What is packed into a wheel can be: zip holds no date before 1980, wherever west of UTC that may be."""
+    for entry in _ours(context):
+        if os.lstat(entry.path).st_mtime < 315619200:
+            yield f"{entry.path} is dated before 1980-01-02"
+
+
 def _ours(context: Context) -> Iterator[Entry]:
     yield from (entry for prefix in ("/opt", "/usr/local") for entry in context.before.below(prefix))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -247,7 +248,11 @@ def promised_libraries(context: Context) -> Iterator[str]:
 
 @check("pkg-config-path")
 def pkg_config(context: Context) -> Iterator[str]:
-    """pkg-config looks into /usr/local/lib/pkgconfig; SQLite is there exactly where it is promised."""
+    """pkg-config looks where local libraries go, as the linker does; SQLite is there exactly where it is promised."""
+    for place in context.expected.env["PKG_CONFIG_PATH"].split(":"):
+        with _offered(Path(place, "smoke-local.pc")):
+            if context.run(["pkg-config", "--exists", "smoke-local"], status=None).returncode:
+                yield f"pkg-config does not look into {place}"
     offered = context.run(["pkg-config", "--exists", "sqlite3"], status=None).returncode == 0
     if offered and not context.expected.sqlite_exposed:
         yield "pkg-config offers sqlite3, which this policy does not promise"
@@ -264,6 +269,20 @@ def pkg_config(context: Context) -> Iterator[str]:
     for name in ("openssl", "libcurl", "libmpdec", "libzstd"):
         if context.run(["pkg-config", "--exists", name], status=None).returncode == 0:
             yield f"pkg-config offers {name}: only the builds of the image may see it (regression 23)"
+
+
+@contextlib.contextmanager
+def _offered(file: Path) -> Iterator[None]:
+    """The description of a library, there for a while."""
+    made = [directory for directory in (file.parent, *file.parent.parents) if not directory.exists()]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("Name: x\nDescription: x\nVersion: 1\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.unlink()
+        for directory in made:
+            directory.rmdir()
 
 
 @check("cmake-project", heavy=True)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,22 @@ def test_what_a_stage_makes_is_dated_like_its_source(tmp_path: Path, server: ser
     assert done.stdout == "1200000000\n", done.stderr
     assert (tmp_path / "unpacked" / "new").read_text() == "new"
     assert {path.lstat().st_mtime for path in (result, result / "link")} == {1_200_000_000}
+
+
+def test_nothing_is_dated_before_what_zip_can_hold_in_every_time_zone(tmp_path: Path) -> None:
+    (tmp_path / "old").touch()
+    script = 'SOURCE_DATE_EPOCH=315532800; clamp_times "$1"'  # 1980-01-01, as in many wheels
+    assert bash(script, tmp_path).returncode == 0
+    for zone in ("UTC", "UTC+12", "UTC-14"):
+        code = f"import zipfile; print(zipfile.ZipInfo.from_file({str(tmp_path / 'old')!r}).date_time[0])"
+        done = subprocess.run(
+            [sys.executable, "-c", f"{code}; zipfile.ZipFile('x.zip', 'w').write({str(tmp_path / 'old')!r})"],
+            env={"TZ": zone},
+            cwd=tmp_path,
+            text=True,
+            capture_output=True,
+        )
+        assert (done.stdout, done.stderr) == ("1980\n", ""), zone
 
 
 def test_identical_files_become_one(tmp_path: Path) -> None:

@@ -81,6 +81,14 @@ def test_the_system_can_be_updated_below_what_was_compiled() -> None:
     assert [name for name, (_, other) in STAGES.items() if "SYSTEM_UPDATED" in other] == ["updated-system"]
 
 
+def test_what_the_mirror_lacks_is_part_of_the_caches_key() -> None:
+    """Where what is shipped is installed."""
+    assert {name for name, (_, text) in STAGES.items() if "\nARG MISSING_POCKETS\n" in text} == {
+        "base-system",
+        "updated-system",
+    }
+
+
 def test_what_is_compiled_may_be_compiled_by_clang() -> None:
     cpythons = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")}
     components = {name for name in STAGES if name.startswith("component-")} - {"component-git-lfs"}  # not compiled
@@ -114,6 +122,28 @@ def test_only_what_every_engine_knows() -> None:
     assert not re.search(r"(?m)^# *syntax=", TEXT), "a syntax line needs a registry"
     for word in ("--link", "--checksum", "<<"):  # podman 4.3, Docker 20.10
         assert word not in TEXT
+
+
+def test_one_stage_copies_from_the_checkout_and_gives_it_modes_and_dates() -> None:
+    """The umask and the hour of a clone would be in the layers otherwise."""
+    copying = {name for name, (_, text) in STAGES.items() if re.search(r"(?m)^(COPY|ADD) (?!--from=)", text)}
+    assert copying == {"checkout"}
+    text = STAGES["checkout"][1]
+    last = text.rstrip().splitlines()[-1]
+    copied = {f"/{target.split('/')[1]}" for target in re.findall(r"(?m)^COPY .* (/\S+)$", text)}
+    match = re.fullmatch(r"RUN chmod -R u=rwX,go=rX (.*) && find (.*) -exec touch -h -d @(\d+) \{\} \+", last)
+    assert match, last
+    assert set(match[1].split()) == set(match[2].split()) == copied
+    assert f"\nOLDEST_DATE={match[3]} " in (DOCKER / "build_scripts/lib.sh").read_text(encoding="utf-8")
+
+
+def test_every_file_of_the_checkout_that_is_copied_is_there() -> None:
+    tops = {"/manylinux/build_scripts/mirrors.txt": "docker/mirrors.txt", "/manylinux/requirements": "requirements"}
+    tops |= {"/manylinux": "docker", "/rootfs": "docker/rootfs"}
+    for copied in re.findall(r"(?m)^COPY --from=checkout ((?:[^\n]|\\\n)+) \S+$", TEXT):
+        for path in copied.replace("\\\n", " ").split():
+            top = next(top for top in tops if path == top or path.startswith(f"{top}/"))
+            assert (DOCKER.parent / f"{tops[top]}{path.removeprefix(top)}").exists(), path
 
 
 def test_files_copied_and_mounted_enter_the_build_context() -> None:

@@ -88,7 +88,7 @@ def test_a_copy_that_fails_leaves_the_directory(overlay: Path, old: Path) -> Non
 def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module, in this process."""
     monkeypatch.syspath_prepend(str(LIBRARY))
-    import movable as found  # type: ignore[import-not-found]
+    import movable as found
 
     yield found
     for name in ("movable", "clang", "toolbox"):
@@ -129,7 +129,7 @@ def test_another_error_is_said(old: Path) -> None:
 
 @pytest.mark.usefixtures("library")
 def test_the_old_clang_comes_back_when_the_new_one_cannot_be_moved(tmp_path: Path) -> None:
-    import clang  # type: ignore[import-not-found]
+    import clang
 
     (tmp_path / "clang").mkdir()
     (tmp_path / "clang/old").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import errors
 import images
 import pins
+from images import Image
 from plan import Plan, Request, plan
 
 CATALOGUE = images.load()
@@ -53,6 +55,25 @@ def test_fewer_interpreters_are_partial() -> None:
 
 def test_an_explicit_tag_wins() -> None:
     assert planned("manylinux_2_36_x86_64", interpreters=("cp313-cp313",), tag="abc123").tag == "abc123"
+
+
+def test_what_the_mirror_lacks_makes_an_image_that_is_not_pushed() -> None:
+    whole = planned("manylinux_2_36_x86_64")
+    without = dataclasses.replace(whole, missing_pockets=("security",))
+    assert (without.reference, without.complete) == (whole.reference, True)
+    assert without.labels["org.pypa.manylinux.complete"] == "false"
+    assert without.expectations()["labels"] == without.labels
+    # Part of the cache's key: nothing built without it is taken for a build that has it.
+    assert without.build_args == {**whole.build_args, "MISSING_POCKETS": "security"}
+
+
+@pytest.mark.parametrize("image", CATALOGUE.images(published_only=False), ids=lambda image: image.name)
+def test_pkg_config_looks_where_the_linker_does(image: Image) -> None:
+    narrow = image.platform.name in ("i686", "armv7l")
+    places = ["/usr/local/lib/pkgconfig", *(() if narrow else ["/usr/local/lib64/pkgconfig"])]
+    whole = plan(image, Request())
+    assert whole.build_args["PKG_CONFIG_PATH_ARG"].split(":") == places
+    assert whole.expectations()["env"]["PKG_CONFIG_PATH"].split(":") == places
 
 
 def test_asking_for_everything_is_complete() -> None:

@@ -27,6 +27,8 @@ MANIFEST = INTERNAL / "manifest.json"
 # Ten retries within a minute, after 0.05, 0.1, 0.2, ... 25.6 seconds: release hosts fail often, but rarely for long.
 LIMITS = fetch.Limits(attempts=11, backoff=0.05)
 
+OLDEST_DATE = 315619200  # 1980-01-02: a day later than the first that zip can hold, so that it can west of UTC, too
+
 ENVIRONMENT_HELP = """
 environment:
   MANYLINUX_DOWNLOAD_MIRROR  URLs to try first (https, http or file), separated by blanks; a file of
@@ -84,6 +86,7 @@ def unpack(archive: Path, directory: Path) -> Path:
         members = tar.getmembers()
         for member in members:
             member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+            member.mtime = max(member.mtime, OLDEST_DATE)
         if hasattr(tarfile, "data_filter"):  # not yet in the first releases of Python 3.11
             tar.extractall(directory, members, filter="data")
         else:
