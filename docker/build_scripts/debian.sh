@@ -30,7 +30,7 @@ update() {
     said="$(apt -o APT::Update::Error-Mode=any update 2>&1)" || status=$?
     echo "${said}"
     # apt 2.0 does not know that option, and ends with 0.
-    if ((status)) || grep -q '^W: Some index files failed to download' <<<"${said}"; then
+    if ((status)) || [[ "${said}" == *"W: Some index files failed to download"* ]]; then
         die "an index could not be fetched, see above"
     fi
 }
