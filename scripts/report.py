@@ -8,10 +8,11 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import shutil
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -69,18 +70,29 @@ class Row:
         return tuple(text for text in (self.reason, *over, *alarms) if text)
 
 
+@dataclass(frozen=True)
+class Commit:
+    """A commit that a run has made or, with --dry-run, would make: what a reviewer wants to see of it."""
+
+    subject: str
+    body: str
+
+
 HEADINGS = ("name", "pinned", "newest", "acceptable", "age", "trust", "state")
 
 
 @dataclass(frozen=True)
 class Report:
-    """The rows of one run. With `allow_unreachable`, hosts that did not answer are only a warning."""
+    """The rows of one run, and its commits, which with `dry_run` it has not made.
+
+    With `allow_unreachable`, hosts that did not answer are only a warning."""
 
     title: str
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     allow_unreachable: bool = False
-    commits: Sequence[str] = field(default=())
+    commits: Sequence[Commit] = ()
+    dry_run: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -106,17 +118,31 @@ class Report:
         return text
 
     def table(self, width: int | None = None) -> str:
-        """Aligned columns for people; below each row its remarks, wrapped to `width` (default: the terminal's)."""
-        width = max(60, width or shutil.get_terminal_size((110, 24)).columns)
-        grid = [HEADINGS, *(row.cells() for row in self.rows)]
-        sizes = [max(len(line[column]) for line in grid) for column in range(len(HEADINGS))]
-        pattern = "  ".join(f"{{:<{size}}}" for size in sizes)
-        lines = [self.title, "", pattern.format(*HEADINGS).rstrip(), "  ".join("-" * size for size in sizes)]
+        """For a terminal (or `width` columns): the cells in columns, reasons and commits below.
+
+        Where the columns are too wide together, the trust stands below, too, and then the name on a line of its own."""
+        width = max(60, width or shutil.get_terminal_size((120, 24)).columns)
+        columns = list(range(len(HEADINGS)))
+        cells = [HEADINGS, *(row.cells() for row in self.rows)]
+        widths = [max(len(line[column]) for line in cells) for column in columns]
+        for left_out in (HEADINGS.index("trust"), HEADINGS.index("name")):
+            if sum(widths[column] + 2 for column in columns) - 2 > width:
+                columns.remove(left_out)
+        pattern = "  ".join(f"{{{column}:{widths[column]}}}" for column in columns)
+        lines = [self.title, "", pattern.format(*HEADINGS).rstrip()]
+        lines.append(pattern.format(*("-" * size for size in widths)))
         for row in self.rows:
+            lines += [] if 0 in columns else [row.name]
             lines.append(pattern.format(*row.cells()).rstrip())
-            for remark in row.remarks():
-                lines += textwrap.wrap(remark, width, initial_indent="    ", subsequent_indent="      ")
-        return "\n".join([*lines, "", *self._closing(), ""])
+            trust = [] if HEADINGS.index("trust") in columns or not row.trust else [f"trust: {row.trust}"]
+            for remark in (*trust, *row.remarks()):
+                lines += _wrapped(remark, width, "    ", "      ")
+        for commit in self.commits:
+            lines += ["", *_wrapped(f"{self._verb}: {commit.subject}", width, "", "  ")]
+            for line in filter(str.strip, commit.body.splitlines()):
+                lines += _wrapped(line, width, "    ", "      ")
+        closing = [line for text in self._closing() for line in _wrapped(text, width)]
+        return "\n".join([*lines, "", *closing, ""])
 
     def markdown(self) -> str:
         """For $GITHUB_STEP_SUMMARY and pull requests."""
@@ -125,6 +151,9 @@ class Report:
         for row in self.rows:
             remarks = "<br>".join(_escape(remark) for remark in row.remarks())
             lines.append(_markdown_row((*map(_escape, row.cells()), remarks)))
+        for commit in self.commits:
+            lines += ["", f"### {self._verb.capitalize()}: {_escape(commit.subject)}", ""]
+            lines += [f"- {_escape(line)}" for line in commit.body.splitlines() if line.strip()]
         return "\n".join([*lines, "", *(f"{_escape(line)}\n" for line in self._closing())])
 
     def as_json(self) -> str:
@@ -149,7 +178,11 @@ class Report:
             "title": self.title,
             "rows": rows,
             "notes": list(self.notes),
-            "commits": list(self.commits),
+            "commits": [] if self.dry_run else [commit.subject for commit in self.commits],
+            "changes": [
+                {"subject": commit.subject, "body": commit.body, "committed": not self.dry_run}
+                for commit in self.commits
+            ],
             "allow_unreachable": self.allow_unreachable,
             "exit_code": self.exit_code,
         }
@@ -162,8 +195,20 @@ class Report:
             with Path(summary).open("a", encoding="utf-8") as stream:
                 stream.write(self.markdown() + "\n")
 
+    @property
+    def _verb(self) -> str:
+        return "would commit" if self.dry_run else "committed"
+
     def _closing(self) -> list[str]:
-        return [*self.notes, *(f"committed: {subject}" for subject in self.commits), self.summary()]
+        return [*self.notes, self.summary()]
+
+
+def _wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
+    """Lines of at most `width` columns; a word that is longer, mostly a URL, stays whole to be clicked and copied."""
+    plain = re.sub(r"[^\S ]|[^\x20-\x7e\xa0-\U0010ffff]", " ", text)  # what a server says must not move the cursor
+    return textwrap.wrap(
+        plain, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _escape(text: str) -> str:

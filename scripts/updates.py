@@ -20,10 +20,31 @@ import commits
 import errors
 import web
 from progress import Progress
-from report import Report, Row, State
+from report import Commit, Report, Row, State
 from tables import near_matches
 
 ROOT = Path(__file__).resolve().parent.parent
+EPILOG = """\
+exit status:
+  0  all was checked; what can move was committed (with --dry-run: would be)
+  1  something failed or raised an alarm or, without --allow-unreachable, could
+     not be asked
+  2  wrong use: an unknown option or name, changes in the work tree, a bad table
+
+environment:
+  GITHUB_API_TOKEN, GITHUB_TOKEN
+      sent to api.github.com alone, which answers few requests without one
+  GITHUB_STEP_SUMMARY
+      a file that the report is appended to, as Markdown
+  MANYLINUX_UPDATE_STATE
+      the file that remembers what runs saw first (default: the file
+      manylinux/first-seen.json in $XDG_STATE_HOME or ~/.local/state)
+  MANYLINUX_DEBIAN_MIRROR, MANYLINUX_DEBIAN_KEYRING
+      Debian mirrors to ask where upstream does not answer (default: apt's),
+      and the keyring that their indices are checked with
+  XDG_CACHE_HOME
+      where those indices are kept (default: ~/.cache)
+"""
 PATIENCE = 900  # seconds for all look-ups together; each request has its own, much shorter limits
 
 
@@ -69,21 +90,29 @@ class Options:
 
 def parse(description: str, arguments: Sequence[str] | None = None) -> Options:
     """Reads the command line; exits with 2 when it is wrong."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--dry-run", action="store_true", help="look up and verify everything, change nothing")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="look up and verify everything, say what would be committed, change nothing",
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="look at these pins only")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--allow-unreachable",
         action="store_true",
-        help="hosts that do not answer are a warning, not a failure",
+        help="hosts that do not answer are a warning, not a failure: for a machine that reaches only some of them. "
+        "A signature that is bad or absent is a failure all the same",
     )
     parser.add_argument(
         "--no-cooldown",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="take these at once, however new they are",
+        help="take these at once, however new they are: for a release that mends a vulnerability, where its row does "
+        "not say how upstream tells that. Everything else is checked as ever",
     )
     return Options(**vars(parser.parse_args(arguments)))
 
@@ -128,12 +157,13 @@ def run(
         commits.require_clean(root)
     with Progress() as progress:
         outcomes = ask(subjects, progress)
-    made: list[str] = []
+    jobs = _jobs(outcomes, join)
+    made = [Commit(bump.subject, bump.body) for bump, _ in jobs]
     if not options.dry_run:
-        outcomes = _commit(outcomes, join, root, made)
+        outcomes, made = _commit(outcomes, jobs, root)
     rows = [row for outcome in outcomes for row in outcome.rows]
     notes = [*notes, "Dry run: nothing was changed."] if writes and options.dry_run else notes
-    report = Report(title, rows, notes, options.allow_unreachable, made)
+    report = Report(title, rows, notes, options.allow_unreachable, made, options.dry_run)
     report.publish(options.json)
     return report.exit_code
 
@@ -180,27 +210,30 @@ def _look(subject: Subject) -> Outcome:
     return outcome
 
 
-def _commit(
-    outcomes: Sequence[Outcome],
-    join: Callable[[Sequence[Outcome]], Bump | None] | None,
-    root: Path,
-    made: list[str],
-) -> list[Outcome]:
-    """Makes the commits, collecting their subjects; a refused one turns its rows into failures."""
+def _jobs(
+    outcomes: Sequence[Outcome], join: Callable[[Sequence[Outcome]], Bump | None] | None
+) -> list[tuple[Bump, list[int]]]:
+    """The bumps to commit, each with the numbers of the outcomes that it comes from."""
     bumps = {number: outcome.bump for number, outcome in enumerate(outcomes) if outcome.bump}
-    jobs = [(bump, [number]) for number, bump in bumps.items()]
     if join:
         joined = join(outcomes)
-        jobs = [(joined, list(bumps))] if joined else []
-    done = list(outcomes)
+        return [(joined, list(bumps))] if joined else []
+    return [(bump, [number]) for number, bump in bumps.items()]
+
+
+def _commit(
+    outcomes: Sequence[Outcome], jobs: Sequence[tuple[Bump, Sequence[int]]], root: Path
+) -> tuple[list[Outcome], list[Commit]]:
+    """Makes the commits, and returns those that were made; a refused one turns its rows into failures."""
+    done, made = list(outcomes), []
     if jobs:
         with commits.writer(root) as writer:
             for bump, numbers in jobs:
                 try:
                     writer.commit(commits.Change(bump.subject, bump.body, bump.edit(writer.read)))
-                    made.append(bump.subject)
+                    made.append(Commit(bump.subject, bump.body))
                 except errors.Failure as error:
                     for number in numbers:
                         rows = [replace(row, state=State.FAILED, reason=str(error)) for row in done[number].rows]
                         done[number] = Outcome(rows)
-    return done
+    return done, made

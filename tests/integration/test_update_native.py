@@ -74,10 +74,15 @@ def test_the_newest_good_release_is_committed(world: World, run: Run) -> None:
     for odd in ("1.3.0-rc1", "1.3.0-kernel", "nightly"):
         project.tag(odd)
     world.commit(pins={"alpha": "1.0.0"})
-    assert run("--dry-run").rows["alpha"]["state"] == "update"
-    assert log(world) == []
+    dry = run("--dry-run")
+    assert dry.rows["alpha"]["state"] == "update"
+    assert (log(world), dry.report["commits"]) == ([], [])
     result = run()
     assert result.status == 0
+    assert dry.report["changes"] == [{**change, "committed": False} for change in result.report["changes"]]
+    (change,) = result.report["changes"]
+    message = git(world.repository, "log", "-1", "--format=%B")
+    assert f"{change['subject']}\n\n{change['body']}" == message
     row = result.rows["alpha"]
     assert (row["newest"], row["acceptable"], row["age_days"], row["state"]) == ("1.2.0", "1.2.0", 30, "update")
     assert pinned(world, "alpha").sha256 == sha256(tarball("alpha", "1.2.0"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -14,13 +15,19 @@ import report
 import updates
 import web
 from progress import Progress
-from report import Report, Row, State
+from report import Commit, Report, Row, State
 from updates import Options, Outcome, Subject
 
 ROWS = [
     Row("curl", "8.21.0", State.UPDATE, "why", "8.23.0", "8.22.0", 80, "openpgp 27EDEAF2", ("8.23.0: answers 404",)),
     Row("git", "2.54.0", State.CURRENT, newest="2.54.0", acceptable="2.54.0"),
 ]
+BUMP = Commit(
+    "Bump curl 8.21.0 → 8.22.0",
+    "Changelog: https://curl.se/ch/8.22.0.html\nCompare: https://github.com/curl/curl/compare/curl-8_21_0...curl-8_22_0\n"
+    f"Tarball: https://curl.se/download/curl-8.22.0.tar.xz\nsha256: {'1' * 64}\n\nTrust: openpgp {'F' * 40}",
+)
+READERS = ("choice", "debian_archive", "report", "sightings")  # of environment variables
 LOOK_ONLY = Options(dry_run=True, json=True, allow_unreachable=False, only=(), no_cooldown=())
 
 
@@ -34,7 +41,7 @@ def test_the_table_has_a_line_for_each_pin_and_its_reasons_below() -> None:
 
 
 def test_json_has_every_field() -> None:
-    document = json.loads(Report("Pins", ROWS, commits=["Bump curl"]).as_json())
+    document = json.loads(Report("Pins", ROWS, commits=[BUMP]).as_json())
     assert document["rows"][0] == {
         "name": "curl",
         "pinned": "8.21.0",
@@ -48,7 +55,67 @@ def test_json_has_every_field() -> None:
         "alarms": [],
         "unreachable": False,
     }
-    assert (document["commits"], document["exit_code"]) == (["Bump curl"], 0)
+    assert (document["commits"], document["exit_code"]) == ([BUMP.subject], 0)
+    assert document["changes"] == [{"subject": BUMP.subject, "body": BUMP.body, "committed": True}]
+
+
+@pytest.mark.parametrize(("dry_run", "verb"), [(True, "would commit"), (False, "committed")])
+def test_a_reviewer_sees_the_whole_commit(dry_run: bool, verb: str) -> None:
+    """Subject, addresses, hash and links, in whatever the report is written: it becomes the pull request's text."""
+    found = Report("Pins", ROWS, commits=[BUMP], dry_run=dry_run)
+    document = json.loads(found.as_json())
+    assert document["commits"] == ([] if dry_run else [BUMP.subject])
+    assert document["changes"] == [{"subject": BUMP.subject, "body": BUMP.body, "committed": not dry_run}]
+    table = [line.strip() for line in found.table(80).splitlines()]
+    markdown = found.markdown().splitlines()
+    assert f"{verb}: {BUMP.subject}" in table
+    assert f"### {verb.capitalize()}: {BUMP.subject}" in markdown
+    for line in BUMP.body.splitlines():
+        assert not line or f"- {line}" in markdown
+        assert all(word in table or any(word in text.split() for text in table) for word in line.split())
+
+
+LONG = [
+    Row(
+        "static-clang",
+        "22.1.8.1",
+        State.NEW_SERIES,
+        "https://raw.githubusercontent.com/openssl/openssl/openssl-3.5.8/NEWS.md says-with-a-hyphenated-word " * 3,
+        "22.1.9.0",
+        "22.1.9.0",
+        12,
+        "sigstore mayeut/static-clang-images",
+        ("23.1.0.0: \x1b[2Jhttps://example.org/" + "x" * 150,),
+        ("a bad signature",),
+    ),
+    Row("cpython-3.14", "3.14.7", State.END_OF_LIFE, newest="3.14.10", acceptable="3.14.10", age=100),
+]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("rows", [ROWS, LONG, [Row(f"https://example.org/{'x' * 80}", "1.2.3", State.CURRENT)]])
+def test_no_line_is_wider_than_the_terminal(width: int, rows: list[Row]) -> None:
+    """But for single words, which are not cut: an address that is cut cannot be followed."""
+    notes = ["Releases younger than 7 days were left alone. The locks move together or not at all, as everybody knows."]
+    text = Report("Pins", rows, notes, commits=[BUMP]).table(width)
+    assert "\x1b" not in text
+    for line in text.splitlines():
+        assert len(line) <= width or " " not in line.strip(), line
+    addresses = [word for row in rows for text in row.remarks() for word in text.split() if "https://" in word]
+    for word in addresses:
+        assert re.sub(r"^.*?https://", "https://", word) in text
+    for row in rows:
+        assert row.name in text
+        assert row.trust in text
+
+
+def test_the_columns_stay_together_where_they_fit() -> None:
+    wide = Report("Pins", LONG).table(200).splitlines()
+    assert wide[2].split() == list(report.HEADINGS)
+    assert "sigstore mayeut/static-clang-images" in wide[4]
+    narrow = Report("Pins", LONG).table(80).splitlines()
+    assert narrow[2].split() == [name for name in report.HEADINGS if name != "trust"]
+    assert narrow[5] == "    trust: sigstore mayeut/static-clang-images"
 
 
 def test_markdown_is_inert() -> None:
@@ -141,6 +208,25 @@ def test_a_look_up_that_hangs_is_left_behind() -> None:
 def test_a_pin_that_is_not_reached_is_a_failure() -> None:
     rows = ask(Subject({"a": "1", "b": "1"}, lambda: current("a")))
     assert [(row.name, row.state) for row in rows] == [("a", State.FAILED), ("b", State.FAILED)]
+
+
+def test_the_help_says_what_a_workflow_must_know(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        updates.parse("Looks for updates.", ["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    sources = [Path(updates.__file__).with_name(f"{name}.py").read_text() for name in READERS]
+    asked = {name for source in sources for name in re.findall(r'"((?:MANYLINUX|GITHUB|XDG)_[A-Z_]+)"', source)}
+    assert {"MANYLINUX_UPDATE_STATE", "GITHUB_API_TOKEN", "MANYLINUX_DEBIAN_KEYRING", "XDG_CACHE_HOME"} <= asked
+    for name in asked:
+        assert name in text
+    assert re.findall(r"(?m)^  (\d)  ", text) == ["0", "1", "2"]
+    assert "however new they are" in " ".join(text.split())
+    assert "a warning, not a failure" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_unknown_names_are_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
