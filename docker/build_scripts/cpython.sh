@@ -98,11 +98,12 @@ find_out_by_gcc() {
 # refuse it (on armv7l and loongarch64): this build keeps such flags, sysconfig does not publish them. Nor what clang alone needs
 # for one file.
 keep_flags_of_clang() {
-    local gcc flag published="^(BASECFLAGS|OPT|CONFIGURE_CFLAGS)="
+    local gcc flag flags published="^(BASECFLAGS|OPT|CONFIGURE_CFLAGS)="
     if ! is_clang; then return 0; fi
     sed -i -E -e 's/\$\(CFLAGS_ALIASING\)/-fno-strict-aliasing/' -e 's/^CFLAGS_ALIASING=.*/CFLAGS_ALIASING=/' Makefile
     gcc="$(own_gcc)"
-    for flag in $(sed -n -E "s/${published}//p" Makefile | tr -s '[:space:]' '\n' | grep -E '^-[fm]' | sort -u); do
+    flags="$(sed -n -E "s/${published}//p" Makefile | tr -s '[:space:]' '\n' | sed -n '/^-[fm]/p' | sort -u)"
+    for flag in ${flags}; do
         if "${gcc}" -Werror "${flag}" -E -x c /dev/null >/dev/null 2>&1; then continue; fi
         sed -i -E -e "/${published}/s/(^|[[:space:]])${flag}([[:space:]]|\$)/\1\2/g" -e "s/^CONFIGURE_CFLAGS_NODIST=.*/& ${flag}/" Makefile
     done

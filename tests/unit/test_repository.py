@@ -393,6 +393,13 @@ def test_the_wheelhouse_has_a_lock_for_every_minor() -> None:
     assert set(prefetch.smoke_minors()) == {i.minor for i in CATALOGUE.interpreters.values()}
 
 
+def test_no_shell_script_loops_over_a_command_that_may_fail() -> None:
+    """The list of `for` is expanded without errexit: a failure would be an empty list. An assignment fails."""
+    loops = re.compile(r"\bfor \w+ in [^;\n]*(?:\$\(|`)")
+    found = {name: loops.findall((ROOT / name).read_text(encoding="utf-8")) for name in noxfile.shell_scripts()}
+    assert len(found) > 30 and {name: lines for name, lines in found.items() if lines} == {}
+
+
 # --- How git hands the files out --------------------------------------------------------------------------------------
 
 
