@@ -78,6 +78,7 @@ def lint(session: nox.Session) -> None:
     actions = [str(path) for path in sorted(WORKFLOWS.parent.glob("actions/*/action.yml"))]
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
+    run(session, "check-jsonschema", "--builtin-schema", "vendor.dependabot", str(WORKFLOWS.parent / "dependabot.yml"))
     forms = [str(path) for path in sorted(WORKFLOWS.parent.glob("ISSUE_TEMPLATE/*.yml")) if path.stem != "config"]
     run(session, "check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *forms)
     run(session, "check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", str(EXAMPLE / "gitlab-ci.yml"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import noxfile
 import pytest
 import yaml
 from tests.unit.command_lines import build_options, invoke_options, wrong_invocations
+from tests.unit.repositories import git, repository
 
 import images
 import sightings
@@ -51,7 +53,7 @@ COMMANDS = [
 
 def test_the_workflows_of_the_project_are_there() -> None:
     names = {path.stem for path in WORKFLOWS}
-    assert names == {"build", "checks", "check-links", "clean-cache", "prune", "update-dependencies"}
+    assert names == {"build", "checks", "check-links", "clean-cache", "prune", "update-dependencies", "weekly"}
 
 
 # --- The matrix -----------------------------------------------------------------------------------------------------
@@ -142,6 +144,84 @@ def test_every_update_session_runs_and_remembers() -> None:
     assert set(re.findall(r"github\.event\.schedule .= '([^']+)'", text)) < crons
 
 
+# --- Failures -------------------------------------------------------------------------------------------------------
+
+
+def test_a_failure_within_a_script_ends_it() -> None:
+    """`shell: bash` is GitHub's word for -eo pipefail; a substitution fails a command only as an assignment."""
+    swallowing = re.compile(r"for \w+ in .*\$\(|^(?:echo|printf|export|local|declare|readonly)\b.*\$\(|<\(|<<< *.*\$\(")
+    for path in EVERY:
+        if any("run" in step for step in steps(path)):
+            default = read(path).get("defaults", {}).get("run", {}).get("shell")
+            assert all(step.get("shell", default) == "bash" for step in steps(path) if "run" in step), path.name
+    assert [(where, line) for where, line in COMMANDS if swallowing.search(line)] == []
+
+
+def as_github_does(tmp_path: Path, path: Path, name: str, **programs: str) -> tuple[int, str]:
+    """Runs a step with stand-ins for ./scripts/dev and programs on PATH; returns its status and outputs."""
+    (step,) = [step for step in steps(path) if step.get("name") == name]
+    script, output = tmp_path / "step.sh", tmp_path / "output"
+    script.write_text(step["run"], encoding="utf-8")
+    output.write_text("", encoding="utf-8")
+    root = repository(tmp_path / "checkout")
+    for program, body in programs.items():
+        file = root / "scripts" / "dev" if program == "dev" else tmp_path / "bin" / program
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
+        file.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "GITHUB_OUTPUT": str(output),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "step-summary"),
+        "GITHUB_SHA": git(root, "rev-parse", "HEAD"),
+        "SUMMARY": str(tmp_path / "summary"),
+    }
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode, output.read_text(encoding="utf-8")
+
+
+SESSIONS = 'if [[ "$*" == *--list* ]]; then {list}; else {run}; fi'
+# What the workflow has from jq: the sessions of a JSON list of objects, or failure where there are none.
+JQ = """python3 -c 'import json, sys
+rows = json.load(sys.stdin)
+print(*(row["session"] for row in rows))
+sys.exit(not rows)'"""
+
+
+@pytest.mark.parametrize(
+    ("listed", "status"),
+    [
+        ("exit 3", 3),
+        ("echo '[]'", 1),
+        ("echo broken", 1),
+        ("""echo '[{"session": "update_a"}, {"session": "update_b"}]'""", 0),
+    ],
+)
+def test_updates_without_a_list_of_sessions_fail(tmp_path: Path, listed: str, status: int) -> None:
+    """Otherwise the job would be green and the open pull request, without a commit, closed."""
+    path = GITHUB / "workflows" / "update-dependencies.yml"
+    dev = SESSIONS.format(list=listed, run='[[ "$*" != *update_b ]] || exit 1; git commit -q --allow-empty -m x')
+    name = "Every update, whatever the others do"
+    found, output = as_github_does(tmp_path, path, name, dev=dev, jq=JQ)
+    assert found == status
+    assert output == ("failed=update_b\ncommits=1\n" if status == 0 else "")
+    (opens,) = [step for step in steps(path) if "create-pull-request" in step.get("uses", "")]
+    assert opens["if"] == "steps.sessions.outputs.commits != '0' || !steps.sessions.outputs.failed"
+
+
+def test_a_table_that_cannot_be_read_fails_the_job(tmp_path: Path) -> None:
+    path = GITHUB / "workflows" / "build.yml"
+    name = "Turn the table into matrices"
+    assert as_github_does(tmp_path, path, name, python3='[[ "$*" != *groups ]] && echo "[]"') == (1, "")
+
+
 # --- Privileges -----------------------------------------------------------------------------------------------------
 
 
@@ -200,3 +280,12 @@ def test_secrets_are_given_to_single_steps() -> None:
         for job in content.get("jobs", {}).values():
             assert "secrets." not in json.dumps(job.get("env", {}))
         assert "secrets." not in json.dumps(content.get("env", {}))
+
+
+def test_dependabot_moves_the_actions_after_a_while() -> None:
+    (row,) = read(GITHUB / "dependabot.yml")["updates"]
+    assert row["package-ecosystem"] == "github-actions"
+    assert row["cooldown"]["default-days"] >= 7
+    assert "/" in row["directories"], "for the workflows"
+    actions = {path for pattern in row["directories"] if pattern != "/" for path in images.ROOT.glob(pattern[1:])}
+    assert actions == {path.parent for path in GITHUB.glob("actions/*/action.yml")}
