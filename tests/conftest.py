@@ -13,6 +13,9 @@ import engines
 import errors
 import images
 import site_settings
+from tests.skips import pytest_sessionfinish, pytest_terminal_summary
+
+__all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]  # hooks
 
 # Whatever repository, author or setting the caller's git has (a hook's, too) is neither read nor written.
 for name in [name for name in os.environ if name.startswith("GIT_") and not name.startswith("GIT_SSL_")]:
