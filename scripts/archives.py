@@ -1,6 +1,7 @@
-"""Is a release archive what it should be? Every entry is looked at before anybody unpacks it.
+"""Is a release archive what it should be? Every entry is looked at before it is unpacked.
 
-A genuine signature says who made a file, not which project and version is in it: its one top folder does.
+A genuine signature says who made a file, not which project and version is in it: its one top folder does. The rules
+are our own and hold for every Python: the first releases of 3.11 have no filter for what tarfile unpacks.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import posixpath
 import re
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import dropwhile
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -42,21 +46,64 @@ def check(path: Path, folder: str, most: int = MOST) -> None:
     """Raises BadArchive unless everything in a .tar.gz, .tar.xz or .tar.bz2 lies in one folder and stays there.
 
     The folder's whole name must match the regular expression `folder`."""
+    tops: set[str] = set()
+    with _opened(path, most) as tar:
+        for _ in _members(tar, tops):
+            if wrong := [top for top in tops if not re.fullmatch(folder, top)]:
+                raise BadArchive(f"it holds {wrong[0]!r}, not the folder {_plain(folder)}")
+
+
+def unpack(path: Path, directory: Path, most: int = MOST, oldest: float = 0) -> Path:
+    """Unpacks such an archive with one folder into a new directory; returns the folder.
+
+    Nothing gets a date before `oldest` (seconds since 1970). All of it belongs to the current user, is readable by
+    all, writable by its owner, and nothing is setuid. Raises BadArchive, having unpacked what came before, and OSError
+    where that cannot be written."""
+    # Every entry has been looked at: the filter of newer Pythons would only make modes depend on the umask.
+    rules: Any = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
+    tops: set[str] = set()
+    directory.mkdir(parents=True)
+    with _opened(path, most) as tar:
+        tar.extractall(directory, _plain_members(tar, tops, oldest), **rules)
+    for place, _, _ in os.walk(directory):  # those without an entry got their mode from the umask
+        Path(place).chmod(0o755)
+    return directory / tops.pop()
+
+
+def _plain_members(tar: tarfile.TarFile, tops: set[str], oldest: float) -> Iterator[tarfile.TarInfo]:
+    """The entries, looked at one by one, as files of the current user; adds their one folder to `tops`."""
+    for member in _members(tar, tops):
+        if len(tops) > 1:
+            raise BadArchive(f"it holds {' and '.join(sorted(tops))}, not one folder")
+        member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+        member.mtime = max(member.mtime, oldest)
+        member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+        yield member
+
+
+@contextmanager
+def _opened(path: Path, most: int) -> Iterator[tarfile.TarFile]:
+    """A .tar.gz, .tar.xz or .tar.bz2 to be read once from its beginning. Raises BadArchive where it cannot be."""
     opener = _OPENERS.get(path.name.rpartition(".")[2])
     if not opener or ".tar." not in path.name:
         raise BadArchive(f"{path.name} is no kind of archive that is known here")
-    tops: set[str] = set()
-    links: set[PurePosixPath] = set()
     try:
         with opener(path) as stream, tarfile.open(fileobj=_Limited(stream, most), mode="r|") as tar:  # type: ignore[call-overload]  # needs no more than read()
-            for member in tar:
-                tops |= _top(member, links)
-                if wrong := [top for top in tops if not re.fullmatch(folder, top)]:
-                    raise BadArchive(f"it holds {wrong[0]!r}, not the folder {_plain(folder)}")
-    except (tarfile.TarError, EOFError, OSError, ValueError, lzma.LZMAError, zlib.error) as error:
+            yield tar
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, lzma.LZMAError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno:  # not about the archive's content
+            raise
         raise BadArchive(f"{path.name} cannot be read: {error}") from None
+
+
+def _members(tar: tarfile.TarFile, tops: set[str]) -> Iterator[tarfile.TarInfo]:
+    """The entries, looked at one by one; adds the first part of their names to `tops`. Raises BadArchive."""
+    links: set[PurePosixPath] = set()
+    for member in tar:
+        tops |= _top(member, links)
+        yield member
     if not tops:
-        raise BadArchive(f"{path.name} holds nothing")
+        raise BadArchive("it holds nothing")
 
 
 def _top(member: tarfile.TarInfo, links: set[PurePosixPath]) -> set[str]:
@@ -66,16 +113,21 @@ def _top(member: tarfile.TarInfo, links: set[PurePosixPath]) -> set[str]:
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts or not links.isdisjoint(name.parents):
         raise BadArchive(f"its entry {member.name!r} leads out of it")
+    if name in links and not member.issym():
+        raise BadArchive(f"its entry {member.name!r} would be written through a link of that name")
     if member.issym() or member.islnk():
         base = name.parent if member.issym() else PurePosixPath()
         target = posixpath.normpath(posixpath.join(base, member.linkname))
-        if target.split("/")[0] != name.parts[0]:
+        # After a name, ".." need not undo it: the name can be a link.
+        winding = ".." in dropwhile(lambda part: part == "..", PurePosixPath(member.linkname).parts)
+        through = member.islnk() and not links.isdisjoint(PurePosixPath(target).parents)
+        if not name.parts or target.split("/")[0] != name.parts[0] or winding or through:
             raise BadArchive(f"its link {member.name!r} leads to {member.linkname!r}, out of it")
-        if member.issym():
+        if member.issym() or PurePosixPath(target) in links:
             links.add(name)
     elif not (member.isfile() or member.isdir()):
         raise BadArchive(f"its entry {member.name!r} is neither file nor directory nor link")
-    elif member.isfile() and len(name.parts) == 1:
+    elif member.isfile() and len(name.parts) <= 1:
         raise BadArchive(f"its file {member.name!r} lies beside the folder")
     return set(name.parts[:1])
 

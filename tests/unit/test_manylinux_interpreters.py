@@ -310,6 +310,20 @@ def test_a_wrong_checksum_leaves_nothing_behind(installable: Installable) -> Non
     assert installable.image.files() == before
 
 
+def test_an_archive_that_leads_outwards_is_refused(installable: Installable) -> None:
+    """With the hash that the table has: whoever wrote the table may have been fooled."""
+    evil = fake_image.archive({"pypy3.11-v7/a": b"", "../../../opt/python/evil/bin/python": b"evil"}, "bz2")
+    table = installable.image.root / "opt/_internal/manylinux/downloads.toml"
+    old, new = fake_image.sha256(installable.pypy), fake_image.sha256(evil)
+    installable.image.write_downloads(table.read_text(encoding="utf-8").replace(old, new))
+    installable.server.routes[PYPY_FILE] = servers.good(evil)
+    before = installable.image.files()
+    result = installable.run("ensure", PYPY)
+    assert result.returncode == 1
+    assert "leads out of it" in result.stderr and "Traceback" not in result.stderr
+    assert installable.image.files() == before
+
+
 def test_an_error_page_is_named(installable: Installable) -> None:
     installable.server.routes[PYPY_FILE] = servers.html()
     result = installable.run("ensure", PYPY)

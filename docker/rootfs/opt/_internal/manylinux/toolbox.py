@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import sys
-import tarfile
 import tomllib
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import archives
 import errors
 import fetch
 from progress import Progress
@@ -81,18 +81,11 @@ def mirrored(url: str, mirrors: str) -> list[str]:
 
 
 def unpack(archive: Path, directory: Path) -> Path:
-    """Unpacks a verified archive as files of the current user; returns its only top directory."""
-    with tarfile.open(archive) as tar:
-        members = tar.getmembers()
-        for member in members:
-            member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-            member.mtime = max(member.mtime, OLDEST_DATE)
-        if hasattr(tarfile, "data_filter"):  # not yet in the first releases of Python 3.11
-            tar.extractall(directory, members, filter="data")
-        else:
-            tar.extractall(directory, members)
-    (top,) = directory.iterdir()
-    return top
+    """Unpacks an archive into a new directory; returns its only top directory. Raises Failure for a bad one."""
+    try:
+        return archives.unpack(archive, directory, oldest=OLDEST_DATE)
+    except archives.BadArchive as error:
+        raise errors.Failure(f"{archive.name} is not unpacked: {error}") from None
 
 
 def clean_up_when_terminated() -> None:
