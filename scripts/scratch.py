@@ -1,0 +1,49 @@
+"""Directories for one run, for what must not stay: secrets, what smoke tests are given, probes.
+
+Whoever is killed cannot remove its own, so every run first removes what others of this user have left behind. A
+directory is in use as long as somebody holds the lock on the file beside it. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PREFIX = "manylinux-run-"
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def directory() -> Iterator[Path]:
+    """A directory that only this user can read, and that goes afterwards; of runs that were killed, at the next one."""
+    sweep()
+    # Locked before it has a name that a sweep of somebody else would find.
+    descriptor, name = tempfile.mkstemp(prefix=PREFIX)
+    lock, place = Path(f"{name}{_LOCK}"), Path(f"{name}.d")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        Path(name).rename(lock)
+        place.mkdir(mode=0o700)
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        for left in (Path(name), lock):
+            left.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def sweep() -> None:
+    """Removes what killed runs of this user have left."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*{_LOCK}"):
+        with contextlib.suppress(OSError):
+            if lock.lstat().st_uid != os.geteuid():
+                continue
+            with lock.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: in use
+                shutil.rmtree(lock.with_suffix(".d"), ignore_errors=True)
+                lock.unlink()
