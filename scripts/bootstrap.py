@@ -27,6 +27,7 @@ import engines
 import errors
 import images
 import prefetch
+import scratch
 import site_settings
 import transport
 from engines import Engine
@@ -206,8 +207,8 @@ def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
         _say(f"{base.reference} is up to date")
         return base.reference
     _say(f"making {base.reference} from {base.suite} ({base.architecture}) with mmdebstrap")
-    with tempfile.TemporaryDirectory(prefix="manylinux-base-") as directory:
-        archive = Path(directory, "root.tar")
+    with scratch.directory() as directory:
+        archive = directory / "root.tar"
         sources = "\n".join((*mirror.lines(base.suite, base.architecture), ""))
         if run_mmdebstrap(mmdebstrap_command(base, mirror, archive), sources, epoch(releases)):
             raise errors.Failure("mmdebstrap failed, see above")
@@ -237,10 +238,10 @@ def run_mmdebstrap(argv: list[str], sources: str, date: int) -> int:
 def _releases(base: Base, mirror: Mirror) -> list[bytes] | None:
     """The signed indices of the suite, its updates and its security updates, fetched as apt does."""
     found = []
-    with tempfile.TemporaryDirectory(prefix="manylinux-base-") as directory:
+    with scratch.directory() as directory:
         for number, line in enumerate(mirror.lines(base.suite)):
             url, release = line.rpartition("]")[2].split()[:2]
-            target = Path(directory, str(number))
+            target = directory / str(number)
             argv = ["/usr/lib/apt/apt-helper", "download-file", f"{url}/dists/{release}/InRelease", str(target)]
             if subprocess.run(argv, capture_output=True).returncode or not target.exists():
                 return None
@@ -338,7 +339,7 @@ def cibuildwheel_settings(engine: Engine, plan: Plan, ca: Path | None = None) ->
 def _create_options(engine: Engine, ca: Path | None) -> list[str]:
     """What an engine needs on this machine to create a container that reaches out, the site's CAs in its store."""
     network = [f"--network={engine.settings.network}"] if engine.settings.network else []
-    return [*network, *([f"--volume={ca}:{CERTIFICATES}:ro"] if ca else [])]
+    return [*engine.settings.options(), *network, *([f"--volume={ca}:{CERTIFICATES}:ro"] if ca else [])]
 
 
 def main() -> None:

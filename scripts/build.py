@@ -18,12 +18,12 @@ import json
 import os
 import platform
 import shutil
-import signal
 import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from typing import IO
 
 import bootstrap
 import checkout
@@ -31,6 +31,7 @@ import engines
 import errors
 import images
 import inputs
+import outputs
 import pins
 import plan as plans
 import prefetch
@@ -310,12 +311,40 @@ def with_cache(options: argparse.Namespace, image: Image, exports: bool) -> argp
     return argparse.Namespace(**{**vars(options), **given})
 
 
+@contextlib.contextmanager
+def cache_alone(options: argparse.Namespace, image: Image) -> Iterator[argparse.Namespace]:
+    """The options with --cache only if no other build, of another tag, is using this image's part of it."""
+    if not options.cache:
+        yield options
+        return
+    place = cache_place(options, image)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(place, "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another build is using {place}: the engine's own cache serves")
+            yield argparse.Namespace(**{**vars(options), "cache": None})
+            return
+        # What a build that was killed has left
+        if not place.exists() and _beside(place, "old").exists():
+            _beside(place, "old").rename(place)
+        for name in ("old", "new"):
+            shutil.rmtree(_beside(place, name), ignore_errors=True)
+        yield options
+
+
 def keep_cache(options: argparse.Namespace, image: Image) -> None:
-    """Puts the cache that a build has just filled in the place of the one before."""
-    if options.cache and (made := cache_place(options, image).with_name(f"{image.name}.new")).is_dir():
-        place = cache_place(options, image)
-        shutil.rmtree(place, ignore_errors=True)
+    """Puts the cache that a build has just filled in the place of the one before; says so where it cannot."""
+    if not options.cache or not (made := _beside(place := cache_place(options, image), "new")).is_dir():
+        return
+    try:
+        if place.exists():
+            place.rename(_beside(place, "old"))
         made.rename(place)
+    except OSError as error:
+        say(f"the layers are not kept: {errors.of_system(error)}")
+    shutil.rmtree(_beside(place, "old"), ignore_errors=True)
 
 
 def cache_place(options: argparse.Namespace, image: Image) -> Path:
@@ -323,9 +352,13 @@ def cache_place(options: argparse.Namespace, image: Image) -> Path:
     return Path(options.cache).resolve() / image.name
 
 
-def temporary_tag(plan: Plan) -> str:
-    """Where a build goes before it is tested."""
-    return plan.reference + tags.UNTESTED_HERE
+def _beside(place: Path, suffix: str) -> Path:
+    return place.with_name(f"{place.name}.{suffix}")
+
+
+def temporary_tag(plan: Plan, run: str = "") -> str:
+    """Where a build goes before it is tested. Each run has a place of its own, which nobody else moves meanwhile."""
+    return (f"{plan.image.repository}:{run}" if run else plan.reference) + tags.UNTESTED_HERE
 
 
 def stage_tag(plan: Plan, stage: str) -> str:
@@ -402,10 +435,16 @@ def ensure_base(engine: Engine, base: Base, platform: str) -> Base:
 
 def _base_here(engine: Engine, base: Base, platform: str) -> list[str] | None:
     """The registry digests of a base image; None if it is not here, or for another platform."""
-    said = engine.ask(engine.inspect(base.reference, "{{.Os}}/{{.Architecture}} {{json .RepoDigests}}"))
-    if said is None or not platform.startswith(said.split()[0]):
+    said = engine.ask(engine.inspect(base.reference, "{{json .}}"))
+    if said is None:
         return None
-    return json.loads(said.partition(" ")[2]) or []
+    found = json.loads(said)
+    wanted = [*platform.split("/"), ""][:3]
+    # Not every engine says the variant, and arm64 has but one.
+    variant = found.get("Variant") or wanted[2]
+    if [found["Os"], found["Architecture"]] != wanted[:2] or (wanted[2] and variant != wanted[2]):
+        return None
+    return found.get("RepoDigests") or []
 
 
 def ensure_clang(engine: Engine, clang: Clang) -> None:
@@ -428,8 +467,9 @@ def build_and_test(
     engine: Engine, plan: Plan, options: argparse.Namespace, site: site_settings.Site, catalogue: images.Catalogue
 ) -> None:
     """Builds, tests and tags. Raises Failure, with the final tag untouched, when one of them fails."""
-    temporary = temporary_tag(plan)
-    with alone(plan.reference):
+    temporary = temporary_tag(plan, uuid.uuid4().hex[:8])
+    with alone(plan.reference) as left:
+        _forget_runs(engine, left)
         make_source_directories(catalogue)
         clang = clang_for(plan.image, _engine_architecture(engine), options.offline or options.bootstrap)
         base = ensure_base(engine, base_of(plan), plan.image.platform.oci)
@@ -447,49 +487,77 @@ def build_and_test(
                 say(note)
             if missing:
                 say(f"built without Debian's {suite}-{', '.join(missing)}: this image will not be pushed")
-        with site.written(suite) as secrets:
+        testing = not (options.stage or options.no_test)
+        has_pip = bool(importlib.util.find_spec("pip") or shutil.which("uv"))
+        if testing and has_pip:  # what cannot be had is heard of before the build
+            _fill_wheelhouse(plan, None)
+        options = with_cache(options, plan.image, engine.exports_cache(base.local))
+        with site.written(suite) as secrets, cache_alone(options, plan.image) as options:
             say(f"building {plan.reference} with {engine.name} ({engine.executable})")
-            options = with_cache(options, plan.image, engine.exports_cache(base.local))
             build = build_of(plan, options, site, clang, secrets, base)
+            if not options.stage:
+                print(temporary, file=left, flush=True)
+                build = dataclasses.replace(build, tag=temporary)
             if engine.stream(engine.build(build)):
                 raise errors.Failure(f"the build of {plan.reference} failed, see above; no tag was moved")
             keep_cache(options, plan.image)
             if options.stage:
                 return
-            smoke.remember(temporary, plan.expectations())
-            if not options.no_test:
-                _test(engine, plan, options, site, secrets)
-        engine.call(engine.tag(temporary, plan.reference))
+            identity = engine.identity(temporary)
+            if testing:
+                if not has_pip:
+                    _fill_wheelhouse(plan, image_pip(engine, identity, plan, site, secrets))
+                _test(engine, identity, temporary, plan, options, site)
+        engine.call(engine.tag(identity, plan.reference))
         smoke.remember(plan.reference, plan.expectations())
-        engine.call(engine.untag(temporary))
+        _forget_runs(engine, left)
     say(f"{plan.reference} is ready" + ("" if options.no_test else ", and its smoke tests passed"))
 
 
-def _test(
-    engine: Engine, plan: Plan, options: argparse.Namespace, site: site_settings.Site, secrets: Mapping[str, Path]
-) -> None:
-    temporary = temporary_tag(plan)
+def _forget_runs(engine: Engine, left: IO[str]) -> None:
+    """Takes away the temporary tags that runs have noted in `left`; failed and killed ones have kept theirs."""
+    left.seek(0)
+    for reference in left.read().split():
+        engine.ask(engine.untag(reference))
+        smoke.forget(reference)
+    left.truncate(0)
+
+
+def _fill_wheelhouse(plan: Plan, run_pip: prefetch.PipRunner | None) -> None:
     minors = {i.minor for i in plan.interpreters}
-    has_pip = importlib.util.find_spec("pip") or shutil.which("uv")
-    run_pip = None if has_pip else image_pip(engine, plan, site, secrets)
     prefetch.fill_wheelhouse([minor for minor in prefetch.smoke_minors() if minor in minors], run_pip=run_pip)
     prefetch.fill_shared_wheelhouse(plan.expectations(), run_pip=run_pip)
+
+
+def _test(
+    engine: Engine,
+    identity: str,
+    temporary: str,
+    plan: Plan,
+    options: argparse.Namespace,
+    site: site_settings.Site,
+) -> None:
     say("smoke tests")
+    smoke.remember(temporary, plan.expectations())
     with site.pip_conf_mount() as mounts:
-        passed = smoke.run(engine, temporary, plan.expectations(), junit=options.junit, mounts=mounts)
+        passed = smoke.run(
+            engine, identity, plan.expectations(), junit=options.junit, mounts=mounts, name=plan.reference
+        )
     if not passed:
         raise errors.Failure(
             f"the smoke tests of {plan.reference} failed, see above; its tag was not moved, the image is {temporary}"
         )
 
 
-def image_pip(engine: Engine, plan: Plan, site: site_settings.Site, secrets: Mapping[str, Path]) -> prefetch.PipRunner:
+def image_pip(
+    engine: Engine, identity: str, plan: Plan, site: site_settings.Site, secrets: Mapping[str, Path]
+) -> prefetch.PipRunner:
     """Runs the pip of the image that was just built, for machines without one, with the site's CAs and index."""
     python = f"/opt/python/{plan.tools_python.tag}/bin/python"
 
     def run(arguments: Sequence[str], directory: Path) -> None:
-        argv = engine.run(
-            temporary_tag(plan),
+        done = engine.contain(
+            identity,
             [python, "-m", "pip", *arguments],
             mounts=[Mount(directory, "/wheelhouse", read_only=False), *site_settings.mounts(secrets)],
             env=site_settings.container_env(secrets),
@@ -497,14 +565,16 @@ def image_pip(engine: Engine, plan: Plan, site: site_settings.Site, secrets: Map
             workdir="/wheelhouse",
             network=None,
         )
-        engine.call(argv)
+        if done.returncode:
+            raise errors.Failure(f"pip of {plan.reference}: {engines.reason(done.stderr or done.stdout)}")
 
     return run
 
 
 def check_runs(engine: Engine, base: Base, platform: str) -> None:
     """Raises Failure, naming binfmt, when containers of a platform do not run on this machine."""
-    if engine.ask(engine.run(base.reference, ["/bin/true"], platform=platform, entrypoint="")) is None:
+    done = engine.contain(base.reference, ["/bin/true"], engines.PROBE_SECONDS, platform=platform, entrypoint="")
+    if done.returncode:
         raise errors.Failure(
             f"{base.reference} does not run here as {platform}: a foreign architecture needs QEMU in binfmt_misc "
             "(on Debian: the packages qemu-user-static and binfmt-support, and `update-binfmts --enable` where no "
@@ -519,16 +589,16 @@ def _engine_architecture(engine: Engine) -> str:
 
 
 @contextlib.contextmanager
-def alone(reference: str) -> Iterator[None]:
-    """Holds a lock on a reference. Raises UserError when another build of it is running."""
+def alone(reference: str) -> Iterator[IO[str]]:
+    """A file to note things of a reference in, with a lock on it. Raises UserError when another build is running."""
     directory = engines.state_directory() / "builds"
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / hashlib.sha256(reference.encode()).hexdigest()[:16]).open("w") as file:
+    with (directory / hashlib.sha256(reference.encode()).hexdigest()[:16]).open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise errors.UserError(f"{reference} is being built already; give this one another COMMIT_SHA") from None
-        yield
+        yield file
 
 
 def describe(plan: Plan) -> None:
@@ -543,16 +613,10 @@ def describe(plan: Plan) -> None:
             say("without cp39-cp39 cibuildwheel cannot use the image: it runs its helpers with it")
 
 
-def terminated(number: int, frame: FrameType | None) -> None:
-    """A handler that makes SIGTERM end us as Ctrl+C does, with time to clean up."""
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """Builds an image as ./build.sh does; see --help."""
     catalogue = images.load()
     options = parser(catalogue).parse_args()
-    signal.signal(signal.SIGTERM, terminated)
     inputs.build_environment(os.environ, catalogue)
     inputs.build_options(options, os.environ)
     default_policy = catalogue.bootstrap_policy if options.bootstrap else catalogue.default_policy
@@ -562,11 +626,14 @@ def main() -> None:
     if options.bootstrap:
         bootstrap.base_of(image)
     site = site_settings.load(options.ca_bundle)
+    outputs.file("--junit", options.junit)
+    outputs.directory("--cache", options.cache)
     engine = None
     if options.bootstrap:
         if options.print:
             bootstrap.show(image, site, frontend)
             return
+        make_source_directories(catalogue)
         engine, options.base = bootstrap.prepare(image, site, frontend)
     plan = plans.plan(image, request_of(options))
     if options.print:

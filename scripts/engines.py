@@ -21,18 +21,25 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import errors
+import scratch
 
 NAMES = ("docker-buildx", "docker", "podman")
 LOCAL_IMAGES = ("BASEIMAGE", "STATIC_CLANG_IMAGE")  # build arguments that name images, which may be in no registry
 PROBE_SECONDS = 60  # building or running the probe takes about one second where it works at all
+
+# What builds of docker get: BuildKit, without its attestation, which would differ at every build and repeat the build
+# arguments. A buildx that makes none does not know the variable.
+NO_ATTESTATION = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+BUILD_ENVIRONMENT = {"docker": {"DOCKER_BUILDKIT": "1", **NO_ATTESTATION}, "docker-buildx": NO_ATTESTATION}
 
 # For a chroot whose root is no mount point: engines can neither change the propagation of "/" there nor pivot
 # away from it. In a mount namespace of their own the root is bound onto /proc, the one mount that is surely
@@ -71,6 +78,7 @@ class Settings:
     runtime: str = ""  # podman's OCI runtime
     storage: str = ""  # podman's storage driver
     network: str = ""  # for containers that need the network; "": the engine's default
+    unlabelled: bool = False  # SELinux would keep containers from the files that we mount: take its labels off them
 
     def __str__(self) -> str:
         named = {
@@ -79,8 +87,13 @@ class Settings:
             f"runtime {self.runtime}": self.runtime,
             f"storage driver {self.storage}": self.storage,
             f"network {self.network}": self.network,
+            "SELinux labels disabled": self.unlabelled,
         }
         return ", ".join(name for name, used in named.items() if used)
+
+    def options(self) -> list[str]:
+        """What every container of an engine needs, one that a build works in, too."""
+        return ["--security-opt", "label=disable"] if self.unlabelled else []
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Engine:
-    """A container engine; the methods but `call`, `ask` and `stream` only say what to run."""
+    """A container engine; the methods but `call`, `ask`, `contain` and `stream` only say what to run."""
 
     name: str
     executable: str
@@ -117,7 +130,7 @@ class Engine:
     @property
     def env(self) -> dict[str, str]:
         """The environment it needs beyond the caller's."""
-        env = {"DOCKER_BUILDKIT": "1"} if self.name == "docker" else {}
+        env = dict(BUILD_ENVIRONMENT.get(self.name, {}))
         if self.settings.limits or self.settings.runtime:
             env["CONTAINERS_CONF"] = str(containers_conf())
         if self.settings.storage:
@@ -130,10 +143,11 @@ class Engine:
 
     def launcher(self) -> str:
         """A program that stands for the engine with all it needs here: itself, or a script of ours."""
-        if not self.env and not self.settings.own_mounts:
+        env = {k: v for k, v in self.env.items() if k not in BUILD_ENVIRONMENT.get(self.name, {})}
+        if not env and not self.settings.own_mounts:
             return self.executable
         path = state_directory() / "bin" / Path(self.executable).name
-        exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in self.env.items())
+        exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in env.items())
         _write(path, f'#!/bin/sh\n{exports}exec {shlex.join(self.command())} "$@"\n')
         path.chmod(0o755)
         return str(path)
@@ -156,6 +170,7 @@ class Engine:
         argv += ["--platform", build.platform] if build.platform else []
         argv += ["--target", build.target] if build.target else []
         argv += ["--network", self.settings.network] if self.settings.network else []
+        argv += self.settings.options()
         argv += ["--no-cache"] if build.no_cache else []
         for option, values in (("--cache-from", build.cache_from), ("--cache-to", build.cache_to)):
             for value in values:
@@ -188,7 +203,7 @@ class Engine:
         workdir: str = "",
     ) -> list[str]:
         """Runs a command in a container that goes with it. `network` None: whatever reaches out."""
-        options = ["run", "--rm", "--pull=never"]
+        options = ["run", "--rm", "--pull=never", *self.settings.options()]
         network = self.settings.network if network is None else network
         for option, value in (
             ("--network", network),
@@ -271,6 +286,29 @@ class Engine:
         done = self._run(argv)
         return None if done.returncode else done.stdout.strip()
 
+    def contain(
+        self, reference: str, argv: Sequence[str], seconds: float | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command in a container, with the options of `run`; whatever happens, the container is gone afterwards.
+
+        Raises Failure when it takes more than `seconds`."""
+        name = f"manylinux-{uuid.uuid4().hex[:12]}"
+        try:
+            return self._run(self.run(reference, argv, name=name, **options), seconds)
+        except BaseException as error:
+            # What ended is the client: the container goes on without it.
+            with undisturbed():
+                self.ask(self.remove_container(name))
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise errors.Failure(f"{reference}: {shlex.join(argv)} did not end within {seconds:g} s") from None
+            raise
+
+    def identity(self, reference: str) -> str:
+        """The Id of an image, which does not move as its names do. Raises UserError when there is none."""
+        if said := self.ask(self.inspect(reference, "{{.Id}}")):
+            return said
+        raise errors.UserError(f"{self.name} has no image {reference}: build it, or pull it first")
+
     def stream(self, argv: Sequence[str], grace: float = 30) -> int:
         """Runs one of the argument lists with its output on standard error; returns its exit status.
 
@@ -282,7 +320,7 @@ class Engine:
         try:
             return child.wait()
         except BaseException:
-            with _undisturbed():
+            with undisturbed():
                 self._stop(child, grace)
             raise
 
@@ -308,13 +346,24 @@ class Engine:
                 os.kill(pid, signal.SIGKILL)
         child.wait()
 
-    def _run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(argv, env=self.environment(), capture_output=True, text=True, errors="replace")
+    def _run(self, argv: Sequence[str], seconds: float | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+        )
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+def undisturbed() -> Iterator[None]:
+    """Lets what runs in here come to its end, whoever is impatient."""
+    main_thread = threading.current_thread() is threading.main_thread()  # signals never reach another
+    numbers = (signal.SIGINT, *errors.ENDINGS) if main_thread else ()
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:
@@ -450,10 +499,10 @@ def checked(name: str) -> str:
 def find(name: str = "", reach: tuple[str, int] | None = None) -> tuple[Engine | None, list[Attempt]]:
     """The first engine that works, or None, and the attempts that failed before."""
     attempts: list[Attempt] = []
-    with tempfile.TemporaryDirectory(prefix="manylinux-probe-") as directory:
+    with scratch.directory() as directory:
         probe = None
         for engine in candidates(name):
-            probe = probe or Probe(Path(directory), reach)
+            probe = probe or Probe(directory, reach)
             if failure := probe.failure(engine):
                 attempts.append(Attempt(engine, failure))
                 continue
@@ -470,6 +519,8 @@ def candidates(name: str = "") -> Iterator[Engine]:
     for kind in (name,) if name else NAMES:
         for executable in _on_path(executable_of(kind)):
             tried = list(_ladder()) if kind == "podman" else [Settings()]
+            if _selinux():  # each rung once more: where labels are the reason, all of them fail
+                tried += [replace(settings, unlabelled=True) for settings in tried]
             if remembered and (remembered.name, remembered.executable) == (kind, executable):
                 tried.insert(0, remembered.settings)
             for settings in dict.fromkeys(tried):
@@ -490,6 +541,10 @@ def _ladder() -> Iterator[Settings]:
         yield Settings(own_mounts=own_mounts, limits=True, storage=storage)
         for runtime in runtimes:
             yield Settings(own_mounts=own_mounts, limits=True, runtime=runtime, storage=storage)
+
+
+def _selinux() -> bool:
+    return Path("/sys/fs/selinux/enforce").exists()
 
 
 def _root_is_mount_point() -> bool:
@@ -541,7 +596,10 @@ class Probe:
         if failure := self._build(engine, "none"):
             return failure
         mount = Mount(self.directory / "secret", "/run/secrets/probe")
-        failure = _failure(engine, engine.run(self.tag, ["/bin/bash", "/probe.sh"], mounts=[mount]))
+        name = self.tag.replace(":", "-").rpartition("/")[2]
+        failure = _failure(engine, engine.run(self.tag, ["/bin/bash", "/probe.sh"], mounts=[mount], name=name))
+        if failure:
+            engine.ask(engine.remove_container(name))  # one that gave no answer
         engine.ask(engine.remove(self.tag))
         return failure
 

@@ -16,7 +16,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import errors
+import scratch
 from engines import Mount
 
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
@@ -304,7 +304,7 @@ def usable(whole: Mirror, suite: str, architecture: str) -> tuple[Mirror, tuple[
 
 def _apt_failure(sources: str, architecture: str) -> str:
     """Why `apt-get update` fails with these sources alone; empty when it does not."""
-    with tempfile.TemporaryDirectory(prefix="manylinux-apt-") as directory:
+    with scratch.directory() as directory:
         for below in ("lists/partial", "cache/archives/partial"):
             Path(directory, below).mkdir(parents=True)
         listed = _secret(Path(directory, "sources"), sources + "\n")
@@ -417,7 +417,7 @@ class Site:
     @contextlib.contextmanager
     def written(self, suite: str = "") -> Iterator[dict[str, Path]]:
         """Build secrets: id -> file, in a directory of ours that goes afterwards. `suite`: a Debian image's."""
-        with tempfile.TemporaryDirectory(prefix="manylinux-site-") as directory:
+        with scratch.directory() as directory:
             yield {name: _secret(Path(directory, name), text) for name, text in self.secrets(suite).items()}
 
     @contextlib.contextmanager
@@ -426,7 +426,7 @@ class Site:
 
         Links are left out: pip would ask for them again and again."""
         text = Index({k: v for k, v in self.index.settings.items() if k != "find-links"}).pip_conf()
-        with tempfile.TemporaryDirectory(prefix="manylinux-site-") as directory:
+        with scratch.directory() as directory:
             path = _secret(Path(directory, "pip.conf"), text)
             path.chmod(0o644)  # the directory is closed to others
             yield [Mount(path, "/etc/pip.conf")] if text else []

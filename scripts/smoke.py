@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
@@ -31,8 +29,10 @@ import engines
 import errors
 import images
 import inputs
+import outputs
 import plan as plans
 import prefetch
+import scratch
 from engines import Engine, Mount
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,10 +208,11 @@ def _run_through_entrypoint(engine: Engine, reference: str) -> Result:
     """What `run IMAGE COMMAND...` does with arguments and exit status."""
     start = time.monotonic()
     words = ["a b", "", "it's", '"quoted"', "$HOME", "*"]
-    argv = engine.run(reference, ["bash", "-c", 'printf "[%s]" "$@"; exit 7', "bash", *words])
-    done = subprocess.run(
-        argv, env=engine.environment(), capture_output=True, text=True, timeout=TIME_LIMIT, check=False
-    )
+    command = ["bash", "-c", 'printf "[%s]" "$@"; exit 7', "bash", *words]
+    try:
+        done = engine.contain(reference, command, seconds=TIME_LIMIT)
+    except errors.Failure as error:
+        return Result("image-run", "", (str(error),), round(time.monotonic() - start, 3))
     problems = []
     if done.returncode != 7:
         problems.append(f"exit status 7 becomes {done.returncode}: {done.stderr.strip()[-300:]}")
@@ -283,7 +284,14 @@ def _run_pass(
     argv = [*which.prefix, python, "-B", "-m", "smoke", which.name, *arguments]
     command = engine.run(reference, argv, mounts=[*mounts, *which.mounts], name=name, workdir="/", **which.options)
     ended = False
+    late = threading.Event()
     start = time.monotonic()
+
+    def stop() -> None:
+        late.set()
+        engine.ask(engine.remove_container(name))  # the container itself: its client alone could go without it
+        process.kill()
+
     with tempfile.TemporaryFile("w+", errors="replace") as complaints:
         with subprocess.Popen(
             command,
@@ -294,7 +302,8 @@ def _run_pass(
             text=True,
             errors="replace",
         ) as process:
-            guard = threading.Timer(TIME_LIMIT, process.kill)
+            guard = threading.Timer(TIME_LIMIT, stop)
+            guard.daemon = True
             guard.start()
             try:
                 for line in process.stdout or ():
@@ -305,15 +314,19 @@ def _run_pass(
                 process.wait()
             except BaseException:
                 process.kill()
+                ended = False
                 raise
             finally:
                 guard.cancel()
                 if not ended:  # otherwise it is gone already
-                    engine.ask(engine.remove_container(name))
+                    with engines.undisturbed():
+                        engine.ask(engine.remove_container(name))
+        ended = ended and not late.is_set()
         if not ended:
             complaints.seek(0)
             said = complaints.read().strip().splitlines()[-12:]
-            problem = f"the {which.name} pass ended with status {process.returncode} before its checks did"
+            how = f"was stopped after {TIME_LIMIT} s" if late.is_set() else f"ended with status {process.returncode}"
+            problem = f"the {which.name} pass {how} before its checks did"
             seconds = round(time.monotonic() - start, 3)
             report.add(Result(f"{which.name}-pass", python.split("/")[3], ("\n".join([problem, *said]),), seconds))
     return ended
@@ -341,11 +354,13 @@ def run(
     only: Sequence[str] = (),
     jobs: int = 0,
     mounts: Sequence[Mount] = (),
+    name: str = "",
 ) -> bool:
     """Smoke-tests an image; prints a line a check and a summary on standard error, and returns whether all passed.
 
     `only` are globs of check names, `jobs` limits how many run at a time, `mounts` are added to every container. Writes
-    the results to `junit` and `json_file`. Raises UserError without an image or wheelhouse."""
+    the results to `junit` and `json_file`, in which the image is called `name`. Raises UserError without an image or
+    wheelhouse."""
     if not any(wheelhouse.glob("setuptools-*.whl")):
         raise errors.UserError(f"{wheelhouse} has no setuptools for the test wheels: run `invoke prefetch` first")
     pyinstaller = (expectations.get("shared") or {}).get("pyinstaller", "")
@@ -353,7 +368,7 @@ def run(
         raise errors.UserError(
             f"{wheelhouse / pyinstaller} has no PyInstaller: test by `invoke test` or scripts/smoke.py"
         )
-    report = Report(reference)
+    report = Report(name or reference)
     wanted = list(only) or ["*"]
     for result in _inspect(engine, reference, expectations):
         if any(fnmatchcase(result.check, pattern) for pattern in wanted):
@@ -363,11 +378,11 @@ def run(
     arguments = [word for pattern in only for word in ("--only", pattern)]
     arguments += ["--jobs", str(jobs)] if jobs else []
     arguments += [word for mount in mounts for word in ("--outside", mount.target)]
-    with tempfile.TemporaryDirectory(prefix="manylinux-smoke-") as directory:
-        # uid 1000 in the container must be able to read it.
-        Path(directory).chmod(0o755)
-        expect = Path(directory) / "expect.json"
+    with scratch.directory() as directory:
+        expect = directory / "expect.json"
         expect.write_text(json.dumps({**expectations, "shipped": shipped_files()}), encoding="utf-8")
+        for each in (directory, expect):  # uid 1000 in the container must be able to read it
+            each.chmod(0o755)
         shared = [
             Mount(SUITE, "/smoke"),
             Mount(wheelhouse, "/wheelhouse"),
@@ -402,6 +417,11 @@ def remember(reference: str, expectations: Mapping[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_text(json.dumps(expectations, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def forget(reference: str) -> None:
+    """Drops what was kept of a reference that is gone."""
+    record_of(reference).unlink(missing_ok=True)
 
 
 def has_passed(engine: Engine, reference: str) -> bool:
@@ -447,7 +467,8 @@ def main() -> int:
     inputs.reference("the image", options.reference)
     if options.jobs < 0:
         raise errors.UserError("--jobs must be 0 (all cores) or more")
-    signal.signal(signal.SIGTERM, _interrupt)  # so that the containers go, too
+    outputs.file("--junit", options.junit)
+    outputs.file("--json", options.json)
     expectations = _expectations(options)
     if options.print_expectations:
         print(json.dumps(expectations, indent=2))
@@ -456,19 +477,16 @@ def main() -> int:
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     passed = run(
         engine,
-        options.reference,
+        engine.identity(options.reference),
         expectations,
         wheelhouse=options.wheelhouse,
         junit=options.junit,
         json_file=options.json,
         only=options.only,
         jobs=options.jobs,
+        name=options.reference,
     )
     return 0 if passed else 1
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _expectations(options: argparse.Namespace) -> dict[str, Any]:

@@ -34,6 +34,7 @@ import plan as plans
 import prefetch
 import site_settings
 import smoke
+import tags
 from engines import Build, Engine
 from site_settings import Index, Mirror, Site
 
@@ -79,6 +80,16 @@ class Project:
 
     def there(self, reference: str) -> bool:
         return self.engine.ask(self.engine.inspect(reference, "{{.Id}}")) is not None
+
+    def identity(self) -> str:
+        return self.engine.identity(self.plan.reference)
+
+    def temporary(self) -> list[str]:
+        """The temporary tags that runs have left."""
+        said = self.engine.ask(self.engine.command("images", "--format", "{{.Repository}}:{{.Tag}}"))
+        assert said is not None
+        mine = [name for name in said.split() if name.startswith(f"{self.plan.image.repository}:")]
+        return [name for name in mine if name.endswith(tags.UNTESTED_HERE)]
 
     def containers(self) -> set[str]:
         """The containers of this test, also those that a build works in."""
@@ -137,8 +148,9 @@ def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     site = Site(ca, Index({"index-url": (f"https://user:password{MARK}@example.org/simple",)}), MIRROR)
     image = images.load().find("manylinux_2_36", build.this_platform())
     plan = plans.plan(image, plans.Request(base=base, tag=f"test-{MARK}"))
-    yield Project(engine, context, plan, site)
-    for reference in (plan.reference, build.temporary_tag(plan), base):
+    made = Project(engine, context, plan, site)
+    yield made
+    for reference in (plan.reference, *made.temporary(), base):
         engine.ask(engine.remove(reference))
 
 
@@ -159,9 +171,8 @@ def test_a_build_that_passes_gets_its_tag(project: Project, monkeypatch: pytest.
     before = project.containers()
     project.dockerfile(READS_SECRETS)
     project.build()
-    assert seen == [build.temporary_tag(project.plan)]
-    assert project.there(project.plan.reference)
-    assert not project.there(build.temporary_tag(project.plan))
+    assert seen == [project.identity()], "what is tested is what is tagged"
+    assert project.temporary() == []
     assert project.containers() == before
     project.build("--no-test")
     assert len(seen) == 1
@@ -337,30 +348,54 @@ def test_a_build_that_fails_leaves_nothing(project: Project) -> None:
     with pytest.raises(errors.Failure, match="no tag was moved"):
         project.build("--no-test")
     assert not project.there(project.plan.reference)
-    assert not project.there(build.temporary_tag(project.plan))
+    assert project.temporary() == []
     assert project.containers() == before
 
 
 def test_failing_smoke_tests_leave_the_tag_where_it_was(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.dockerfile("echo 1 >/version")
     project.build("--no-test")
-    first = project.engine.ask(project.engine.inspect(project.plan.reference, "{{.Id}}"))
+    first = project.identity()
     smoke_tests_that(monkeypatch, passes=False)
     project.dockerfile("echo 2 >/version")
     with pytest.raises(errors.Failure, match=r"smoke tests .* failed.*its tag was not moved"):
         project.build()
-    assert project.engine.ask(project.engine.inspect(project.plan.reference, "{{.Id}}")) == first
-    assert project.there(build.temporary_tag(project.plan))
+    assert project.identity() == first
+    (left,) = project.temporary()
+    with pytest.raises(errors.Failure):
+        project.build()
+    (another,) = project.temporary()
+    assert another != left, "each run has one of its own, and the next one takes it away"
+    smoke_tests_that(monkeypatch, passes=True)
+    project.build()
+    assert project.temporary() == [] and project.identity() != first
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_tag_that_moves_meanwhile_is_not_what_is_tagged(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.dockerfile("echo 1 >/version")
+    project.build("--no-test")
+    other = project.identity()
+    tested = []
+
+    def run(engine: Engine, identity: str, *rest: object, **options: object) -> bool:
+        (temporary,) = project.temporary()
+        engine.call(engine.tag(project.plan.base, temporary))
+        tested.append(identity)
+        return True
+
+    monkeypatch.setattr(smoke, "run", run)
+    project.dockerfile("echo 2 >/version")
+    project.build()
+    assert tested == [project.identity()] and tested != [other]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_cancelled_build_leaves_nothing(project: Project, number: signal.Signals) -> None:
     before = project.containers()
     project.dockerfile("echo waiting; while :; do read -r -t 1 < <(:); done")
     code = (
         (
-            "import signal, sys; sys.path.insert(0, 'scripts'); import build, engines, errors\n"
-            "signal.signal(signal.SIGTERM, build.terminated)\n"
+            "import signal, sys; sys.path.insert(0, 'scripts'); import engines, errors\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             f"engine = {project.engine!r}\n"
             f"argv = {project.engine.build(command_of(project))!r}\n"
@@ -380,7 +415,7 @@ def test_a_cancelled_build_leaves_nothing(project: Project, number: signal.Signa
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert time.monotonic() - started < 30
-    assert not project.there(build.temporary_tag(project.plan))
+    assert project.temporary() == []
     deadline = time.monotonic() + 10  # docker's daemon ends the step on its own time
     while running(project) and time.monotonic() < deadline:
         time.sleep(0.2)

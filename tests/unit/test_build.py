@@ -75,8 +75,8 @@ def test_print_works_for_every_image_and_engine(
     monkeypatch.setenv("VARIANT", image.variant)
     argv = printed(capsys, monkeypatch)
     start = {
-        "docker-buildx": ["docker", "buildx", "build", "--load"],
-        "docker": ["DOCKER_BUILDKIT=1", "docker", "build"],
+        "docker-buildx": ["BUILDX_NO_DEFAULT_ATTESTATIONS=1", "docker", "buildx", "build", "--load"],
+        "docker": ["DOCKER_BUILDKIT=1", "BUILDX_NO_DEFAULT_ATTESTATIONS=1", "docker", "build"],
         "podman": ["podman", "build", "--layers=true"],
     }[frontend]
     assert argv[: len(start)] == start
@@ -365,3 +365,90 @@ def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "left out: cp39-cp39 (not in the archive)" in said
     assert "left out: git-lfs (sources only)" in said
     assert "cibuildwheel" in said
+
+
+def has(tmp_path: Path, said: str) -> engines.Engine:
+    """An engine that says this of every image."""
+    docker = tmp_path / "docker"
+    docker.write_text(f"#!/bin/sh\necho '{said}'\n", encoding="utf-8")
+    docker.chmod(0o755)
+    return engines.Engine("docker", str(docker))
+
+
+@pytest.mark.parametrize(
+    ("said", "platform", "taken"),
+    [
+        ('{"Os": "linux", "Architecture": "arm"}', "linux/arm64", False),
+        ('{"Os": "linux", "Architecture": "arm64"}', "linux/arm/v7", False),
+        ('{"Os": "linux", "Architecture": "arm64", "Variant": "v8"}', "linux/arm64", True),
+        ('{"Os": "linux", "Architecture": "arm", "Variant": "v7"}', "linux/arm/v7", True),
+        ('{"Os": "linux", "Architecture": "arm", "Variant": ""}', "linux/arm/v7", True),
+        ('{"Os": "linux", "Architecture": "arm", "Variant": "v6"}', "linux/arm/v7", False),
+        ('{"Os": "windows", "Architecture": "amd64"}', "linux/amd64", False),
+        ('{"Os": "linux", "Architecture": "amd64", "RepoDigests": null}', "linux/amd64", True),
+    ],
+)
+def test_a_base_counts_for_its_own_platform_alone(said: str, platform: str, taken: bool, tmp_path: Path) -> None:
+    base = build.Base("localhost/base", "")
+    if taken:
+        assert build.ensure_base(has(tmp_path, said), base, platform) == base
+    else:
+        with pytest.raises(errors.Failure, match="neither here"):
+            build.ensure_base(has(tmp_path, said), base, platform)
+
+
+# --- Layers in a directory -------------------------------------------------------------------------------------
+
+IMAGE = CATALOGUE.image("manylinux_2_36_x86_64")
+
+
+def test_a_cache_is_for_one_build_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = options_of("--cache", str(tmp_path / "cache"))
+    with build.cache_alone(options, IMAGE) as first, build.cache_alone(options, IMAGE) as second:
+        assert first.cache == options.cache and second.cache is None
+        assert "another build is using" in capsys.readouterr().err
+        with build.cache_alone(options, CATALOGUE.image("manylinux_2_36_i686")) as other:
+            assert other.cache == options.cache
+    with build.cache_alone(options, IMAGE) as again:
+        assert again.cache == options.cache
+
+
+def test_what_a_killed_build_has_left_in_a_cache_is_mended(tmp_path: Path) -> None:
+    options = options_of("--cache", str(tmp_path))
+    for suffix in ("old", "new"):
+        (tmp_path / f"{IMAGE.name}.{suffix}").mkdir()
+        (tmp_path / f"{IMAGE.name}.{suffix}" / "index.json").write_text(suffix)
+    with build.cache_alone(options, IMAGE):
+        assert (tmp_path / IMAGE.name / "index.json").read_text() == "old", "it was being replaced"
+        assert not (tmp_path / f"{IMAGE.name}.new").exists()
+
+
+def test_layers_that_cannot_be_kept_are_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = options_of("--cache", str(tmp_path))
+    made = tmp_path / f"{IMAGE.name}.new"
+    made.mkdir()
+    (tmp_path / f"{IMAGE.name}.old").write_text("in the way")
+    (tmp_path / IMAGE.name).mkdir()
+    build.keep_cache(options, IMAGE)
+    assert "are not kept" in capsys.readouterr().err
+    (tmp_path / f"{IMAGE.name}.old").unlink()
+    build.keep_cache(options, IMAGE)
+    assert (tmp_path / IMAGE.name).is_dir() and not made.exists()
+
+
+def test_each_run_has_a_temporary_tag_of_its_own() -> None:
+    plan = plans.plan(IMAGE, plans.Request(tag="t" * 119))
+    names = {build.temporary_tag(plan, run) for run in ("one", "two", "")}
+    assert len(names) == 3
+    assert all(len(name.rpartition(":")[2]) <= 128 and name.endswith("-untested") for name in names)
+
+
+@pytest.mark.parametrize("option", ["--junit", "--cache"])
+def test_what_is_written_at_the_end_is_looked_at_first(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["build.py", option, str(tmp_path / "file" / "x")])
+    monkeypatch.setenv("PATH", "/nowhere")  # no engine is asked
+    with pytest.raises(errors.UserError, match=option):
+        build.main()

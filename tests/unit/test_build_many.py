@@ -70,12 +70,17 @@ def test_a_failure_stops_no_other_and_each_has_its_log(
     assert "manylinux_2_36_x86_64: ok" in stream.getvalue()
 
 
-def test_interrupted_it_lets_builds_clean_up_and_begins_no_more(tmp_path: Path, script: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_it_lets_builds_clean_up_and_begins_no_more(
+    tmp_path: Path, script: Path, number: signal.Signals
+) -> None:
     program = (
-        "import sys, build_many, images; from pathlib import Path; from progress import Progress\n"
+        "import sys, build_many, errors, images; from pathlib import Path; from progress import Progress\n"
         "chosen = images.load().select(['manylinux_2_36_*'])\n"
         f"builder = build_many.Builder((), '', Path({str(tmp_path / 'logs')!r}), Path({str(script)!r}))\n"
-        "with Progress(quiet=True) as shown: builder.all(chosen, 2, shown)\n"
+        "def main():\n"
+        "    with Progress(quiet=True) as shown: builder.all(chosen, 2, shown)\n"
+        "sys.exit(errors.run(main))\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -86,8 +91,8 @@ def test_interrupted_it_lets_builds_clean_up_and_begins_no_more(tmp_path: Path, 
     deadline = time.monotonic() + 30
     while (not times.exists() or times.read_text().count("begin") < 2) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
+    process.send_signal(number)
+    assert process.wait(timeout=30) == 130
     logs = [path.read_text(encoding="utf-8") for path in (tmp_path / "logs").iterdir()]
     assert len(logs) == 2
     assert all("cleaned" in log for log in logs)

@@ -88,7 +88,8 @@ def test_podman_builds_stages_of_two_platforms_one_after_another(monkeypatch: py
 
 def test_the_old_builder_of_docker_is_never_used() -> None:
     assert Engine("docker", "docker").environment()["DOCKER_BUILDKIT"] == "1"
-    assert Engine("docker", "docker").shell(["docker", "build", "a b"]) == "DOCKER_BUILDKIT=1 docker build 'a b'"
+    line = Engine("docker", "docker").shell(["docker", "build", "a b"])
+    assert line == "DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 docker build 'a b'"
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=engines.NAMES)
@@ -187,6 +188,25 @@ def test_the_line_that_says_why(text: str, reason: str) -> None:
     assert engines.reason(text) == reason
 
 
+@pytest.mark.parametrize("engine", ENGINES, ids=engines.NAMES)
+def test_labels_of_selinux_can_be_taken_off_builds_and_runs(engine: Engine, tmp_path: Path) -> None:
+    build = Build(tmp_path, tmp_path / "Dockerfile", "tag")
+    for argv in (engine.build(build), engine.run("image")):
+        assert "--security-opt" not in argv
+    free = replace(engine, settings=Settings(unlabelled=True))
+    for argv in (free.build(build), free.run("image")):
+        assert values(argv, "--security-opt") == ["label=disable"]
+        assert argv.index("--security-opt") < len(argv) - 1, "an option, not a word of the command"
+
+
+@pytest.mark.parametrize("name", ["docker-buildx", "docker"])
+def test_builds_of_docker_attest_nothing(name: str) -> None:
+    engine = Engine(name, "docker")
+    assert engine.environment()["BUILDX_NO_DEFAULT_ATTESTATIONS"] == "1"
+    assert engine.launcher() == "docker", "which who only runs containers need not know of"
+    assert "BUILDX_NO_DEFAULT_ATTESTATIONS" not in PODMAN.env
+
+
 # --- Choosing -------------------------------------------------------------------------------------------------
 
 WORKS = 'echo "$@" >>"$0.calls"'
@@ -268,6 +288,26 @@ def test_an_unknown_engine_is_wrong_input() -> None:
         engines.choose("buildah")
 
 
+DENIES_LABELLED = f"""{WORKS}
+[[ "$*" == *label=disable* || $1 != @(build|buildx|run) ]] || {{ echo 'Error: Permission denied' >&2; exit 1; }}"""
+
+
+@pytest.mark.parametrize("name", ["docker", "podman"])
+def test_where_selinux_forbids_mounts_labels_are_taken_off(
+    name: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable = program(name, f"shopt -s extglob\n{DENIES_LABELLED}")
+    assert engines.find()[0] is None
+    monkeypatch.setattr(engines, "_selinux", lambda: True)
+    engine, attempts = engines.find()
+    assert engine is not None and engine.settings.unlabelled and attempts
+    assert "SELinux labels disabled" in str(engine.settings)
+    calls = Path(f"{executable}.calls").read_text(encoding="utf-8").splitlines()
+    assert any(call.startswith("run") and "--security-opt label=disable" in call for call in calls)
+    program(name, WORKS)
+    assert engines.choose().settings.unlabelled == (name == "podman"), "as podman's settings are remembered"
+
+
 def test_the_network_is_one_that_a_build_can_use(program: Program) -> None:
     program("docker", f'[[ "$*" != *"buildx build"* || "$*" == *"--network "* ]] || {{ {FAILS}; }}\n{WORKS}')
     assert engines.choose().settings.network == "host"
@@ -283,6 +323,45 @@ def test_what_fails_is_told_with_the_reason(program: Program) -> None:
     with pytest.raises(errors.Failure, match="docker tag: Error: no such daemon"):
         engine.call(engine.tag("a", "b"))
     assert engine.ask(engine.inspect("a", "{{.Id}}")) is None
+
+
+FORGETFUL = """echo "$@" >>"$0.calls"
+[[ $1 != run ]] || while :; do read -r -t 0.1 < <(:); done"""
+
+
+def test_a_container_that_does_not_end_is_removed(program: Program) -> None:
+    engine = Engine("docker", str(program("docker", FORGETFUL)))
+    with pytest.raises(errors.Failure, match=r"image: sleep 9 did not end within 0.5 s"):
+        engine.contain("image", ["sleep", "9"], 0.5)
+    run, removed = Path(f"{engine.executable}.calls").read_text(encoding="utf-8").splitlines()
+    (name,) = values(run.split(), "--name")
+    assert removed == f"rm --force {name}"
+
+
+def test_a_container_is_removed_when_we_are_interrupted(program: Program) -> None:
+    engine = Engine("docker", str(program("docker", FORGETFUL)))
+    code = (
+        "import sys; sys.path.insert(0, 'scripts'); import engines, errors\n"
+        f"engine = engines.Engine({engine.name!r}, {engine.executable!r})\n"
+        "sys.exit(errors.run(lambda: engine.contain('image', ['sleep', '9']).returncode))\n"
+    )
+    calls = Path(f"{engine.executable}.calls")
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen([sys.executable, "-c", code], cwd=root, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 20
+        while not calls.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "rm --force manylinux-" in calls.read_text(encoding="utf-8")
+
+
+def test_an_image_is_known_by_its_id(program: Program) -> None:
+    engine = Engine("docker", str(program("docker", '[[ "$*" == *gone* ]] && exit 1; echo sha256:1')))
+    assert engine.identity("image") == "sha256:1"
+    with pytest.raises(errors.UserError, match="docker has no image gone: build it"):
+        engine.identity("gone")
 
 
 def interrupted(engine: Engine, argv: Sequence[str], ready: Path) -> subprocess.CompletedProcess[str]:

@@ -150,7 +150,7 @@ def test_the_tools_python_drives_first_and_others_stand_in() -> None:
 
 FAKE_ENGINE = """#!/usr/bin/env python3
 # Stands in for podman: answers `image inspect`, plays the suite's part in `run`, and notes what it was asked.
-import json, os, sys
+import json, os, pathlib, sys, time
 with open(os.environ["FAKE_LOG"], "a") as log:
     print(json.dumps(sys.argv[1:]), file=log)
 if sys.argv[1:3] == ["image", "inspect"]:
@@ -158,6 +158,8 @@ if sys.argv[1:3] == ["image", "inspect"]:
 elif "printf" in " ".join(sys.argv):
     sys.stdout.write("".join("[%s]" % word for word in sys.argv[sys.argv.index("bash", sys.argv.index("-c")) + 1:]))
     sys.exit(7)
+elif sys.argv[1] == "rm":
+    pathlib.Path(os.environ["FAKE_LOG"] + sys.argv[-1]).touch()
 elif "smoke" in sys.argv:
     python = next(word for word in sys.argv if word.startswith("/opt/python/")).split("/")[3]
     if python in os.environ.get("FAKE_BROKEN", ""):
@@ -167,7 +169,10 @@ elif "smoke" in sys.argv:
     name = "fake-" + sys.argv[sys.argv.index("smoke") + 1]
     print(json.dumps({"check": name, "interpreter": "", "problems": problems, "seconds": 0.1}))
     print("noise")
-    print(json.dumps({"done": 1}))
+    print(json.dumps({"done": 1}), flush=True)
+    if os.environ.get("FAKE_STAYS"):  # as where a process in the background keeps the container
+        while not os.path.exists(os.environ["FAKE_LOG"] + sys.argv[sys.argv.index("--name") + 1]):
+            time.sleep(0.05)
 """
 
 
@@ -187,6 +192,24 @@ class TestRun:
         directory.mkdir()
         (directory / "setuptools-80.0-py3-none-any.whl").touch()
         return directory
+
+    def test_a_container_that_outlives_its_time_is_removed(
+        self,
+        engine: engines.Engine,
+        wheelhouse: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(smoke, "TIME_LIMIT", 1)
+        monkeypatch.setenv("FAKE_STAYS", "1")
+        monkeypatch.setattr(smoke, "PASSES", smoke.PASSES[:1])
+        assert not smoke.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
+        assert "the main pass was stopped after 1 s" in capsys.readouterr().err
+        calls = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        names = [call[call.index("--name") + 1] for call in calls if "smoke" in call and call[0] == "run"]
+        assert len(names) == 2, "one for each interpreter that can run the suite"
+        assert all(["rm", "--force", name] in calls for name in names)
 
     def test_both_passes_run_without_network_and_results_are_written(
         self, engine: engines.Engine, wheelhouse: Path, tmp_path: Path
