@@ -26,7 +26,7 @@ import images
 import inputs
 import prefetch as sources
 import smoke
-from images import Image
+from catalogue import Image
 
 ROOT = images.ROOT
 T = TypeVar("T")

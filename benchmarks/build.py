@@ -34,8 +34,8 @@ import images
 import plan as plans
 import prefetch
 import smoke
+from catalogue import Image
 from engines import Engine
-from images import Image
 
 ROOT = images.ROOT
 DOCKERFILE = ROOT / "docker" / "Dockerfile"

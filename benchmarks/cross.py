@@ -27,7 +27,7 @@ import bootstrap
 import errors
 import images
 import prefetch
-from images import Image
+from catalogue import Image
 
 ROOT = images.ROOT
 RESULTS = ROOT / "benchmarks" / "cross.json"

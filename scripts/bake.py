@@ -24,7 +24,7 @@ import inputs
 import plan as plans
 import site_settings
 import tags
-from images import Image
+from catalogue import Image
 from plan import Request
 
 

@@ -30,8 +30,8 @@ import prefetch
 import scratch
 import site_settings
 import transport
+from catalogue import Image
 from engines import Engine
-from images import Image
 from plan import CERTIFICATES, Plan
 from site_settings import Mirror, Site
 

@@ -38,8 +38,8 @@ import prefetch
 import site_settings
 import smoke
 import tags
+from catalogue import Catalogue, Image
 from engines import Build, Engine, Mount
-from images import Image
 from plan import Plan, Request
 from tables import read_toml
 
@@ -83,7 +83,7 @@ Examples:
 """
 
 
-def parser(catalogue: images.Catalogue) -> argparse.ArgumentParser:
+def parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     """The command line of ./build.sh."""
     command = argparse.ArgumentParser(
         prog="./build.sh",
@@ -175,7 +175,7 @@ def this_platform() -> str:
     )
 
 
-def chosen_image(catalogue: images.Catalogue, variant: str | None, default_policy: str) -> Image:
+def chosen_image(catalogue: Catalogue, variant: str | None, default_policy: str) -> Image:
     """The image that POLICY, PLATFORM and VARIANT name; a `variant` that is not None counts instead of the last.
 
     Raises UserError when there is none."""
@@ -410,7 +410,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def make_source_directories(catalogue: images.Catalogue) -> None:
+def make_source_directories(catalogue: Catalogue) -> None:
     """The Dockerfile binds a directory of docker/sources into each stage: they must be there, empty or not."""
     names = {*pins.read(), *(i.pin for i in catalogue.interpreters.values()), "wheelhouse"}
     for name in names:
@@ -464,7 +464,7 @@ def ensure_clang(engine: Engine, clang: Clang) -> None:
 
 
 def build_and_test(
-    engine: Engine, plan: Plan, options: argparse.Namespace, site: site_settings.Site, catalogue: images.Catalogue
+    engine: Engine, plan: Plan, options: argparse.Namespace, site: site_settings.Site, catalogue: Catalogue
 ) -> None:
     """Builds, tests and tags. Raises Failure, with the final tag untouched, when one of them fails."""
     temporary = temporary_tag(plan, uuid.uuid4().hex[:8])

@@ -17,7 +17,7 @@ from pathlib import Path
 import errors
 import images
 import inputs
-from images import Image
+from catalogue import Image
 from progress import Progress
 
 BUILD = images.ROOT / "build.sh"

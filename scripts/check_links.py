@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import functools
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import downloads
 import errors
 import fetch
 import updates
@@ -37,16 +37,14 @@ def links(root: Path) -> Iterator[tuple[str, str, str]]:
             for prefix, others in mirrors.items():
                 if url.startswith(prefix):
                     yield from ((pin.name, pin.version, other + url.removeprefix(prefix)) for other in others)
-    downloads = tomllib.loads((root / "docker" / "downloads.toml").read_text(encoding="utf-8"))
-    for tag, entry in downloads["interpreters"].items():
-        for file in entry.values():
-            if isinstance(file, dict):
-                yield tag, entry["version"], file["url"]
-    clang = downloads["clang"]
-    for version in downloads["static_clang"]:
-        archives = [clang["archive"].format(machine=machine) for machine in ("amd64", "arm64")]
+    table = downloads.load(root / "docker" / "downloads.toml")
+    for tag, entry in table.interpreters.items():
+        for file in entry.files.values():
+            yield tag, entry.version, file.url
+    for version in table.static_clang:
+        archives = [table.clang.archive.format(machine=machine) for machine in ("amd64", "arm64")]
         for name in ("sha256sums.txt", *archives):
-            yield "static clang", version, clang["url"].format(version=version, file=name)
+            yield "static clang", version, table.clang.url.format(version=version, file=name)
 
 
 def look(context: Context, name: str, version: str, url: str) -> Outcome:

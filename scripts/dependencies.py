@@ -7,51 +7,106 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal
 
 import errors
-from tables import Fields, near_matches, read_toml
-
-T = TypeVar("T")
+from pins import Pin
+from tables import (
+    MAY_BE_EMPTY,
+    NAME,
+    REST,
+    Beside,
+    ImageTemplate,
+    Name,
+    Template,
+    Url,
+    below,
+    between,
+    expression,
+    filled,
+    form,
+    key,
+    near_matches,
+    part,
+    read,
+    read_toml,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPENDENCIES_TOML = ROOT / "docker" / "dependencies.toml"
 
-LEVELS = ("sigstore", "openpgp", "checksum", "two-places", "debian-index")
-KINDS = ("git-tags", "listing", "python-org", "curl-info", "sqlite-csv")
+FIELDS = (
+    *("name", "series", "version", "old", "release", "underscored", "dashed", "oldunderscored", "olddashed"),
+    *("url", "file", "stem", "listed", "goarch", "signer"),
+)
+NO_VERSIONS = ("", "x", "latest", "..", "--x", "1 2", "1/2")
+ANY_PAGE = "<!DOCTYPE html> Release notes: version x (1.2.3), 2026-01-31. Changes; see https://example.org/ a\nb"
 _FIELD = re.compile(r"\{([a-z]+)\}")
+
+
+def _fields(text: str) -> str:
+    """A law: the fields in braces are known."""
+    unknown = [name for name in _FIELD.findall(text) if name not in FIELDS]
+    return f"without the unknown field {unknown[0]}{near_matches(unknown[0], FIELDS)}" if unknown else ""
+
+
+def _only_versions(pattern: str) -> str:
+    """A law: the expression does not match what is no version."""
+    return next((f"narrower: it matches {text!r}" for text in NO_VERSIONS if re.fullmatch(pattern, text)), "")
+
+
+def _rare(pattern: str) -> str:
+    """A law: the expression does not occur on every page."""
+    return "narrower: it occurs on any page" if re.search(_FIELD.sub("9", pattern), ANY_PAGE) else ""
+
+
+Address = Annotated[Template, _fields]
+Signature = Annotated[Beside, _fields]
+Pattern = Annotated[str, expression(groups=1), _fields]
+Series = Annotated[str, form(r"\d+(\.\d+)*", "the first numbers of a version like 3.5")]
+Fingerprint = Annotated[str, form(r"[0-9A-F]{40}", "a fingerprint (40 upper-case digits)")]
+Days = Annotated[int, between(1, 90)]
+Kind = Literal["git-tags", "listing", "python-org", "curl-info", "sqlite-csv"]
+Level = Literal["sigstore", "openpgp", "checksum", "two-places", "debian-index"]
 
 
 @dataclass(frozen=True)
 class Source:
     """One place that lists releases. `pattern` has one group, the version; `glob` restricts git tags."""
 
-    kind: str
-    url: str
-    pattern: str
-    glob: str
+    kind: Kind
+    url: Address
+    pattern: Pattern = "(.*)"
+    glob: Annotated[str, form(r"[\w*][\w.*?-]*", "a glob of tags like v*")] = "*"
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Versions not to be taken before a day, and why."""
+    """Versions not to be taken before a day, and why. `version`: one, or a comparison like >=9."""
 
-    versions: str
+    version: Annotated[str, form(r"(==|>=|<=|>|<)?\d+(\.\d+)*\w*", "a version or a comparison like >=9")]
     reason: str
     until: datetime.date
+
+    @property
+    def versions(self) -> str:
+        """As a specifier of PEP 440."""
+        return self.version if self.version[0] in "<>=" else f"=={self.version}"
 
 
 @dataclass(frozen=True)
 class Sigstore:
     """A keyless signature over the file, or an attestation about it: by whom, and who vouches for that."""
 
-    url: str
-    identity: str
-    issuer: str
-    attestation: bool
+    url: Signature
+    identity: Annotated[
+        str, form(r"[\w.+-]+@[\w.-]+|https://[\w./@{}-]+", "a mail address or an https:// address"), _fields
+    ]
+    issuer: Url
+    attestation: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,26 +116,26 @@ class OpenPgp:
     `signers` are primary-key fingerprints. Certificates are docker/keys/<fingerprint>.asc or come from the
     keyring at `keys`; only the fingerprint makes one acceptable."""
 
-    url: str
-    signers: tuple[str, ...]
-    keys: str
-    sums: bool
+    url: Signature
+    signers: Annotated[tuple[Fingerprint, ...], filled]
+    keys: Address = ""
+    sums: bool = False
 
 
 @dataclass(frozen=True)
 class Checksum:
     """A published checksum: the group of `pattern` on the page `url`, or (no URL) what the list has."""
 
-    url: str
-    pattern: str
+    url: Address = ""
+    pattern: Pattern = "([0-9a-f]{64}).*"
 
 
 @dataclass(frozen=True)
 class Security:
     """How upstream tells that a release mends a vulnerability: `pattern` occurs on the page `url`."""
 
-    url: str
-    pattern: str
+    url: Address
+    pattern: Annotated[str, expression(), _fields, _rare]
 
 
 @dataclass(frozen=True)
@@ -90,37 +145,37 @@ class Debian:
     `verbatim`: a person compared its tarball and found upstream's file, byte for byte. `refuse`: version -> why the
     archive's tarball of it is not to be used."""
 
-    source: str
+    source: Annotated[str, form(r"[a-z0-9][a-z0-9.+(){}\\?|*-]*", "a source package"), expression(), _fields]
     verbatim: bool
-    refuse: Mapping[str, str]
+    refuse: Mapping[Annotated[str, form(r"\d[\w.+~-]*", "a version")], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Dependency:
     """One row: everything a pin's name does not say."""
 
-    name: str
-    series: str
-    version: str
-    cooldown: int
-    sources: tuple[Source, ...]
-    url: str
-    folder: str
-    second: str
-    image: str
-    trust: tuple[str, ...]
-    sigstore: Sigstore | None
-    openpgp: OpenPgp | None
-    checksum: Checksum | None
-    debian: Debian
-    security: Security | None
-    keeps_withdrawn: bool
-    acknowledged: str
-    holds: tuple[Hold, ...]
-    end_of_life: datetime.date
-    changelog: str
-    compare: str
-    together: str
+    name: Annotated[Name, NAME]
+    series: Series
+    sources: Annotated[tuple[Source, ...], filled]
+    url: Address
+    trust: Annotated[tuple[Level, ...], filled]
+    changelog: Address
+    cooldown: Days
+    version: Annotated[str, expression(), _only_versions] = r"\d+(\.\d+)+"
+    folder: Annotated[str, MAY_BE_EMPTY, form(r"[A-Za-z0-9{][\w.{}-]*", "a folder"), _fields] = "{name}-{version}"
+    second: Address = ""
+    image: ImageTemplate = ""
+    sigstore: Sigstore | None = None
+    openpgp: OpenPgp | None = None
+    checksum: Checksum | None = None
+    debian: Debian = Debian("", False)
+    security: Security | None = None
+    keeps_withdrawn: bool = False
+    acknowledged: Series = ""
+    holds: Annotated[tuple[Hold, ...], key("hold")] = ()
+    end_of_life: datetime.date = datetime.date.max
+    compare: Address = ""
+    together: Name = ""
 
     def accepts(self, version: str, pinned: str) -> bool:
         """Whether this pin may take a version at all: a pre-release only where the pin is one too."""
@@ -143,7 +198,7 @@ class Dependency:
         return next((hold for hold in holds if today < hold.until), None)
 
     def fill(self, text: str, version: str = "", url: str = "", old: str = "", listed: str = "") -> str:
-        """`text` with its fields replaced; raises UserError for an unknown one.
+        """`text` with its fields, those of FIELDS, replaced.
 
         `release` is the version without a pre-release suffix, `file` the end of the URL as a regular expression, `stem`
         the same as text and without .tar.gz, `listed` the path in the release list."""
@@ -164,8 +219,6 @@ class Dependency:
             "goarch": "{goarch}",  # filled in where one architecture is meant
             "signer": "{signer}",  # filled in for each key
         }
-        if unknown := set(_FIELD.findall(text)) - set(values):
-            raise errors.UserError(f"[{self.name}]: {text!r} has an unknown field {', '.join(unknown)}")
         return _FIELD.sub(lambda match: values[match[1]], text)
 
     def location(self, version: str, listed: str = "", like: str = "") -> str:
@@ -176,20 +229,53 @@ class Dependency:
         return url
 
 
+@dataclass(frozen=True)
+class _Table:
+    """The file: what rows share, and the rows."""
+
+    rows: Annotated[Mapping[str, Mapping[str, Any]], REST]
+    cooldown: Days = 7
+    templates: Mapping[Name, Mapping[str, Any]] = field(default_factory=dict)
+
+
 def load(path: Path = DEPENDENCIES_TOML) -> dict[str, Dependency]:
     """Every row by pin name. Raises UserError for a broken law, with the place in the file."""
-    raw = read_toml(path)
-    templates: Mapping[str, Any] = raw.pop("templates", {})
-    cooldown = raw.pop("cooldown", 7)
+    return parse(read_toml(path), f"{path.name}:")
+
+
+def parse(raw: Mapping[str, Any], where: str) -> dict[str, Dependency]:
+    """The rows of a parsed file; `where` begins every complaint."""
+    table = read(_Table, raw, where)
+    for name, template in table.templates.items():
+        part(Dependency, template, below(f"{where} templates", name))
     rows = {}
-    for name, row in raw.items():
-        where = f"{path.name}: [{name}]"
-        used = row.get("use", "")
-        if used and used not in templates:
-            raise errors.UserError(f"{where}: no template {used!r}{near_matches(used, templates)}")
-        merged = {"cooldown": cooldown, **templates.get(used, {}), **row}
-        rows[name] = _row(name, Fields(merged, where))
+    for name, row in table.rows.items():
+        place = below(where, name)
+        use = row.get("use")
+        if "use" in row and use not in list(table.templates):
+            raise errors.UserError(f"{place}.use: no template {use!r:.80}{near_matches(str(use), table.templates)}")
+        shared = table.templates[use] if use else {}
+        own = {key: value for key, value in row.items() if key != "use"}
+        rows[name] = read(Dependency, {"cooldown": table.cooldown, **shared, **own}, place, name)
+        for problem in _breaches(rows[name]):
+            raise errors.UserError(f"{place}: {problem}")
     return rows
+
+
+def _breaches(row: Dependency) -> Iterator[str]:
+    """What is wrong between the keys of a row."""
+    possible = {
+        "sigstore": row.sigstore is not None,
+        "openpgp": row.openpgp is not None,
+        "checksum": row.checksum is not None,
+        "two-places": bool(row.second) or row.debian.verbatim,
+        "debian-index": row.debian.verbatim,
+    }
+    for level in row.trust:
+        if not possible[level]:
+            yield f"trust level {level} needs data that the row lacks"
+    if row.together and "debian-index" in row.trust:
+        yield "what moves together is not taken on the word of the archive alone"
 
 
 def is_release(version: str, pattern: str) -> bool:
@@ -199,13 +285,18 @@ def is_release(version: str, pattern: str) -> bool:
     return bool(re.fullmatch(pattern, version)) and not Version(version).is_prerelease
 
 
-def check(rows: Mapping[str, Dependency], pinned: Mapping[str, str]) -> None:
-    """The laws between rows and pins (name -> version). Raises UserError naming every breach."""
+def check(rows: Mapping[str, Dependency], pins: Mapping[str, Pin]) -> None:
+    """The laws between rows and pins. Raises UserError naming every breach."""
+    pinned = {name: pin.version for name, pin in pins.items()}
     problems = [f"pin {name} has no row in {DEPENDENCIES_TOML.name}" for name in sorted(set(pinned) - set(rows))]
     problems += [f"row [{name}] tracks no pin of the Dockerfile" for name in sorted(set(rows) - set(pinned))]
     for name in sorted(set(rows) & set(pinned)):
         if not rows[name].in_series(pinned[name]):
             problems.append(f"{name} is pinned to {pinned[name]}, outside its series {rows[name].series}")
+        if not re.fullmatch(rows[name].version, pinned[name]):
+            problems.append(f"{name} is pinned to {pinned[name]}, which is no version by its row")
+        if bool(rows[name].image) == bool(pins[name].sha256):
+            problems.append(f"{name} is a container image where its row or its pin says so, but not both")
         mate = rows[name].together
         if mate and (mate not in rows or rows[mate].together != name):
             problems.append(f"{name} moves together with {mate}, which does not say the same")
@@ -213,129 +304,3 @@ def check(rows: Mapping[str, Dependency], pinned: Mapping[str, str]) -> None:
             problems.append(f"{name} and {mate} move together, but are pinned to different versions")
     if problems:
         raise errors.UserError("; ".join(problems))
-
-
-def _row(name: str, fields: Fields) -> Dependency:
-    fields.text("use", "")
-    row = Dependency(
-        name=name,
-        series=fields.text("series"),
-        version=_pattern(fields, "version", r"\d+(\.\d+)+", groups=None),
-        cooldown=fields.get("cooldown", int),
-        sources=tuple(_source(Fields(raw, f"{fields.where} sources")) for raw in fields.get("sources", list)),
-        url=fields.text("url"),
-        folder=fields.text("folder", "{name}-{version}"),
-        second=fields.text("second", ""),
-        image=fields.text("image", ""),
-        trust=fields.texts("trust"),
-        sigstore=_optional(fields, "sigstore", _sigstore),
-        openpgp=_optional(fields, "openpgp", _openpgp),
-        checksum=_optional(fields, "checksum", _checksum),
-        debian=_optional(fields, "debian", _debian) or Debian("", False, {}),
-        security=_optional(fields, "security", _security),
-        keeps_withdrawn=fields.flag("keeps_withdrawn", False),
-        acknowledged=fields.text("acknowledged", ""),
-        holds=tuple(_hold(Fields(raw, f"{fields.where} hold")) for raw in fields.get("hold", list, [])),
-        end_of_life=fields.get("end_of_life", datetime.date, datetime.date.max),
-        changelog=fields.text("changelog"),
-        compare=fields.text("compare", ""),
-        together=fields.text("together", ""),
-    )
-    fields.done()
-    possible = {
-        "sigstore": row.sigstore is not None,
-        "openpgp": row.openpgp is not None,
-        "checksum": row.checksum is not None,
-        "two-places": bool(row.second) or row.debian.verbatim,
-        "debian-index": row.debian.verbatim,
-    }
-    for level in row.trust:
-        if level not in LEVELS:
-            raise errors.UserError(f"{fields.where}: no trust level {level!r}{near_matches(level, LEVELS)}")
-        if not possible[level]:
-            raise errors.UserError(f"{fields.where}: trust level {level} needs data that the row lacks")
-    if row.together and "debian-index" in row.trust:
-        raise errors.UserError(f"{fields.where}: what moves together is not taken on the word of the archive alone")
-    texts = [row.url, row.folder, row.second, row.image, row.changelog, row.compare, row.debian.source]
-    texts += [text for source in row.sources for text in (source.url, source.pattern)]
-    texts += [row.sigstore.url, row.sigstore.identity] if row.sigstore else []
-    texts += [row.openpgp.url, row.openpgp.keys] if row.openpgp else []
-    texts += [row.checksum.url, row.checksum.pattern] if row.checksum else []
-    texts += [row.security.url, row.security.pattern] if row.security else []
-    for text in texts:
-        row.fill(text)
-    if not re.fullmatch(r"(\d+(\.\d+)*)?", row.acknowledged, re.ASCII):
-        raise errors.UserError(f"{fields.where}: acknowledged is {row.acknowledged!r}, not the numbers of a series")
-    if not row.trust or not row.sources:
-        raise errors.UserError(f"{fields.where}: a row needs a source and a trust level")
-    return row
-
-
-def _source(fields: Fields) -> Source:
-    source = Source(
-        fields.one_of("kind", KINDS),
-        fields.text("url"),
-        _pattern(fields, "pattern", "(.*)", groups=1),
-        fields.text("glob", "*"),
-    )
-    fields.done()
-    return source
-
-
-def _sigstore(fields: Fields) -> Sigstore:
-    return Sigstore(
-        fields.text("url"), fields.text("identity"), fields.text("issuer"), fields.flag("attestation", False)
-    )
-
-
-def _openpgp(fields: Fields) -> OpenPgp:
-    found = OpenPgp(fields.text("url"), fields.texts("signers"), fields.text("keys", ""), fields.flag("sums", False))
-    for signer in found.signers:
-        if not re.fullmatch(r"[0-9A-F]{40}", signer):
-            raise errors.UserError(f"{fields.where}: {signer!r} is not a fingerprint (40 upper-case digits)")
-    return found
-
-
-def _checksum(fields: Fields) -> Checksum:
-    return Checksum(fields.text("url", ""), _pattern(fields, "pattern", "([0-9a-f]{64}).*", groups=1))
-
-
-def _security(fields: Fields) -> Security:
-    return Security(fields.text("url"), _pattern(fields, "pattern", "", groups=None))
-
-
-def _debian(fields: Fields) -> Debian:
-    return Debian(fields.text("source"), fields.flag("verbatim"), fields.mapping("refuse"))
-
-
-def _optional(fields: Fields, key: str, read: Callable[[Fields], T]) -> T | None:
-    """What `read` makes of the table at `key`, which must hold nothing else; None where there is none."""
-    fields.seen.add(key)
-    if key not in fields.raw:
-        return None
-    inner = Fields(fields.raw[key], f"{fields.where} {key}")
-    value = read(inner)
-    inner.done()
-    return value
-
-
-def _pattern(fields: Fields, key: str, default: str, groups: int | None) -> str:
-    """A regular expression that compiles, with this many groups."""
-    text = fields.text(key, default)
-    try:
-        found = re.compile(text).groups
-    except re.error as error:
-        raise errors.UserError(f"{fields.where}: {key} is no regular expression: {error}") from None
-    if groups is not None and found != groups:
-        raise errors.UserError(f"{fields.where}: {key} needs {groups} group, it has {found}")
-    return text
-
-
-def _hold(fields: Fields) -> Hold:
-    text = fields.text("version")
-    if not re.fullmatch(r"(==|>=|<=|>|<)?\d+(\.\d+)*\w*", text):
-        raise errors.UserError(f"{fields.where}: {text!r} is neither a version nor a comparison like >=9")
-    versions = text if text[0] in "<>=" else f"=={text}"
-    hold = Hold(versions, fields.text("reason"), fields.get("until", datetime.date))
-    fields.done()
-    return hold

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 
 import engines
 import errors
-import images
 import pins
 import tags
+from catalogue import Catalogue
 from tables import near_matches
 
 DISABLE_CLANG = "MANYLINUX_DISABLE_CLANG"
@@ -51,7 +51,7 @@ def switch(place: str, value: str) -> bool:
     return value == "1"
 
 
-def architecture(place: str, value: str, catalogue: images.Catalogue) -> str:
+def architecture(place: str, value: str, catalogue: Catalogue) -> str:
     """An architecture of the table in Go's spelling."""
     platforms = catalogue.platforms.values()
     known = {platform.go for platform in platforms}
@@ -96,7 +96,7 @@ def one_of(place: str, value: str, known: Iterable[str]) -> str:
     return value
 
 
-def build_environment(env: Mapping[str, str], catalogue: images.Catalogue) -> None:
+def build_environment(env: Mapping[str, str], catalogue: Catalogue) -> None:
     """Checks the variables that say how images are built; those that are empty are not set."""
     if value := env.get("COMMIT_SHA"):
         tag("COMMIT_SHA", value)

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import downloads
 import errors
 import packages
 import pins as native_pins
-from images import Image, Interpreter, SharedInterpreter, Tool, matches
+from catalogue import Image, Interpreter, SharedInterpreter, Tool, matches
 from pins import Pin
-from tables import near_matches, read_toml
+from tables import near_matches
 
 ROOT = Path(__file__).resolve().parent.parent
-DOWNLOADS_TOML = ROOT / "docker" / "downloads.toml"
 REQUIREMENTS = ROOT / "requirements"
 
 COMPONENT_PINS = {"tcltk": ("tcl", "tk")}  # components made of other pins than the one of their own name
@@ -83,7 +83,7 @@ class Plan:
     def build_args(self) -> dict[str, str]:
         """The ARGs to hand over, by name. Pins that equal the Dockerfile's own are left out."""
         policy, platform = self.image.policy, self.image.platform
-        toolset = policy.toolset
+        toolset = self.image.toolset
         wide = not platform.narrow
         local = "/usr/local/bin:" if policy.local_first else ""
         args = {
@@ -158,7 +158,6 @@ class Plan:
         """What the smoke tests hold the image to, as JSON-ready data; nothing in it comes from the image."""
         image, policy, platform = self.image, self.image.policy, self.image.platform
         args = self.build_args
-        downloads = read_toml(DOWNLOADS_TOML)
         return {
             "image": image.name,
             "policy": policy.name,
@@ -206,7 +205,7 @@ class Plan:
             "entrypoint": ["manylinux-entrypoint"],
             "cmd": ["/bin/bash"],
             "symbols": self._expected_symbols(),
-            "clang_versions": list(downloads["static_clang"]),
+            "clang_versions": list(downloads.load().static_clang),
             "labels": self.labels,
         }
 
@@ -260,12 +259,8 @@ class Plan:
         symbols = self.image.policy.symbols
         if not symbols:
             return {}
-        gcc = symbols["gcc"]
-        return {
-            "GLIBCXX": symbols["glibcxx"],
-            "CXXABI": symbols["cxxabi"],
-            "GCC": gcc.get(self.image.platform.name, gcc["*"]),
-        }
+        gcc = symbols.gcc_on(self.image.platform.name)
+        return {"GLIBCXX": symbols.glibcxx, "CXXABI": symbols.cxxabi, "GCC": gcc}
 
 
 def plan(image: Image, request: Request, pins: Mapping[str, Pin] | None = None) -> Plan:
@@ -275,7 +270,7 @@ def plan(image: Image, request: Request, pins: Mapping[str, Pin] | None = None) 
     missing: Mapping[str, str] = request.lock["missing"] if request.lock else {}
     used = {name: _locked_pin(name, row) if (row := locked.get(name)) else pin for name, pin in table_pins.items()}
     versions = {name: pin.version for name, pin in used.items()}
-    versions |= {tag: row["version"] for tag, row in read_toml(DOWNLOADS_TOML)["interpreters"].items()}
+    versions |= {tag: row.version for tag, row in downloads.load().interpreters.items()}
 
     left_out: dict[str, str] = {}
     wanted = _wanted_interpreters(image, request, missing)

@@ -25,10 +25,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import debian_archive
+import downloads
 import errors
 import fetch
 import images
 import pins as native_pins
+from catalogue import Catalogue
 from debian_archive import Archive, Index, Source, Upstream, upstream_version
 from pins import Pin
 from progress import Progress
@@ -39,7 +41,6 @@ SOURCES = ROOT / "docker" / "sources"
 LOCK = SOURCES / "lock.json"
 WHEELHOUSE = SOURCES / "wheelhouse"
 DEPENDENCIES_TOML = ROOT / "docker" / "dependencies.toml"
-DOWNLOADS_TOML = ROOT / "docker" / "downloads.toml"
 SMOKE_LOCKS = ROOT / "requirements" / "smoke"
 SHARED_LOCKS = ROOT / "requirements" / "smoke-shared"
 UTILITY_PIN = "cpython-3.9"  # cibuildwheel 3 and 4 start the image's cp39-cp39 whatever they build for
@@ -95,21 +96,21 @@ class Wanted:
     file: Path
 
 
-def wanted_files(platform: str, pins: Mapping[str, Pin], catalogue: images.Catalogue) -> list[Wanted]:
+def wanted_files(platform: str, pins: Mapping[str, Pin], catalogue: Catalogue) -> list[Wanted]:
     """Every file that images of a platform are built from, as pinned. Raises errors.UserError for an unknown one."""
     if platform not in catalogue.platforms:
         raise errors.UserError(f"unknown platform {platform!r}" + near_matches(platform, catalogue.platforms))
     goarch = catalogue.platforms[platform].go
     plain = [pin.for_arch(goarch) for pin in pins.values() if isinstance(pin.sha256, str) or goarch in pin.sha256]
     found = [_wanted(pin.name, pin.version, pin.url, str(pin.sha256)) for pin in plain if pin.sha256]
-    downloads = read_toml(DOWNLOADS_TOML)["interpreters"]
+    prebuilt = downloads.load().interpreters
     for tag in prebuilt_interpreters(platform, catalogue):
-        row = downloads[tag]
-        found.append(_wanted(tag, row["version"], row[platform]["url"], row[platform]["sha256"]))
+        row = prebuilt[tag]
+        found.append(_wanted(tag, row.version, row.files[platform].url, row.files[platform].sha256))
     return found
 
 
-def prebuilt_interpreters(platform: str, catalogue: images.Catalogue) -> list[str]:
+def prebuilt_interpreters(platform: str, catalogue: Catalogue) -> list[str]:
     """The tags of the interpreters that images of a platform take ready-made."""
     here = (image for image in catalogue.images(False, True) if image.platform.name == platform)
     return sorted({i.tag for image in here for i in image.interpreters if i.implementation != "cpython"})

@@ -24,7 +24,7 @@ from packaging.version import InvalidVersion, Version
 import checkout
 import errors
 import images
-from images import Catalogue
+from catalogue import Catalogue
 from publish import Place, read_login
 from registry import NotFound, Registry
 from tags import dated, day_of, published

@@ -27,7 +27,7 @@ import images
 import inputs
 import smoke
 import tags
-from images import Group, Image
+from catalogue import Group, Image
 from registry import INDEX_TYPES, Manifest, NotFound, Registry, is_loopback
 from tables import read_toml
 

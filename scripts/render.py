@@ -14,7 +14,7 @@ from pathlib import Path
 
 import errors
 import images
-from images import Catalogue
+from catalogue import Catalogue
 from render_dockerfile import dockerfile_blocks
 from render_readme import document_blocks
 

@@ -6,7 +6,7 @@ writes them, and its `--check` fails when they are not up to date.
 
 from __future__ import annotations
 
-from images import Catalogue, Interpreter, SharedInterpreter, Tool
+from catalogue import Catalogue, Interpreter, SharedInterpreter, Tool
 from pins import env_prefix
 
 SCRIPTS = "/manylinux/build_scripts"

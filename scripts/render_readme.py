@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import errors
-from images import Catalogue, Image, Policy
-from tables import Fields, read_toml
+from catalogue import Catalogue, Image, Libc, Policy
+from tables import MAY_BE_EMPTY, Version, filled, form, near_matches, read, read_text, read_toml
 
 DOCKER = Path(__file__).resolve().parent.parent / "docker"
 DISTRIBUTIONS_CSV = DOCKER / "distributions.csv"
@@ -48,19 +50,38 @@ NAMES = {
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
 
 
+def _named(distribution: str) -> str:
+    """A law: people have a name for it."""
+    return "" if distribution in NAMES else f"named in {Path(__file__).name}{near_matches(distribution, NAMES)}"
+
+
+def _day(text: str) -> str:
+    """A law: a date of this century."""
+    try:
+        year = datetime.date.fromisoformat(text).year if len(text) == len("2030-06-30") else 0
+    except ValueError:
+        year = 0
+    return "" if 2000 <= year < 2100 else "a date like 2030-06-30"
+
+
+def _day_or_rolling(text: str) -> str:
+    """A law: a date, or the word."""
+    return "" if text == "rolling" else _day(text)
+
+
 @dataclass(frozen=True)
 class Release:
     """One release of a distribution: its libc, and when its vendor ends normal, long-term and extended support.
 
     `eol` is a date, "rolling", or empty where nobody says."""
 
-    distribution: str
-    release: str
-    libc: str
-    libc_version: str
-    eol: str
-    lts_eol: str
-    extended_eol: str
+    distribution: Annotated[str, _named]
+    release: Annotated[str, form(r"[a-z]*[0-9]*([.-][0-9a-z]+)*", "a release like 12 or stream9")]
+    libc: Libc
+    libc_version: Annotated[str, form(r"\d+\.\d+", "a version like 2.28")]
+    eol: Annotated[str, MAY_BE_EMPTY, _day_or_rolling]
+    lts_eol: Annotated[str, MAY_BE_EMPTY, _day]
+    extended_eol: Annotated[str, MAY_BE_EMPTY, _day]
 
     @property
     def title(self) -> str:
@@ -83,21 +104,18 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def read_releases(path: Path = DISTRIBUTIONS_CSV) -> list[Release]:
-    """Every release of the table. Raises UserError for an unknown distribution or a malformed field."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    found = [Release(**row) for row in rows]
-    for number, release in enumerate(found, start=2):
-        where = f"{path.name}, line {number}"
-        if release.distribution not in NAMES:
-            raise errors.UserError(f"{where}: {release.distribution!r} has no name in scripts/render_readme.py")
-        if release.libc not in ("glibc", "musl") or not re.fullmatch(r"\d+\.\d+", release.libc_version):
-            raise errors.UserError(f"{where}: {release.libc!r} {release.libc_version!r} is no libc with a version")
-        for value in (release.eol, release.lts_eol, release.extended_eol):
-            if not re.fullmatch(r"(\d{4}-\d{2}-\d{2}|rolling)?", value):
-                raise errors.UserError(f"{where}: {value!r} is no date")
-    if len({(r.distribution, r.release) for r in found}) != len(found):
-        raise errors.UserError(f"{path.name}: a release stands there twice")
+    """Every release of the table. Raises UserError, naming file and line, for an unknown or malformed one."""
+    lines = read_text(path).splitlines()
+    header, *rows = csv.reader(lines, strict=True)
+    found: list[Release] = []
+    for number, row in enumerate(rows, start=2):
+        where = f"{path.name}, line {number}:"
+        if len(row) != len(header):
+            raise errors.UserError(f"{where} {len(row)} fields, not {', '.join(header)}")
+        release = read(Release, dict(zip(header, row, strict=True)), where)
+        if (release.distribution, release.release) in ((r.distribution, r.release) for r in found):
+            raise errors.UserError(f"{where} {release.distribution} {release.release} stands there twice")
+        found.append(release)
     return found
 
 
@@ -105,22 +123,22 @@ def read_releases(path: Path = DISTRIBUTIONS_CSV) -> list[Release]:
 class PipSupport:
     """The oldest pip, the oldest CPythons that bundle it and the oldest distributions that ship it, for one tag."""
 
-    tag: str
-    pip: str
-    cpython: tuple[str, ...]
-    distributions: tuple[str, ...]
+    tag: Annotated[str, form(r"manylinux(1|20\d\d|_x_y)|musllinux_x_y", "a tag like manylinux2014 or manylinux_x_y")]
+    pip: Version
+    cpython: Annotated[tuple[Version, ...], filled]
+    distributions: Annotated[tuple[Annotated[str, form(r"[A-Za-z][\w .():-]*", "a distribution")], ...], filled]
 
 
-def read_pip(path: Path = COMPATIBILITY_TOML) -> list[PipSupport]:
+@dataclass(frozen=True)
+class _Compatibility:
+    """docker/compatibility.toml."""
+
+    pip: Annotated[tuple[PipSupport, ...], filled]
+
+
+def read_pip(path: Path = COMPATIBILITY_TOML) -> tuple[PipSupport, ...]:
     """Which pip installs which wheels. Raises UserError for a malformed row."""
-    found = []
-    for row in read_toml(path)["pip"]:
-        fields = Fields(row, f"{path.name}: pip")
-        found.append(
-            PipSupport(fields.text("tag"), fields.text("pip"), fields.texts("cpython"), fields.texts("distributions"))
-        )
-        fields.done()
-    return found
+    return read(_Compatibility, read_toml(path), f"{path.name}:").pip
 
 
 def document_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
@@ -263,7 +281,7 @@ def _tools(catalogue: Catalogue) -> str:
     every = catalogue.images(published_only=False)
     rows = []
     for tool in catalogue.tools.values():
-        held = f"held below {tool.hold_below}: {tool.hold_reason}" if tool.hold_below else ""
+        held = f"held below {tool.hold.below}: {tool.hold.reason}" if tool.hold else ""
         rows.append([f"`{tool.name}`", _where(every, [i for i in every if tool in i.tools]), held])
     return markdown_table(["tool", "in", ""], rows)
 

@@ -21,6 +21,7 @@ import tomlkit
 from packaging.version import Version
 
 import archives
+import downloads
 import errors
 import updates
 import web
@@ -62,7 +63,7 @@ class Tag:
     python: str
 
     @classmethod
-    def read(cls, name: str, entry: Mapping[str, Any]) -> Tag:
+    def read(cls, name: str, entry: downloads.Prebuilt) -> Tag:
         """The tag with its series. Raises UserError for a tag whose shape is unknown."""
         if pypy := re.fullmatch(r"pp(\d)(\d+)-pypy\d+_pp(\d)(\d+)", name):
             series, python = f"{pypy[3]}.{pypy[4]}", f"{pypy[1]}.{pypy[2]}"
@@ -70,8 +71,7 @@ class Tag:
             series, python = f"{graalpy[3]}.{graalpy[4]}", f"{graalpy[1]}.{graalpy[2]}"
         else:
             raise errors.UserError(f"{DOWNLOADS}: no update source knows the interpreter {name}")
-        platforms = [key for key in entry if key != "version"]
-        return cls(name, str(entry["version"]), platforms, series, python)
+        return cls(name, entry.version, list(entry.files), series, python)
 
     @property
     def is_pypy(self) -> bool:
@@ -224,8 +224,7 @@ def _join(outcomes: Sequence[Outcome]) -> Bump | None:
 def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> int:
     """Looks for new releases of PyPy and GraalPy, and commits the bumps of all interpreter tags that can move."""
     options = updates.parse(str(main.__doc__), arguments)
-    table = tomlkit.parse((root / DOWNLOADS).read_text(encoding="utf-8")).unwrap()
-    tags = [Tag.read(name, entry) for name, entry in table["interpreters"].items()]
+    tags = [Tag.read(name, entry) for name, entry in downloads.load(root / DOWNLOADS).interpreters.items()]
     with Context.open([], options.no_cooldown, dry_run=options.dry_run) as context:
         subjects = [
             Subject(

@@ -293,7 +293,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
     options = updates.parse(str(main.__doc__), arguments)
     rows = dependencies.load(root / "docker" / "dependencies.toml")
     pinned, places = read_pins(root)
-    dependencies.check(rows, {name: pin.version for name, pin in pinned.items()})
+    dependencies.check(rows, pinned)
     with Context.open(rows.values(), options.no_cooldown, dry_run=options.dry_run) as context:
         unconfirmed = tomllib.loads((root / UNCONFIRMED).read_text(encoding="utf-8"))
         run = Run(rows, pinned, places, unconfirmed, context, root)

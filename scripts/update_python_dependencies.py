@@ -25,7 +25,7 @@ import images
 import pins as native_pins
 import updates
 import web
-from images import Catalogue
+from catalogue import Catalogue
 from pins import Pin
 from plan import OLDEST_TOOLS_PYTHON
 from report import Row, State
@@ -81,8 +81,8 @@ def locks(catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[Lock]:
         ]
     for tool in catalogue.tools.values():
         stem = REQUIREMENTS / "tools" / tool.name
-        below = f"{tool.name}<{tool.hold_below}" if tool.hold_below else ""
-        found.append(Lock(stem.with_suffix(".txt"), stem.with_suffix(".in"), oldest, True, below, tool.hold_reason))
+        held = (f"{tool.name}<{tool.hold.below}", tool.hold.reason) if tool.hold else ()
+        found.append(Lock(stem.with_suffix(".txt"), stem.with_suffix(".in"), oldest, True, *held))
     for name in ("base", "dev"):
         stem = REQUIREMENTS / name
         found.append(Lock(stem.with_suffix(".txt"), stem.with_suffix(".in"), oldest, universal=True))

@@ -17,6 +17,7 @@ from pathlib import Path
 from packaging.version import Version
 
 import dependencies
+import downloads
 import errors
 import updates
 from choice import MOST_EXAMINED, Context, Taken, choose, examine, listing
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
     """Looks for new releases of static clang that manylinux-install-clang can offer."""
     options = updates.parse(str(main.__doc__), arguments)
     rows = dependencies.load(root / "docker" / "dependencies.toml")
-    known = tomllib.loads((root / DOWNLOADS).read_text(encoding="utf-8"))["static_clang"]
+    known = downloads.load(root / DOWNLOADS).static_clang
     row = rows["static-clang"]
     newest = max((version.removeprefix("v") for version in known), key=Version)
     with Context.open([row], options.no_cooldown, dry_run=options.dry_run) as context:

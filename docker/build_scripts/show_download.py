@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
+import sys
 from pathlib import Path
 
 
@@ -15,8 +15,11 @@ def main() -> None:
     parser.add_argument("tag")
     parser.add_argument("platform")
     options = parser.parse_args()
-    row = tomllib.loads(options.table.read_text(encoding="utf-8"))["interpreters"][options.tag]
-    print(row["version"], row[options.platform]["url"], row[options.platform]["sha256"])
+    sys.path.insert(0, str(options.table.parent))  # where an image has it, beside the module that reads it
+    import downloads
+
+    row = downloads.load(options.table).interpreters[options.tag]
+    print(row.version, row.files[options.platform].url, row.files[options.platform].sha256)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import hashlib
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -54,7 +55,7 @@ def interpreters(url: str, site: dict[str, str]) -> dict[str, Any]:
     def left() -> list[str]:
         return sorted(everything() - before)
 
-    write_table(f"{url}/pypy.tar.gz")
+    write_table(url)
     seen: dict[str, Any] = {
         "list": run([COMMAND, "list"]),
         "verbose": run([COMMAND, "list", "--verbose"]),
@@ -70,15 +71,15 @@ def interpreters(url: str, site: dict[str, str]) -> dict[str, Any]:
         "rows": json.loads(run([COMMAND, "list", "-i", "--format", "json"])[1]),
     }
     before = everything()
-    write_table(f"{url}/pypy.tar.gz", wrong="0" * 64)
+    write_table(url, wrong="0" * 64)
     seen["wrong checksum"] = run([COMMAND, "ensure", SECOND], site)
-    write_table(f"{url}/slow/pypy.tar.gz")
+    write_table(f"{url}/slow")
     seen["killed"] = killed([COMMAND, "ensure", SECOND], site)
     seen["left by failures"] = left()
-    write_table(f"{url}/cut/pypy.tar.gz")
+    write_table(f"{url}/cut")
     seen["interrupted"] = run([COMMAND, "ensure", SECOND], site)
     seen["cuts"] = Handler.cuts
-    write_table(f"{NOWHERE}/releases/pypy.tar.gz")
+    write_table(f"{NOWHERE}/releases")
     seen["mirror"] = run([COMMAND, "ensure-all"], site | {"MANYLINUX_DOWNLOAD_MIRROR": f"{url}/nothing {url}/mirror"})
     seen["all again"] = run([COMMAND, "ensure-all"])
     seen["all rows"] = json.loads(run([COMMAND, "list", "--format", "json"])[1])
@@ -89,19 +90,7 @@ def clang(url: str, site: dict[str, str]) -> dict[str, Any]:
     """What manylinux-install-clang did."""
     stable, newest = make_clang("v21.1.0.0"), make_clang("v22.1.0.0")
     tampered = make_clang("v21.0.0.0", tamper=True)
-    with (LIBRARY / "downloads.toml").open("a", encoding="utf-8") as table:
-        table.write(
-            f"""
-            [clang]
-            stable_major = 21
-            url = "{url}/{{version}}/{{file}}"
-            archive = "static-clang-linux-{{machine}}.tar.xz"
-            [static_clang]
-            "v22.1.0.0" = "{newest}"
-            "v21.1.0.0" = "{stable}"
-            "v21.0.0.0" = "{tampered}"
-            """
-        )
+    write_table(url, clangs={"v22.1.0.0": newest, "v21.1.0.0": stable, "v21.0.0.0": tampered})
     install = [CLANG, "-m", "amd64"]
 
     def version() -> str:
@@ -124,13 +113,17 @@ def clang(url: str, site: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def write_table(url: str, wrong: str = "") -> None:
-    """A table of downloads with three interpreters, all from one archive; `wrong`: the checksum it has."""
+def write_table(place: str, wrong: str = "", clangs: dict[str, str] | None = None) -> None:
+    """A table of downloads with three interpreters, all one archive at `place`; `wrong`: the checksum it has."""
     platform, digest = os.environ["AUDITWHEEL_ARCH"], wrong or sha256(SITE / "pypy.tar.gz")
     text = "".join(
-        f'[interpreters.{tag}]\nversion = "{version}"\n{platform} = {{ url = "{url}", sha256 = "{digest}" }}\n'
+        f'[interpreters.{tag}]\nversion = "{version}"\n'
+        f'{platform} = {{ url = "{place}/pypy-{version}.tar.gz", sha256 = "{digest}" }}\n'
         for tag, version in ((TAG, "7.3.23"), (SECOND, "7.3.19"), (THIRD, "25.0.3"))
     )
+    text += f'[clang]\nstable_major = 21\nurl = "{place}/{{version}}/{{file}}"\n'
+    text += 'archive = "static-clang-linux-{machine}.tar.xz"\n[static_clang]\n'
+    text += "".join(f'"{v}" = "{digest}"\n' for v, digest in (clangs or {"v21.1.0.0": "0" * 64}).items())
     (LIBRARY / "downloads.toml").write_text(text, encoding="utf-8")
 
 
@@ -207,6 +200,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     halfway = threading.Event()
 
     def do_GET(self) -> None:
+        self.path = re.sub(r"/pypy-[0-9.]+\.tar", "/pypy.tar", self.path)
         head, _, rest = self.path.lstrip("/").partition("/")
         if head == "mirror":
             host, _, path = rest.partition("/")

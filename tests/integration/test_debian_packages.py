@@ -14,6 +14,7 @@ import bootstrap
 import debian_archive
 import images
 import packages
+from catalogue import Image
 
 IMAGES = [i for i in images.load().images(published_only=False) if i.policy.distribution.startswith("debian-")]
 SUBSTITUTE = packages.PACKAGES / "debian" / "no-gl-driver.control"
@@ -48,7 +49,7 @@ def isolated_apt(directory: Path, architecture: str, suite: str) -> list[str]:
     return ["apt-get", "-q", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
 
 
-def resolve(image: images.Image, directory: Path) -> subprocess.CompletedProcess[str]:
+def resolve(image: Image, directory: Path) -> subprocess.CompletedProcess[str]:
     """What apt would install on an empty machine for all layers of an image."""
     apt = isolated_apt(directory, image.platform.debian, bootstrap.base_of(image).suite)
     names = packages.read(image.policy.package_sets, image.platform.name, packages.LAYERS)
@@ -68,7 +69,7 @@ def resolved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.C
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
-def test_every_package_resolves(image: images.Image, resolved: dict[str, subprocess.CompletedProcess[str]]) -> None:
+def test_every_package_resolves(image: Image, resolved: dict[str, subprocess.CompletedProcess[str]]) -> None:
     done = resolved[image.name]
     assert done.returncode == 0, done.stdout + done.stderr
     names = packages.read(image.policy.package_sets, image.platform.name, packages.LAYERS)

@@ -22,6 +22,7 @@ import pytest
 
 import engines
 import images
+from catalogue import Image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FAMILIES = Path(__file__).resolve().parent / "families"
@@ -110,7 +111,7 @@ def make_base(root: Path, name: str) -> None:
             path.write_text(content, encoding="utf-8")
 
 
-def make_root(template: Path, root: Path, image: images.Image) -> None:
+def make_root(template: Path, root: Path, image: Image) -> None:
     """The root of one image; programs are hard links of the template's."""
     shutil.copytree(template, root, symlinks=True, copy_function=os.link)
     for path in (root / "stand-in/installed", root / "stand-in/stand_in.sh"):
@@ -123,7 +124,7 @@ def make_root(template: Path, root: Path, image: images.Image) -> None:
     make_base(root, exact if (FAMILIES / "bases" / f"{exact}.txt").exists() else distribution)
 
 
-def environment(image: images.Image) -> dict[str, str]:
+def environment(image: Image) -> dict[str, str]:
     """What the Dockerfile hands to the scripts, by the table."""
     policy = image.policy
     return {
@@ -132,8 +133,8 @@ def environment(image: images.Image) -> dict[str, str]:
         "LIBC": policy.libc,
         "PLATFORM": image.platform.name,
         "DISTRIBUTION": policy.distribution,
-        "TOOLSET": policy.toolset.name if policy.toolset else "",
-        "DEVTOOLSET_ROOTPATH": policy.toolset.root if policy.toolset else "",
+        "TOOLSET": policy.toolset,
+        "DEVTOOLSET_ROOTPATH": image.toolset.root if image.toolset else "",
         "PACKAGE_SETS": " ".join(policy.package_sets),
     }
 
@@ -217,7 +218,7 @@ class Roots:
         argv.insert(argv.index("run") + 1, "--detach")
         engine.call(argv)
 
-    def new(self, image: images.Image) -> Path:
+    def new(self, image: Image) -> Path:
         """A fresh root of an image."""
         self.count += 1
         root = self.directory / f"{self.count}-{image.name}"
@@ -237,9 +238,7 @@ class Roots:
         become_root = () if os.geteuid() == 0 else ("unshare", "--map-root-user")
         return [*become_root, "env", "-i", str(shutil.which("chroot")), str(root)]
 
-    def run(
-        self, root: Path, image: images.Image, steps: tuple[str, ...] = STEPS, env: dict[str, str] | None = None
-    ) -> Run:
+    def run(self, root: Path, image: Image, steps: tuple[str, ...] = STEPS, env: dict[str, str] | None = None) -> Run:
         """Runs steps one after the other until one fails."""
         before = snapshot(root)
         components = " ".join(image.policy.build)
@@ -278,7 +277,7 @@ def test_every_expectation_is_of_an_image() -> None:
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
-def test_asks_for_exactly_what_is_expected(image: images.Image, roots: Roots) -> None:
+def test_asks_for_exactly_what_is_expected(image: Image, roots: Roots) -> None:
     run = roots.run(roots.new(image), image)
     assert run.status == 0, run.output
     expected = FAMILIES / "expected" / f"{image.name}.txt"
@@ -287,7 +286,7 @@ def test_asks_for_exactly_what_is_expected(image: images.Image, roots: Roots) ->
 
 
 @pytest.mark.parametrize("image", REPEATED, ids=lambda image: image.name)
-def test_can_be_repeated(image: images.Image, roots: Roots) -> None:
+def test_can_be_repeated(image: Image, roots: Roots) -> None:
     root = roots.new(image)
     for _ in range(2):
         run = roots.run(root, image)
@@ -301,7 +300,7 @@ PERL = {"centos-7": "perl-core", "almalinux-8": "perl"}
 
 
 @pytest.mark.parametrize("image", [i for i in CATALOGUE.images(variants=True) if i.variant], ids=lambda i: i.name)
-def test_openssl_can_be_compiled_for_a_variant(image: images.Image, roots: Roots) -> None:
+def test_openssl_can_be_compiled_for_a_variant(image: Image, roots: Roots) -> None:
     root = roots.new(image)
     run = roots.run(root, image, (*STEPS[:5], "prepare-component.sh openssl"))
     assert run.status == 0, run.output
@@ -355,7 +354,7 @@ def test_a_missing_step_is_refused(roots: Roots, image: str, steps: tuple[str, .
 
 @pytest.mark.parametrize("image", BY_DISTRIBUTION.values(), ids=lambda image: image.policy.distribution)
 @pytest.mark.parametrize("step", ["update-system.sh", "install-packages.sh build"])
-def test_an_index_that_cannot_be_fetched_ends_the_build(image: images.Image, step: str, roots: Roots) -> None:
+def test_an_index_that_cannot_be_fetched_ends_the_build(image: Image, step: str, roots: Roots) -> None:
     """apt 2.0, of Ubuntu 20.04, ends with 0 whatever it is told; all later ones have to be told."""
     root = roots.new(image)
     if step != STEPS[0]:

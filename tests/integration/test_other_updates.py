@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.integration import upstreams
-from tests.integration.upstreams import ROOT, days_ago, sha256
+from tests.integration.upstreams import ROOT, days_ago, serve_repository, sha256
 from tests.unit import servers
 from tests.unit.repositories import git
 
@@ -242,7 +242,10 @@ def test_static_clang_grows_on_top(place: Place, monkeypatch: pytest.MonkeyPatch
         git(upstream, "tag", tag)
     table = place.repository / "docker" / "dependencies.toml"
     text = table.read_text()
-    text = text.replace(place.server.url('/github.com/mayeut/static-clang-images"'), upstream.as_uri() + '"')
+    text = text.replace(
+        place.server.url('/github.com/mayeut/static-clang-images"'),
+        serve_repository(place.server, "static-clang", upstream) + '"',
+    )
     table.write_text(text.replace("ghcr.io/", f"127.0.0.1:{place.server.port}/"))
     place.commit("Use the server")
     for version in ("22.1.9.0", "23.1.0.0", "23.1.1.0"):

@@ -21,6 +21,7 @@ import errors
 import images
 import publish
 import smoke
+from catalogue import Image
 from engines import Build, Engine
 from registry import Registry
 
@@ -64,7 +65,7 @@ class Fork:
         repository.git.commit("--allow-empty", "-m", message)
         return checkout.version_tag(self.root)
 
-    def make(self, image: images.Image, revision: str = "", complete: bool = True) -> str:
+    def make(self, image: Image, revision: str = "", complete: bool = True) -> str:
         """A local image with the labels of a good build; returns its reference."""
         labels = {
             publish.COMPLETE_LABEL: str(complete).lower(),

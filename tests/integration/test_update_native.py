@@ -13,7 +13,7 @@ from typing import Any
 
 import pysequoia
 import pytest
-from tests.integration.upstreams import World, days_ago, entry, packaging, sha256, tarball
+from tests.integration.upstreams import World, days_ago, entry, packaging, serve_repository, sha256, tarball
 from tests.unit import debian_mirrors, servers, test_signatures
 from tests.unit.repositories import git
 
@@ -407,7 +407,7 @@ def test_one_old_list_lowers_nothing(world: World, run: Run, tmp_path: Path) -> 
     git(tmp_path, "clone", "--quiet", "--bare", str(project.repository), str(stale))
     git(stale, "tag", "--delete", "v1.2.0")
     source = '{ kind = "git-tags", url = "%s", pattern = \'v(.*)\' }'
-    both = ", ".join(source % path.as_uri() for path in (stale, project.repository))
+    both = ", ".join(source % url for url in (serve_repository(world.server, "stale", stale), project.repository_url))
     world.rows["alpha"] = re.sub(r"sources = .*", lambda _: f"sources = [{both}]", project.row)
     world.commit(pins={"alpha": "1.2.0"})
     assert run().rows["alpha"]["state"] == "current"
@@ -417,7 +417,7 @@ def test_one_old_list_lowers_nothing(world: World, run: Run, tmp_path: Path) -> 
 def test_a_hold_holds_until_its_day(world: World, run: Run) -> None:
     project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
     held = f'hold = [{{ version = "1.2.0", reason = "it breaks wheels", until = {datetime.now(UTC).date()} }}]\n'
-    later = held.replace(str(datetime.now(UTC).date()), "2999-01-01")
+    later = held.replace(str(datetime.now(UTC).date()), "2099-01-01")
     world.rows["alpha"] = project.row + later
     world.commit(pins={"alpha": "1.1.0"})
     row = run("--dry-run").rows["alpha"]

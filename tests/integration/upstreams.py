@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pysequoia
@@ -22,6 +23,17 @@ from tests.unit import servers
 from tests.unit.repositories import git
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def serve_repository(server: servers.Server, name: str, repository: Path) -> str:
+    """Lists the repository's tags for git, as a server of plain files does; returns its URL."""
+
+    def refs(handler: BaseHTTPRequestHandler) -> None:
+        listed = git(repository, "for-each-ref", "--format=%(objectname)%09%(refname)")
+        servers.good(f"{listed}\n".encode())(handler)
+
+    server.routes[f"/{name}.git/info/refs?service=git-upload-pack"] = refs
+    return server.url(f"/{name}.git")
 
 
 def tarball(name: str, version: str, suffix: str = "tar.gz", folder: str = "") -> bytes:
@@ -73,6 +85,7 @@ class Project:
         certificate = self.key.extract_certificate()
         self.fingerprint = str(certificate.fingerprint).upper()
         self.server.routes[f"/{self.name}/key.asc"] = servers.good(str(certificate).encode())
+        self.repository_url = serve_repository(self.server, self.name, self.repository)
 
     @property
     def row(self) -> str:
@@ -81,7 +94,7 @@ class Project:
         return f"""
 [{self.name}]
 series = "1"
-sources = [{{ kind = "git-tags", url = "{self.repository.as_uri()}", pattern = 'v(.*)' }}]
+sources = [{{ kind = "git-tags", url = "{self.repository_url}", pattern = 'v(.*)' }}]
 version = '\\d+\\.\\d+\\.\\d+'
 url = "{self.server.url(f"/{self.name}/{self.name}")}-{{version}}.tar.gz"
 trust = ["openpgp"]

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,15 @@ case "$*" in
         [ -e "{root}/pip-goes-elsewhere" ] || echo "#!$top/bin/python" >"$top/bin/pip3"
         ;;
 esac
+"""
+
+CLANG = f"""
+[clang]
+stable_major = 21
+url = "https://example.org/{{version}}/{{file}}"
+archive = "clang-{{machine}}.tar.xz"
+[static_clang]
+"v21.1.8.1" = "{"0" * 64}"
 """
 
 
@@ -78,7 +88,8 @@ class FakeImage:
         (self.root / "opt/python" / tag).symlink_to(prefix)
 
     def write_downloads(self, text: str) -> None:
-        """Replaces the table of downloads."""
+        """Replaces the table of downloads; it has some release of clang, too."""
+        text = textwrap.dedent(text) + ("" if "[clang]" in text else CLANG)
         (self.root / "opt/_internal/manylinux/downloads.toml").write_text(text, encoding="utf-8")
 
     def files(self) -> set[str]:
@@ -91,7 +102,7 @@ def make(root: Path, policy: str = "manylinux_2_36", platform: str = "x86_64") -
     shutil.copytree(PROJECT / "docker/rootfs", root, ignore=shutil.ignore_patterns("__pycache__"))
     library = root / "opt/_internal/manylinux"
     shutil.copy(PROJECT / "docker/downloads.toml", library)
-    for name in ("archives", "errors", "fetch", "progress", "transport"):
+    for name in ("archives", "downloads", "errors", "fetch", "progress", "tables", "transport"):
         shutil.copy(PROJECT / f"scripts/{name}.py", library)
     (library / "requirements").mkdir()
     for minor in ("3.11", "3.12"):

@@ -14,6 +14,7 @@ import pytest
 import errors
 import images
 import packages
+from catalogue import Image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD_SCRIPTS = ROOT / "docker" / "build_scripts"
@@ -186,7 +187,7 @@ def packages_of(
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
-def test_bash_and_python_read_the_same_packages(image: images.Image) -> None:
+def test_bash_and_python_read_the_same_packages(image: Image) -> None:
     policy, platform = image.policy, image.platform.name
     layers = " ".join(packages.LAYERS)
     bash = packages_of(

@@ -11,6 +11,7 @@ import pytest
 import images
 import pins
 import render_dockerfile
+from catalogue import Interpreter
 
 DOCKER = pins.DOCKERFILE.parent
 TEXT = pins.DOCKERFILE.read_text(encoding="utf-8")
@@ -45,7 +46,7 @@ def test_every_interpreter_and_tool_has_its_stage_switch_and_layer() -> None:
 
 
 @pytest.mark.parametrize("interpreter", [i for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")])
-def test_a_pin_is_seen_by_its_own_stages_alone(interpreter: images.Interpreter) -> None:
+def test_a_pin_is_seen_by_its_own_stages_alone(interpreter: Interpreter) -> None:
     arg = f"ARG {pins.env_prefix(interpreter.pin)}_VERSION\n"
     seen = {name for name, (_, text) in STAGES.items() if arg in text}
     sharing = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin == interpreter.pin}

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
+import pytest
+from tests.unit import fake_image
+
+import downloads
+import errors
 import images
 
 PROJECT = Path(__file__).resolve().parents[2]
-TABLE = PROJECT / "docker/downloads.toml"
-DOWNLOADS = tomllib.loads(TABLE.read_text(encoding="utf-8"))
-SHA256 = re.compile("[0-9a-f]{64}")
+DOWNLOADS = downloads.load()
 
 
 def test_interpreters_are_those_of_the_images() -> None:
-    there = {tag: {key for key in row if key != "version"} for tag, row in DOWNLOADS["interpreters"].items()}
+    there = {tag: set(row.files) for tag, row in DOWNLOADS.interpreters.items()}
     promised: dict[str, set[str]] = {}
     for image in images.load().images(published_only=False):
         for interpreter in (*image.interpreters, *image.on_demand):
@@ -27,26 +30,40 @@ def test_interpreters_are_those_of_the_images() -> None:
     assert there == promised
 
 
-def test_each_download_is_pinned() -> None:
-    for tag, row in DOWNLOADS["interpreters"].items():
-        for platform in row.keys() - {"version"}:
-            assert row[platform].keys() == {"url", "sha256"}, tag
-            assert row["version"] in row[platform]["url"]
-            assert row[platform]["url"].startswith("https://")
-            assert SHA256.fullmatch(row[platform]["sha256"])
+GOOD = {
+    "interpreters": {
+        "pp311-pypy311_pp73": {
+            "version": "7.3.23",
+            "x86_64": {"url": "https://example.org/pypy-7.3.23.tar.bz2", "sha256": "0" * 64},
+        }
+    },
+    "clang": {"stable_major": 21, "url": "https://example.org/{version}/{file}", "archive": "clang-{machine}.tar.xz"},
+    "static_clang": {"v22.1.8.1": "0" * 64, "v21.1.8.1": "0" * 64},
+}
 
 
-def test_clang_releases_are_pinned_newest_first() -> None:
-    releases = list(DOWNLOADS["static_clang"])
-    numbers = [tuple(map(int, release.removeprefix("v").split("."))) for release in releases]
-    assert numbers == sorted(numbers, reverse=True)
-    assert all(SHA256.fullmatch(sha256) for sha256 in DOWNLOADS["static_clang"].values())
-    assert any(number[0] == DOWNLOADS["clang"]["stable_major"] for number in numbers)
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("pypy-7.3.23", "pypy-7.3.22", "interpreters.pp311-pypy311_pp73.x86_64.url lacks 7.3.23"),
+        ("v22.1.8.1", "v20.1.8.1", "static_clang: the newest release stands first"),
+        ('"stable_major": 21', '"stable_major": 23', "clang.stable_major: static_clang has no v23"),
+        ('"version": "7.3.23", ', "", "interpreters.pp311-pypy311_pp73.version is missing"),
+        ("https://example.org/pypy", "ftp://example.org/pypy", "x86_64.url must be an https:// address"),
+    ],
+)
+def test_broken_laws_are_named(old: str, new: str, complaint: str) -> None:
+    text = json.dumps(GOOD)
+    assert old in text
+    downloads.parse(GOOD, "downloads.toml:")
+    with pytest.raises(errors.UserError, match=f"^downloads\\.toml: .*{re.escape(complaint)}"):
+        downloads.parse(json.loads(text.replace(old, new)), "downloads.toml:")
 
 
-def test_show_download() -> None:
+def test_show_download(tmp_path: Path) -> None:
+    library = fake_image.make(tmp_path / "root").root / "opt/_internal/manylinux"
+    tag, row = next(iter(DOWNLOADS.interpreters.items()))
     script = PROJECT / "docker/build_scripts/show_download.py"
-    tag, row = next(iter(DOWNLOADS["interpreters"].items()))
-    command = [sys.executable, script, TABLE, tag, "aarch64"]
+    command = [sys.executable, "-IB", str(script), str(library / "downloads.toml"), tag, "aarch64"]
     shown = subprocess.run(command, text=True, capture_output=True, check=True).stdout.split()
-    assert shown == [row["version"], row["aarch64"]["url"], row["aarch64"]["sha256"]]
+    assert shown == [row.version, row.files["aarch64"].url, row.files["aarch64"].sha256]

@@ -19,7 +19,7 @@ from tests.unit.fake_image import FakeImage
 PYPY, OTHER_PYPY = "pp311-pypy311_pp73", "pp310-pypy310_pp73"
 GRAALPY = "graalpy312-graalpy250_312_native"
 CPYTHONS = {"cp310-cp310": "3.10.21", "cp39-cp39": "3.9.25", "cp313-cp313t": "3.13.15", "cp313-cp313": "3.13.15"}
-PYPY_FILE, GRAALPY_FILE = "/pypy/pypy.tar.bz2", "/graalpy.tar.gz"
+PYPY_FILE, GRAALPY_FILE = "/7.3.23/pypy.tar.bz2", "/25.0.3/graalpy.tar.gz"
 COMMAND = "manylinux-interpreters"
 
 
@@ -73,7 +73,7 @@ def make_installable(image: FakeImage, server: servers.Server) -> Installable:
         x86_64 = {{ url = "{server.url(GRAALPY_FILE)}", sha256 = "{fake_image.sha256(graalpy)}" }}
         [interpreters.{OTHER_PYPY}]
         version = "7.3.19"
-        aarch64 = {{ url = "{server.url("/other")}", sha256 = "00" }}
+        aarch64 = {{ url = "{server.url("/7.3.19")}", sha256 = "{"0" * 64}" }}
         """
     )
     return Installable(image, server, pypy)

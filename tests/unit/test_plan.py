@@ -10,7 +10,7 @@ import pytest
 import errors
 import images
 import pins
-from images import Image
+from catalogue import Image
 from plan import Plan, Request, plan
 
 CATALOGUE = images.load()
@@ -228,7 +228,7 @@ def test_expectations() -> None:
 
 
 @pytest.mark.parametrize("image", CATALOGUE.images(published_only=False, variants=True), ids=lambda image: image.name)
-def test_every_image_can_be_planned(image: images.Image) -> None:
+def test_every_image_can_be_planned(image: Image) -> None:
     whole = plan(image, Request())
     assert whole.complete
     assert whole.expectations()["env"]["AUDITWHEEL_PLAT"] == f"{image.policy.name}_{image.platform.name}"

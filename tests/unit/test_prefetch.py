@@ -501,7 +501,8 @@ def test_upstream_replaces_an_older_lock(mirror: Mirror, monkeypatch: pytest.Mon
     body = b"\x1f\x8bgit"
     mirror.server.routes["/git.tar.gz"] = servers.good(body)
     pin = Pin("git", "1", mirror.server.url("/git.tar.gz"), hashlib.sha256(body).hexdigest())
-    monkeypatch.setattr(pins, "read", lambda: {"git": pin})
+    table = {**pins.read(), "git": pin}
+    monkeypatch.setattr(pins, "read", lambda: table)
     dest = mirror.directory / "sources"
     lock = prefetch.Lock(source="debian", created="", suites=[], pins={}, missing={})
     prefetch.save_lock(lock, dest / "lock.json")

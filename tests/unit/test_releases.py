@@ -28,7 +28,9 @@ def server() -> Iterator[servers.Server]:
         yield running
 
 
-def listed(server: servers.Server, kind: str, body: str | bytes, pattern: str = "(.*)") -> dict[str, Release]:
+def listed(
+    server: servers.Server, kind: dependencies.Kind, body: str | bytes, pattern: str = "(.*)"
+) -> dict[str, Release]:
     server.routes["/list"] = servers.good(body if isinstance(body, bytes) else body.encode())
     found = releases.listed(ROW, Source(kind, server.url("/list"), pattern, "*"), web.Client())
     return {release.version: release for release in found}
@@ -196,13 +198,13 @@ def test_names_that_no_release_can_have_are_left_out(tmp_path: Path) -> None:
         '{"version": {"a": 1}}',
     ],
 )
-def test_a_document_of_another_shape_is_refused(server: servers.Server, kind: str, text: str) -> None:
+def test_a_document_of_another_shape_is_refused(server: servers.Server, kind: dependencies.Kind, text: str) -> None:
     with pytest.raises(web.Refused):
         listed(server, kind, text)
 
 
 @pytest.mark.parametrize("kind", ["listing", "sqlite-csv", "python-org", "curl-info"])
-def test_a_page_that_changed_its_shape_is_no_empty_list(server: servers.Server, kind: str) -> None:
+def test_a_page_that_changed_its_shape_is_no_empty_list(server: servers.Server, kind: dependencies.Kind) -> None:
     with pytest.raises(web.Refused):
         listed(server, kind, servers.HTML, "never-(matches)")
 

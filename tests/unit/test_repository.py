@@ -208,9 +208,9 @@ def test_wheels_run_where_the_c_library_is_new_enough() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("gentoo,1,glibc,2.40,,,", "has no name"),
-        ("debian,7,glibc,new,,,", "no libc with a version"),
-        ("debian,7,glibc,2.13,soon,,", "is no date"),
+        ("gentoo,1,glibc,2.40,,,", "distribution must be named"),
+        ("debian,7,glibc,new,,,", "libc_version must be a version"),
+        ("debian,7,glibc,2.13,soon,,", "eol must be a date"),
         ("debian,12,glibc,2.36,,,\ndebian,12,glibc,2.36,,,", "stands there twice"),
     ],
 )
@@ -254,10 +254,10 @@ def test_a_lock_has_what_its_source_asks_for(lock: locks.Lock) -> None:
 
 def test_held_tools_are_below_their_hold() -> None:
     for tool in CATALOGUE.tools.values():
-        if tool.hold_below:
+        if tool.hold:
             text = (ROOT / "requirements" / "tools" / f"{tool.name}.txt").read_text(encoding="utf-8")
             version = locks.versions(text)[tool.name]
-            assert render_readme.version_key(version) < render_readme.version_key(tool.hold_below)
+            assert render_readme.version_key(version) < render_readme.version_key(tool.hold.below)
 
 
 def test_git_is_driven_by_a_version_that_does_not_pass_on_options() -> None:

@@ -15,6 +15,7 @@ from tests.smoke.registry import MAIN, RESTRICTED, Job, Registry, difference, di
 from tests.smoke.registry import registry as real
 from tests.smoke.snapshot import Snapshot, is_dangling
 
+import catalogue
 import images
 import plan
 import smoke
@@ -294,7 +295,7 @@ class TestElf:
 
 class TestModuleTables:
     @pytest.mark.parametrize("minor", images.load().interpreters.values(), ids=lambda i: i.tag)
-    def test_every_minor_of_the_table_has_modules(self, minor: images.Interpreter) -> None:
+    def test_every_minor_of_the_table_has_modules(self, minor: catalogue.Interpreter) -> None:
         key = tuple(int(part) for part in minor.minor.split("."))
         assert len(stdlib.modules_of(key, DATA / "stdlib-modules.txt")) > 500
         assert len(stdlib.modules_of(key, DATA / "extension-modules.txt")) > 60
@@ -380,7 +381,7 @@ class TestSnapshot:
 
 
 @pytest.mark.parametrize("image", images.load().images(published_only=False, variants=True), ids=lambda i: i.name)
-def test_every_image_of_the_table_has_its_checks(image: images.Image) -> None:
+def test_every_image_of_the_table_has_its_checks(image: catalogue.Image) -> None:
     content = plan.plan(image, plan.Request()).expectations()
     jobs = real.jobs(Expected(content), MAIN) + real.jobs(Expected(content), RESTRICTED)
     titles = {job.title for job in jobs}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import errors
 from movable import make_movable
-from toolbox import ENVIRONMENT_HELP, ROOT, clean_up_when_terminated, downloads, image, obtain, unpack
+from toolbox import ENVIRONMENT_HELP, ROOT, clean_up_when_terminated, image, obtain, table, unpack
 
 OPT = ROOT / "opt"
 SUMS = "sha256sums.txt"
@@ -57,10 +57,10 @@ def go_machine(machine: str) -> str:
 
 def choose(version: str, given: str) -> tuple[str, str]:
     """The release and the sha256 of its sha256sums.txt. Raises Failure when it is not known or `given` contradicts."""
-    known: dict[str, str] = downloads()["static_clang"]
+    known = table().static_clang
     newest = list(known)
     if version == "stable":
-        version = next(v for v in newest if v.startswith(f"v{downloads()['clang']['stable_major']}."))
+        version = next(v for v in newest if v.startswith(f"v{table().clang.stable_major}."))
     elif version == "latest":
         version = newest[0]
     version = f"v{version.removeprefix('v')}"
@@ -76,14 +76,14 @@ def choose(version: str, given: str) -> tuple[str, str]:
 
 def install(version: str, sums_sha256: str, machine: str) -> None:
     """Replaces /opt/clang by this release. The old one stays until the new one is verified, unpacked and configured."""
-    settings = downloads()["clang"]
-    archive_name = settings["archive"].format(machine=machine)
+    settings = table().clang
+    archive_name = settings.archive.format(machine=machine)
     target = OPT / "clang"
     with tempfile.TemporaryDirectory(dir=OPT, prefix=".clang-") as scratch:
         directory = Path(scratch)
-        sums = obtain(settings["url"].format(version=version, file=SUMS), sums_sha256, directory)
+        sums = obtain(settings.url.format(version=version, file=SUMS), sums_sha256, directory)
         archive_sha256 = listed(sums.read_text(encoding="utf-8"), archive_name)
-        archive = obtain(settings["url"].format(version=version, file=archive_name), archive_sha256, directory)
+        archive = obtain(settings.url.format(version=version, file=archive_name), archive_sha256, directory)
         new = unpack(archive, directory / "unpacked")
         configure(new)
         if target.exists():
@@ -144,7 +144,7 @@ def main() -> int:
         print(USAGE + ENVIRONMENT_HELP, end="")
         return 0
     if "-l" in values:
-        print("\n".join(downloads()["static_clang"]))
+        print("\n".join(table().static_clang))
         return 0
     clean_up_when_terminated()
     try:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import errors
-from toolbox import ENVIRONMENT_HELP, HERE, INTERNAL, ROOT, clean_up_when_terminated, downloads, image, obtain, unpack
+from toolbox import ENVIRONMENT_HELP, HERE, INTERNAL, ROOT, clean_up_when_terminated, image, obtain, table, unpack
 
 PYTHONS = ROOT / "opt" / "python"
 LAUNCHERS = ROOT / "usr" / "local" / "bin"
@@ -57,9 +57,9 @@ def available() -> dict[str, dict[str, Any]]:
         return {}
     platform = architecture()
     return {
-        tag: {"version": row["version"], **row[platform]}
-        for tag, row in downloads()["interpreters"].items()
-        if platform in row
+        tag: {"version": row.version, **vars(row.files[platform])}
+        for tag, row in table().interpreters.items()
+        if platform in row.files
     }
 
 

@@ -7,13 +7,12 @@ import json
 import os
 import signal
 import sys
-import tomllib
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import archives
+import downloads
 import errors
 import fetch
 from progress import Progress
@@ -41,9 +40,9 @@ Every file has to have the sha256 that the image knows, wherever it comes from.
 
 
 @functools.cache
-def downloads() -> dict[str, Any]:
-    """The table of everything that can be installed on demand (docker/downloads.toml of the project)."""
-    return tomllib.loads((HERE / "downloads.toml").read_text(encoding="utf-8"))
+def table() -> downloads.Downloads:
+    """Everything that can be installed on demand (docker/downloads.toml of the project)."""
+    return downloads.load(HERE / "downloads.toml")
 
 
 @functools.cache
