@@ -251,3 +251,61 @@ def test_accepting_never_breaks_on_strange_texts(text: str) -> None:
         Version(text)
     except InvalidVersion:
         assert not any(row.accepts(text, PINNED[name]) for name, row in ROWS.items())
+
+
+OPENSSL_NEWS = """### Major changes between OpenSSL 3.5.8 and OpenSSL 3.5.9 [under development]
+
+  * none
+
+### Major changes between OpenSSL 3.5.7 and OpenSSL 3.5.8 [1 Sep 2026]
+
+  * Fixed a regression of 3.5.7.
+
+### Major changes between OpenSSL 3.5.6 and OpenSSL 3.5.7 [9 Jun 2026]
+
+  * Fix excessive time spent checking something ([CVE-2026-0001])
+"""
+PYTHON_NEWS = """.. date: 2026-05-13-14-53-23
+.. gh-issue: 149776
+.. section: {}
+
+Something was fixed.
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "page", "mends"),
+    [
+        ("openssl", "3.5.7", OPENSSL_NEWS, True),
+        ("openssl", "3.5.8", OPENSSL_NEWS, False),
+        ("openssl", "3.5.9", OPENSSL_NEWS, False),
+        (
+            "curl",
+            "8.4.0",
+            '"ranges": [{"type": "SEMVER", "events": [{"introduced": "7.69.0"}, {"fixed": "8.4.0"}]}]',
+            True,
+        ),
+        ("curl", "8.4.0", '"events": [{"introduced": "8.4.0"}, {"fixed": "8.4.1"}], "last_affected": "8.4.0"', False),
+        ("git", "2.50.1", "v2.45.4, and v2.49.1 to address the\nfollowing CVEs: CVE-2025-27613, CVE-2025-27614", True),
+        ("git", "2.51.0", "UI, Workflows & Features\n\n * Userdiff patterns for the R language.\n", False),
+        ("cpython-3.14", "3.14.8", PYTHON_NEWS.format("Security"), True),
+        ("cpython-3.14", "3.14.8", PYTHON_NEWS.format("Library"), False),
+    ],
+)
+def test_how_upstream_tells_that_a_release_mends_a_vulnerability(
+    name: str, version: str, page: str, mends: bool
+) -> None:
+    """In the shape of NEWS.md, vuln.json (OSV), the release notes and Misc/NEWS.d of these projects."""
+    row = ROWS[name]
+    assert row.security
+    assert version in row.fill(row.security.url, version) or name == "curl"
+    assert bool(re.search(row.fill(row.security.pattern, version), page)) == mends
+
+
+@pytest.mark.parametrize("known", ["next", "3.", "3.x", "\u0663"])
+def test_a_known_series_is_made_of_numbers(tmp_path: Path, known: str) -> None:
+    path = tmp_path / "dependencies.toml"
+    text = dependencies.DEPENDENCIES_TOML.read_text(encoding="utf-8")
+    path.write_text(text.replace('acknowledged = "4.0"', f'acknowledged = "{known}"'), encoding="utf-8")
+    with pytest.raises(errors.UserError, match=r"openssl\.acknowledged must be"):
+        dependencies.load(path)
