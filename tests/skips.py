@@ -17,11 +17,21 @@ PLACES = ("github", "debian", "anywhere")
 
 def allowed() -> list[dict[str, str]]:
     """The rows of the list. Raises ValueError for one of another form."""
-    rows: list[dict[str, str]] = tomllib.loads(LIST.read_text(encoding="utf-8"))["skip"]
+    rows: list[dict[str, str]] = _read()["skip"]
     for row in rows:
         if set(row) != {"tests", "reason", "where", "why"} or row["where"] not in PLACES:
             raise ValueError(f"{LIST}: {row}")
     return rows
+
+
+def never() -> list[str]:
+    """The reasons, as regular expressions, that continuous integration never has."""
+    reasons: list[str] = _read()["never"]
+    return reasons
+
+
+def _read() -> dict[str, Any]:
+    return tomllib.loads(LIST.read_text(encoding="utf-8"))
 
 
 def may_be_skipped(file: str, reason: str, where: str) -> bool:

@@ -60,6 +60,24 @@ def test_every_row_is_about_tests_that_there_are() -> None:
         assert any(words in path.read_text(encoding="utf-8") for path in [*files, ROOT / "tests" / "conftest.py"]), row
 
 
+def test_whoever_writes_a_skip_decides_whether_ci_may_do_it() -> None:
+    """By a row of the list, or among what continuous integration always has."""
+    undecided, unused = [], set(skips.never())
+    given = re.compile(r"""(?:\bskip\(|\breason=)\s*f?"((?:[^"\\]|\\.)+)\"""")
+    for path in sorted((ROOT / "tests").glob("*/test_*.py")):
+        text = path.read_text(encoding="utf-8")
+        if path == Path(__file__) or not re.search(r"\bskip(?:if)?\(", text):
+            continue
+        file = str(path.relative_to(ROOT))
+        for reason in given.findall(text):
+            filled = re.sub(r"\{[^}]*\}", "x", reason)
+            never = {pattern for pattern in skips.never() if re.fullmatch(pattern, filled)}
+            unused -= never
+            if not never and not any(skips.may_be_skipped(file, filled, where) for where in skips.PLACES):
+                undecided.append(f"{file}: {reason}")
+    assert (undecided, unused) == ([], set()), "see tests/allowed_skips.toml"
+
+
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
