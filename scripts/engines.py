@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import checkout
 import errors
 import scratch
 
@@ -272,7 +273,9 @@ class Engine:
 
     def environment(self) -> dict[str, str]:
         """The environment for the argument lists above."""
-        return {**os.environ, **self.env}
+        # buildx asks git, too, and labels images with the answer where the caller's BUILDX_GIT_LABELS says so.
+        inherited = {key: value for key, value in checkout.environment().items() if not key.startswith("BUILDX_GIT_")}
+        return {**inherited, **self.env}
 
     def call(self, argv: Sequence[str]) -> None:
         """Runs one of the argument lists. Raises Failure with what the engine said last."""

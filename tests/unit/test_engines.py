@@ -412,3 +412,15 @@ def test_only_other_pid_namespaces_count_as_contained() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_an_engine_knows_nothing_of_the_callers_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """buildx runs git in the context, and could label the image with what that says."""
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\nenv\n", encoding="utf-8")
+    docker.chmod(0o755)
+    for name, value in {"GIT_DIR": "/elsewhere/.git", "BUILDX_GIT_LABELS": "full", "BUILDX_BUILDER": "mine"}.items():
+        monkeypatch.setenv(name, value)
+    said = (engines.Engine("docker-buildx", str(docker)).ask([str(docker)]) or "").splitlines()
+    assert "BUILDX_BUILDER=mine" in said
+    assert [line for line in said if line.startswith(("GIT_DIR=", "BUILDX_GIT_"))] == []
