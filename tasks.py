@@ -21,6 +21,7 @@ from invoke.tasks import task
 sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 
 import engines
+import environment
 import errors
 import images
 import inputs
@@ -30,6 +31,7 @@ from catalogue import Image
 
 ROOT = images.ROOT
 T = TypeVar("T")
+environment.forget_python()  # PYTHONSAFEPATH and the like suit other programs of the caller
 
 
 def checked(check: Callable[[], T]) -> T:

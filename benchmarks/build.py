@@ -31,6 +31,7 @@ import bootstrap
 import engines
 import errors
 import images
+import places
 import plan as plans
 import prefetch
 import smoke
@@ -326,7 +327,7 @@ def main() -> None:
         else catalogue.find(catalogue.bootstrap_policy, platform.machine())
     )
     interpreters = tuple(options.interpreters.split(",")) if options.interpreters else None
-    scratch = engines.state_directory() / "benchmark"
+    scratch = places.state() / "benchmark"
     scratch.mkdir(parents=True, exist_ok=True)
     result = measure(image, interpreters, options.bump, scratch)
     print(json.dumps(result, indent=2) if options.json else table(result))

@@ -33,6 +33,7 @@ import images
 import inputs
 import outputs
 import pins
+import places
 import plan as plans
 import prefetch
 import site_settings
@@ -70,7 +71,7 @@ and built as it says, too:
   MANYLINUX_STATIC_CLANG_IMAGE           the image that holds this clang in /opt/clang (default: the Dockerfile's;
                                          none with --offline or --bootstrap; see scripts/debian_clang.py)
   SSL_CERT_FILE, PIP_CERT,
-  REQUESTS_CA_BUNDLE                     CAs to trust inside the build, see --ca-bundle
+  REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE     CAs to trust inside the build, see --ca-bundle
 """
 
 EPILOG = """\
@@ -120,8 +121,8 @@ def parser(catalogue: Catalogue) -> argparse.ArgumentParser:
         "--ca-bundle",
         type=Path,
         metavar="FILE",
-        help="PEM file of the CAs to trust inside the build; it is in no layer (default: SSL_CERT_FILE, PIP_CERT or "
-        "REQUESTS_CA_BUNDLE, else the system's bundle if it holds CAs that certifi lacks)",
+        help="PEM file of the CAs to trust inside the build; it is in no layer (default: SSL_CERT_FILE, PIP_CERT, "
+        "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE, else the system's bundle if it holds CAs that certifi lacks)",
     )
     how.add_argument(
         "--stage",
@@ -591,7 +592,7 @@ def _engine_architecture(engine: Engine) -> str:
 @contextlib.contextmanager
 def alone(reference: str) -> Iterator[IO[str]]:
     """A file to note things of a reference in, with a lock on it. Raises UserError when another build is running."""
-    directory = engines.state_directory() / "builds"
+    directory = places.state() / "builds"
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / hashlib.sha256(reference.encode()).hexdigest()[:16]).open("a+", encoding="utf-8") as file:
         try:

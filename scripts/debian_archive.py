@@ -29,6 +29,7 @@ from typing import IO
 
 import errors
 import fetch
+import places
 import transport
 from progress import Progress
 
@@ -218,14 +219,6 @@ def find_keyrings(environment: Mapping[str, str] | None = None) -> tuple[Path, .
     )
 
 
-def cache_directory(environment: Mapping[str, str] | None = None) -> Path:
-    """Where indices are kept between runs (XDG base directory specification)."""
-    environment = os.environ if environment is None else environment
-    cache = environment.get("XDG_CACHE_HOME")
-    home = Path(cache) if cache else Path(environment.get("HOME") or tempfile.gettempdir(), ".cache")
-    return home / "manylinux" / "debian"
-
-
 class Archive:
     """The Debian archive as this machine sees it."""
 
@@ -241,7 +234,7 @@ class Archive:
     @classmethod
     def of_this_machine(cls, fetcher: fetch.Fetcher | None = None) -> Archive:
         """The archive that apt is configured with. Raises errors.UserError as find_mirrors and find_keyrings do."""
-        return cls(find_mirrors(), find_keyrings(), cache_directory(), fetcher)
+        return cls(find_mirrors(), find_keyrings(), places.cache() / "debian", fetcher)
 
     def search(self, packages: str, suites: Iterable[str] = (), progress: Progress | None = None) -> Index:
         """Every version of the source packages whose whole name matches the pattern, in all suites or the given ones.

@@ -31,6 +31,7 @@ from typing import Any
 
 import checkout
 import errors
+import places
 import scratch
 
 NAMES = ("docker-buildx", "docker", "podman")
@@ -147,7 +148,7 @@ class Engine:
         env = {k: v for k, v in self.env.items() if k not in BUILD_ENVIRONMENT.get(self.name, {})}
         if not env and not self.settings.own_mounts:
             return self.executable
-        path = state_directory() / "bin" / Path(self.executable).name
+        path = places.state() / "bin" / Path(self.executable).name
         exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in env.items())
         _write(path, f'#!/bin/sh\n{exports}exec {shlex.join(self.command())} "$@"\n')
         path.chmod(0o755)
@@ -405,18 +406,13 @@ def reason(text: str) -> str:
 # --- State --------------------------------------------------------------------------------------------------
 
 
-def state_directory() -> Path:
-    """Where what we learn about this machine is kept."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "manylinux"
-
-
 def containers_conf() -> Path:
     """Our settings for podman, for CONTAINERS_CONF: `choose` writes it where podman's own defaults fail."""
-    return state_directory() / "containers.conf"
+    return places.state() / "containers.conf"
 
 
 def _memory() -> Path:
-    return state_directory() / "podman.json"
+    return places.state() / "podman.json"
 
 
 def _remembered() -> Engine | None:

@@ -33,6 +33,7 @@ from email.message import Message
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+import environment
 import errors
 import transport
 from progress import Progress, Task
@@ -42,7 +43,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MIRRORS_TXT = Path(__file__).resolve().parent.parent / "docker" / "mirrors.txt"
-CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 USER_AGENT = "manylinux-fetch"
 MAGIC = {
     ".gz": b"\x1f\x8b",
@@ -150,7 +150,7 @@ class Fetcher:
         ca_bundle: Path | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> None:
-        """`ca_bundle` wins over the variables of CA_VARIABLES, `proxies` (scheme -> URL) over those of the environment.
+        """`ca_bundle` wins over environment.CA_VARIABLES, `proxies` (scheme -> URL) over those of the environment.
 
         Raises errors.UserError when the bundle cannot be read."""
         self.limits = limits
@@ -440,11 +440,6 @@ def without_password(url: str) -> str:
     return re.sub(r"^([a-z0-9+.-]+://)[^/?#]*@", r"\1", url)
 
 
-def ca_bundle_from(environment: dict[str, str] | os._Environ[str]) -> Path | None:
-    """The CA bundle that the environment names, None where it names none."""
-    return next((Path(environment[name]) for name in CA_VARIABLES if environment.get(name)), None)
-
-
 class _Http(urllib.request.HTTPHandler):
     def __init__(self, limits: Limits) -> None:
         super().__init__()
@@ -465,7 +460,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def _tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    bundle = ca_bundle or ca_bundle_from(os.environ)
+    bundle = ca_bundle or environment.ca_bundle()
     try:
         context = ssl.create_default_context(cafile=str(bundle) if bundle else None)
     except OSError as error:

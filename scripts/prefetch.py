@@ -26,6 +26,7 @@ from typing import Any, NamedTuple, TypedDict
 
 import debian_archive
 import downloads
+import environment
 import errors
 import fetch
 import images
@@ -424,6 +425,7 @@ def choose_pip() -> PipRunner:
         result = subprocess.run(
             [*command, *arguments],
             cwd=directory,
+            env=environment.for_pip(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

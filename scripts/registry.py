@@ -21,7 +21,9 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+import environment
 import errors
+import places
 
 INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
@@ -110,6 +112,7 @@ class Registry:
             retry_after_max=60,
             raise_on_status=False,
         )
+        self._session.verify = str(environment.ca_bundle() or "") or True  # requests reads some of its variables only
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
@@ -284,4 +287,7 @@ def _login_files() -> Iterator[Path]:
         yield Path(named)
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         yield Path(runtime, "containers", "auth.json")
-    yield Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    if named := os.environ.get("DOCKER_CONFIG"):
+        yield Path(named, "config.json")
+    elif home := places.home():
+        yield home / ".docker" / "config.json"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import commits
 import errors
+import places
 import releases
 
 SEEN_VARIABLE = "MANYLINUX_UPDATE_STATE"
@@ -29,8 +30,7 @@ class Sightings:
     @classmethod
     def of_this_user(cls) -> Sightings:
         """The file that $MANYLINUX_UPDATE_STATE names, else one below the XDG state directory."""
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        return cls(Path(os.environ.get(SEEN_VARIABLE) or Path(home) / "manylinux" / "first-seen.json"))
+        return cls(Path(os.environ.get(SEEN_VARIABLE) or places.state() / "first-seen.json"))
 
     def first(self, name: str, what: str, now: datetime) -> datetime:
         """When a run first asked about this: perhaps now."""

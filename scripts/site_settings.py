@@ -8,7 +8,6 @@ readable for their owner only, since index and mirror URLs may hold passwords, a
 from __future__ import annotations
 
 import argparse
-import configparser
 import contextlib
 import importlib.util
 import netrc
@@ -24,23 +23,16 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import errors
+import places
 import scratch
 from engines import Mount
+from environment import CA_VARIABLES, PIP_LISTS, PIP_PLACES, pip_settings, system_bundle
 
-CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
-SYSTEM_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
-    "/etc/pki/tls/certs/ca-bundle.crt",  # RHEL family
-    "/etc/ssl/ca-bundle.pem",  # SUSE
-)
 DISTRIBUTION_CAS = "/usr/share/ca-certificates"  # what Debian's ca-certificates package itself brings
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
 
-PIP_FILE = Path("/etc/pip.conf")
 UV_FILE = Path("/etc/uv/uv.toml")
-PIP_LISTS = ("extra-index-url", "find-links", "trusted-host")
-PIP_VALUES = ("index-url", "proxy", "timeout", "retries")
-PLACES = ("index-url", "extra-index-url", "find-links")
+CARRIED = ("index-url", "proxy", "timeout", "retries", *PIP_LISTS)  # of pip's settings: what makes sense in a container
 
 DEBIAN_SUITES = {"12": "bookworm", "13": "trixie"}
 DEBIAN_RELEASES = {"oldoldstable", "oldstable", "stable", "testing", "unstable", "sid", "bullseye", "forky"}
@@ -65,7 +57,7 @@ def ca_bundle(option: Path | None = None, env: Mapping[str, str] = os.environ) -
         if not certificates(_readable(path, source)):
             raise errors.UserError(f"{source}={path}: no PEM certificate in that file")
         return Path(path).resolve()
-    system = next((Path(path) for path in SYSTEM_BUNDLES if Path(path).is_file()), None)
+    system = system_bundle()
     if system is None:
         return None
     known = certifi_cas(system) or distribution_cas()
@@ -123,54 +115,22 @@ class Index:
         return "\n".join(["[global]", *lines, ""]) if lines else ""
 
 
-def index_settings(env: Mapping[str, str] = os.environ, home: Path | None = None) -> Index:
+def index_settings(env: Mapping[str, str] = os.environ) -> Index:
     """Index settings of this machine: pip's files and variables, then uv's for what pip's do not say.
 
     Later files override earlier ones as they do for pip. Passwords of a .netrc are written into the URLs."""
-    home = home or Path(env.get("HOME") or "/root")
-    pip, uv = _pip(env, home), _uv(env, home)
-    merged = {key: pip.get(key) or uv.get(key) or () for key in (*PIP_VALUES, *PIP_LISTS)}
-    left_out = tuple(dict.fromkeys(v for key in PLACES for v in merged[key] if not _elsewhere(v)))
+    home = places.home(env) or Path("/")
+    pip, uv = pip_settings(env), _uv(env, home)
+    merged = {key: pip.get(key) or uv.get(key) or () for key in CARRIED}
+    left_out = tuple(dict.fromkeys(v for key in PIP_PLACES for v in merged[key] if not _elsewhere(v)))
     passwords = _netrc([Path(env.get("NETRC") or home / ".netrc")])
     kept: dict[str, tuple[str, ...]] = {}
     for key, values in merged.items():
-        if key in PLACES:
+        if key in PIP_PLACES:
             values = tuple(with_password(v, passwords) for v in values if _elsewhere(v))
         if values:
             kept[key] = values
     return Index(kept, left_out)
-
-
-def _pip(env: Mapping[str, str], home: Path) -> dict[str, tuple[str, ...]]:
-    config = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
-    shared = [Path(d) for d in (env.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if d]
-    files = [*(directory / "pip" / "pip.conf" for directory in shared), PIP_FILE]
-    chosen = env.get("PIP_CONFIG_FILE", "")
-    if not Path(chosen).is_file():
-        files += [home / ".pip" / "pip.conf", config / "pip" / "pip.conf"]
-    files += [Path(env["VIRTUAL_ENV"], "pip.conf")] if env.get("VIRTUAL_ENV") else []
-    files = [] if chosen == os.devnull else [*files, Path(chosen or os.devnull)]
-    found: dict[str, tuple[str, ...]] = {}
-    for path in files:
-        parser = configparser.RawConfigParser()
-        with contextlib.suppress(configparser.Error, UnicodeDecodeError):
-            parser.read(path, encoding="utf-8")
-        for section in ("global", "install"):
-            if parser.has_section(section):
-                found |= _pip_values(parser.items(section))
-    variables = [(key[4:], value) for key, value in env.items() if key.startswith("PIP_") and value]
-    return found | _pip_values(variables)
-
-
-def _pip_values(items: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for key, value in items:
-        name = key.lower().replace("_", "-").removeprefix("default-")
-        if name in PIP_VALUES:
-            found[name] = (value.strip(),)
-        elif name in PIP_LISTS:
-            found[name] = tuple(value.split())
-    return found
 
 
 def _uv(env: Mapping[str, str], home: Path) -> dict[str, tuple[str, ...]]:
@@ -448,7 +408,7 @@ def mounts(secrets: Mapping[str, Path]) -> list[Mount]:
 
 def container_env(secrets: Mapping[str, Path]) -> dict[str, str]:
     """The variables that make pip and others in such a container use them."""
-    env = dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), "/run/secrets/ca") if "ca" in secrets else {}
+    env = dict.fromkeys(CA_VARIABLES, "/run/secrets/ca") if "ca" in secrets else {}
     return env | ({"PIP_CONFIG_FILE": "/run/secrets/pip"} if "pip" in secrets else {})
 
 

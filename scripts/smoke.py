@@ -30,6 +30,7 @@ import errors
 import images
 import inputs
 import outputs
+import places
 import plan as plans
 import prefetch
 import scratch
@@ -407,7 +408,7 @@ def run(
 
 def record_of(reference: str) -> Path:
     """Where what the last build of a reference on this machine asked for is kept."""
-    return engines.state_directory() / "expectations" / f"{quote(reference, safe='')}.json"
+    return places.state() / "expectations" / f"{quote(reference, safe='')}.json"
 
 
 def remember(reference: str, expectations: Mapping[str, Any]) -> None:
@@ -438,7 +439,7 @@ def note_pass(engine: Engine, reference: str, passed: bool) -> None:
 
 def _pass_of(engine: Engine, reference: str) -> Path | None:
     identity = engine.ask(engine.inspect(reference, "{{.Id}}"))
-    return engines.state_directory() / "passed" / identity.rpartition(":")[2] if identity else None
+    return places.state() / "passed" / identity.rpartition(":")[2] if identity else None
 
 
 # --- Command line -----------------------------------------------------------------------------------------

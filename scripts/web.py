@@ -29,6 +29,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
+import environment
 import fetch
 
 T = TypeVar("T")
@@ -83,6 +84,7 @@ class Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.auth = _NamedLogin()
+        self.verify = str(environment.ca_bundle() or "") or True  # requests reads some of its variables only
         self.headers.update({"Accept-Encoding": "identity"})  # what is compressed can be larger than it looks
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 

@@ -30,7 +30,7 @@ die() {
 # Exports the site's certificates and Python index for this step only: they are build secrets and never enter a layer.
 use_site() {
     if [[ -s /run/secrets/ca ]]; then
-        export PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca
+        export SSL_CERT_FILE=/run/secrets/ca PIP_CERT=/run/secrets/ca REQUESTS_CA_BUNDLE=/run/secrets/ca
         export CURL_CA_BUNDLE=/run/secrets/ca GIT_SSL_CAINFO=/run/secrets/ca
     fi
     if [[ -s /run/secrets/pip ]]; then

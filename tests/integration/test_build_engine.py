@@ -29,6 +29,7 @@ import bootstrap
 import build
 import checkout
 import engines
+import environment
 import errors
 import images
 import plan as plans
@@ -336,7 +337,7 @@ def found_in(stream: IO[bytes] | gzip.GzipFile, needles: Sequence[str]) -> set[s
 def test_nothing_of_this_site_is_in_a_real_image(tmp_path: Path) -> None:
     site = site_settings.load()
     needles = [line for line in site.secrets("bookworm").get("apt", "").splitlines() if line]
-    needles += [value for key in site_settings.PLACES for value in site.index.settings.get(key, ())]
+    needles += [value for key in environment.PIP_PLACES for value in site.index.settings.get(key, ())]
     if site.ca:
         public = site_settings.distribution_cas() | site_settings.certifi_cas(site.ca)
         own = site_settings.certificates(site.ca.read_text(encoding="utf-8")) - public

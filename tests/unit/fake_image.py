@@ -102,7 +102,17 @@ def make(root: Path, policy: str = "manylinux_2_36", platform: str = "x86_64") -
     shutil.copytree(PROJECT / "docker/rootfs", root, ignore=shutil.ignore_patterns("__pycache__"))
     library = root / "opt/_internal/manylinux"
     shutil.copy(PROJECT / "docker/downloads.toml", library)
-    for name in ("archives", "downloads", "errors", "fetch", "progress", "tables", "transport"):
+    for name in (
+        "archives",
+        "downloads",
+        "environment",
+        "errors",
+        "fetch",
+        "places",
+        "progress",
+        "tables",
+        "transport",
+    ):
         shutil.copy(PROJECT / f"scripts/{name}.py", library)
     (library / "requirements").mkdir()
     for minor in ("3.11", "3.12"):

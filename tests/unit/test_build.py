@@ -18,6 +18,7 @@ import pytest
 
 import build
 import engines
+import environment
 import errors
 import images
 import plan as plans
@@ -26,7 +27,7 @@ import site_settings
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = images.load()
 NAMES = [image.name for image in CATALOGUE.images(published_only=False, variants=True)]
-VARIABLES = ("POLICY", "PLATFORM", "VARIANT", "COMMIT_SHA", *site_settings.CA_VARIABLES)
+VARIABLES = ("POLICY", "PLATFORM", "VARIANT", "COMMIT_SHA", *environment.CA_VARIABLES)
 
 
 @pytest.fixture(autouse=True)

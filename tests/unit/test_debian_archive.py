@@ -447,13 +447,6 @@ def test_keyrings(tmp_path: Path) -> None:
         debian_archive.find_keyrings({variable: str(tmp_path / "none.gpg")})
 
 
-def test_cache_directory() -> None:
-    place = debian_archive.cache_directory
-    assert place({"XDG_CACHE_HOME": "/cache", "HOME": "/home"}) == Path("/cache/manylinux/debian")
-    assert place({"HOME": "/home"}) == Path("/home/.cache/manylinux/debian")
-    assert place({}).is_absolute()
-
-
 def test_gpgv_is_demanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(errors.UserError, match="apt-get install gpgv"):

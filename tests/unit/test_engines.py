@@ -18,6 +18,7 @@ import pytest
 
 import engines
 import errors
+import places
 from engines import Build, Engine, Mount, Settings
 
 ENGINES = [Engine(name, engines.executable_of(name)) for name in engines.NAMES]
@@ -259,8 +260,8 @@ def test_a_remembered_setting_that_no_longer_works_is_given_up(program: Program)
 
 def test_a_broken_memory_is_no_memory(program: Program) -> None:
     program("podman", WORKS)
-    engines.state_directory().mkdir(parents=True)
-    (engines.state_directory() / "podman.json").write_text("{", encoding="utf-8")
+    places.state().mkdir(parents=True)
+    (places.state() / "podman.json").write_text("{", encoding="utf-8")
     assert engines.choose().name == "podman"
 
 

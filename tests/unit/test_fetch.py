@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.unit import certificates, servers
 
+import environment
 import errors
 import fetch
 from progress import Progress
@@ -518,10 +519,8 @@ def test_ca_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fetch.Fetcher(ca_bundle=tmp_path / "none.pem")
     with pytest.raises(errors.UserError, match=r"empty\.pem cannot be used"):
         fetch.Fetcher(ca_bundle=tmp_path / "empty.pem")
-    for name in fetch.CA_VARIABLES:
+    for name in environment.CA_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert fetch.ca_bundle_from({}) is None
-    assert fetch.ca_bundle_from({"PIP_CERT": "/pip", "CURL_CA_BUNDLE": "/curl"}) == Path("/pip")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
     with pytest.raises(errors.UserError, match=r"none\.pem"):
         fetch.Fetcher()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import environment
 import errors
 import site_settings
 from site_settings import Index, Mirror, Site
@@ -28,22 +29,22 @@ def pem(path: Path, *bodies: str) -> Path:
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine whose system bundle holds the CAs one and two, without certifi or CAs of a distribution."""
     bundle = pem(tmp_path / "system.crt", "one", "two")
-    monkeypatch.setattr(site_settings, "SYSTEM_BUNDLES", ("/nowhere.crt", str(bundle)))
+    monkeypatch.setattr(environment, "SYSTEM_BUNDLES", ("/nowhere.crt", str(bundle)))
     monkeypatch.setattr(site_settings, "DISTRIBUTION_CAS", str(tmp_path / "distribution"))
     monkeypatch.setattr(site_settings, "certifi_cas", lambda system: frozenset())
     return bundle
 
 
 def test_the_option_goes_before_variables_and_these_in_order(tmp_path: Path, system: Path) -> None:
-    files = {name: pem(tmp_path / f"{name}.pem", name) for name in ("option", *site_settings.CA_VARIABLES)}
-    env = {name: str(files[name]) for name in site_settings.CA_VARIABLES}
+    files = {name: pem(tmp_path / f"{name}.pem", name) for name in ("option", *environment.CA_VARIABLES)}
+    env = {name: str(files[name]) for name in environment.CA_VARIABLES}
     assert site_settings.ca_bundle(files["option"], env) == files["option"]
-    for name in site_settings.CA_VARIABLES:
+    for name in environment.CA_VARIABLES:
         assert site_settings.ca_bundle(None, env) == files[name]
         del env[name]
 
 
-@pytest.mark.parametrize("name", ["--ca-bundle", *site_settings.CA_VARIABLES])
+@pytest.mark.parametrize("name", ["--ca-bundle", *environment.CA_VARIABLES])
 def test_a_ca_file_must_be_there_and_hold_a_certificate(name: str, tmp_path: Path, system: Path) -> None:
     for path in (tmp_path / "missing.pem", tmp_path, pem(tmp_path / "empty.pem")):
         option, env = (path, {}) if name == "--ca-bundle" else (None, {name: str(path)})
@@ -82,7 +83,7 @@ def test_a_certifi_that_is_the_system_bundle_says_nothing(tmp_path: Path, monkey
 
 
 def test_a_machine_without_a_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site_settings, "SYSTEM_BUNDLES", ())
+    monkeypatch.setattr(environment, "SYSTEM_BUNDLES", ())
     assert site_settings.ca_bundle(None, {}) is None
 
 
@@ -107,7 +108,7 @@ def settings(home: Path, **env: str) -> Index:
 
 @pytest.fixture(autouse=True)
 def no_machine_wide_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site_settings, "PIP_FILE", Path("/nowhere/pip.conf"))
+    monkeypatch.setattr(environment, "PIP_FILE", Path("/nowhere/pip.conf"))
     monkeypatch.setattr(site_settings, "UV_FILE", Path("/nowhere/uv.toml"))
 
 

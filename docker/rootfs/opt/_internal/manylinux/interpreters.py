@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import environment
 import errors
 from toolbox import ENVIRONMENT_HELP, HERE, INTERNAL, ROOT, clean_up_when_terminated, image, obtain, table, unpack
 
@@ -226,7 +227,11 @@ def check_packages(python: Path, lock: str) -> None:
     """Raises Failure where the lock was not complete; what the interpreter brings itself may lack what it likes."""
     names = re.findall(r"(?m)^([\w.-]+)==", lock)
     said = subprocess.run(
-        [python, "-m", "pip", "check"], check=False, env=pip_environment(), text=True, stdout=subprocess.PIPE
+        [python, "-m", "pip", "check"],
+        check=False,
+        env=environment.for_pip() | {"PYTHONDONTWRITEBYTECODE": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
     ).stdout
     if wrong := [line for line in said.splitlines() if line.split(" ")[0] in names]:
         raise errors.Failure(f"the image's lock is not complete: {'; '.join(wrong)}")
@@ -236,20 +241,14 @@ def run(python: Path, arguments: list[str]) -> None:
     """Runs a Python command, its output on stderr. Raises Failure."""
     command = [str(python), *arguments]
     status = subprocess.run(
-        command, check=False, env=pip_environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr
+        command,
+        check=False,
+        env=environment.for_pip() | {"PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
     ).returncode
     if status:
         raise errors.Failure(f"exit status {status} of {shlex.join(command)}")
-
-
-def pip_environment() -> dict[str, str]:
-    """The environment without Python's variables, in which any pip trusts what the downloads trust."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1", **quiet}
-    if trusted := environment.get("SSL_CERT_FILE"):
-        environment.setdefault("REQUESTS_CA_BUNDLE", trusted)  # the weakest of pip's settings: its configuration wins
-    return environment
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import archives
 import downloads
+import environment
 import errors
 import fetch
 from progress import Progress
@@ -66,7 +67,7 @@ def obtain(url: str, sha256: str, directory: Path) -> Path:
         if fetch.digest(local) == sha256:
             return local
         print(f"warning: {local} is not what is pinned (sha256 {sha256}); downloading instead", file=sys.stderr)
-    bundle = CERTIFICATES if fetch.ca_bundle_from(os.environ) is None and CERTIFICATES.exists() else None
+    bundle = CERTIFICATES if environment.ca_bundle() is None and CERTIFICATES.exists() else None
     fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None, ca_bundle=bundle)
     first, *others = [*mirrored(url, os.environ.get("MANYLINUX_DOWNLOAD_MIRROR", "")), url]
     with Progress() as progress, progress.task(name) as task:
