@@ -11,14 +11,18 @@ import signal
 import subprocess
 import time
 import uuid
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit import certificates
+from tests.unit import certificates, fake_image
 
 import engines
-from engines import Mount
+import images
+import tables
+from engines import Build, Mount
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 TAG, SECOND, THIRD = "pp311-pypy311_pp73", "pp310-pypy310_pp73", "graalpy312-graalpy250_312_native"
@@ -203,3 +207,95 @@ def test_the_entry_point_becomes_the_command(engine: engines.Engine) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 42
         assert time.monotonic() - started < 8
+
+
+# --- Images that are derived from one -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def derived(engine: engines.Engine, tmp_path: Path) -> Iterator[Callable[..., tuple[int, str]]]:
+    """Builds an image on the image, with the files in `tmp_path`/context; the status and output of a command in it."""
+    tags = []
+
+    def build_and_run(lines: list[str], *argv: str) -> tuple[int, str]:
+        tag = f"localhost/manylinux-test-derived:{uuid.uuid4().hex}"
+        dockerfile = tmp_path / "Dockerfile"
+        dockerfile.write_text("\n".join([f"FROM {IMAGE}", *lines]) + "\n", encoding="utf-8")
+        engine.call(engine.build(Build(context=tmp_path / "context", dockerfile=dockerfile, tag=tag)))
+        tags.append(tag)
+        done = subprocess.run(engine.run(tag, argv), env=engine.environment(), text=True, capture_output=True)
+        return done.returncode, done.stdout + done.stderr
+
+    (tmp_path / "context").mkdir()
+    yield build_and_run
+    for tag in tags:
+        engine.ask(engine.remove(tag))
+
+
+def test_clang_is_replaced_in_a_later_layer(derived: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    settings = tables.read_toml(images.ROOT / "docker/downloads.toml")["clang"]
+    sums = {}
+    for version in ("v98.0.0.0", "v99.0.0.0"):
+        listed = ""
+        for machine in ("amd64", "arm64"):
+            program = {"clang/bin/clang": f"#!/bin/sh\necho {version}\n".encode(), f"clang/{version}": b""}
+            name, content = settings["archive"].format(machine=machine), fake_image.archive(program, "xz")
+            listed += f"{fake_image.sha256(content)}  {name}\n"
+            save(tmp_path / "context", settings["url"].format(version=version, file=name), content)
+        save(tmp_path / "context", settings["url"].format(version=version, file="sha256sums.txt"), listed.encode())
+        sums[version] = fake_image.sha256(listed.encode())
+    lines = ["COPY mirror /mirror", "ENV MANYLINUX_DOWNLOAD_MIRROR=file:///mirror"]
+    lines += [f"RUN manylinux-install-clang -v {version} -c {digest}" for version, digest in sums.items()]
+    # What cannot be installed leaves it as it is.
+    lines += [f"RUN ! manylinux-install-clang -v v97 -c {digest}" for digest in list(sums.values())[:1]]
+    status, said = derived(lines, "sh", "-c", "clang && LC_ALL=C ls /opt /opt/clang")
+    assert status == 0, said
+    assert said.split() == "v99.0.0.0 /opt: _internal clang python /opt/clang: bin v99.0.0.0".split()
+
+
+def save(context: Path, url: str, content: bytes) -> None:
+    """Where a mirror has a file."""
+    path = context / "mirror" / url.partition("://")[2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def test_pipx_reinstalls_in_a_later_layer(derived: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    (tmp_path / "context/wheels").mkdir()
+    with zipfile.ZipFile(tmp_path / "context/wheels/demo_tool-1-py3-none-any.whl", "w") as wheel:
+        info = "demo_tool-1.dist-info"
+        files = {
+            "demo_tool.py": "def main():\n    print('it runs')\n",
+            f"{info}/METADATA": "Metadata-Version: 2.1\nName: demo-tool\nVersion: 1\n",
+            f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/entry_points.txt": "[console_scripts]\ndemo-tool = demo_tool:main\n",
+        }
+        files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    lines = [
+        "COPY wheels /wheels",
+        "ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels UV_OFFLINE=1 UV_FIND_LINKS=/wheels",
+        "RUN pipx install demo-tool",
+    ]
+    lines += ["RUN pipx reinstall Demo_Tool", "RUN rm /wheels/*", "RUN ! pipx reinstall demo-tool && demo-tool"]
+    status, said = derived(lines, "sh", "-c", "demo-tool && ls -A /opt/_internal/pipx/venvs")
+    assert status == 0, said
+    assert said.startswith("it runs\n")
+    assert ".demo-tool-" not in said
+
+
+@pytest.mark.parametrize("arguments", [{}, {"user": "4711:4711"}, {"user": "4711", "env": {"HOME": "/nonexistent"}}])
+def test_a_user_that_the_image_does_not_know_has_a_home(engine: engines.Engine, arguments: dict[str, Any]) -> None:
+    script = 'test -w "$HOME" && uv cache dir && pipx environment --value PIPX_HOME && echo "$HOME"'
+    done = run(engine, "sh", "-c", script, **arguments)
+    assert done.returncode == 0, done.stderr
+    home = done.stdout.splitlines()[-1]
+    assert home.startswith("/tmp/home.") == bool(arguments), home
+    nowhere = run(engine, "sh", "-c", "echo ran", read_only=True, **arguments)
+    assert (nowhere.returncode, nowhere.stdout) == (0, "ran\n"), nowhere.stderr
+
+
+def test_a_list_that_nobody_reads(engine: engines.Engine) -> None:
+    done = run(engine, "bash", "-c", "manylinux-interpreters list | true; echo ${PIPESTATUS[0]}")
+    assert (done.stdout, done.stderr) in (("141\n", ""), ("0\n", ""))
