@@ -14,12 +14,15 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SIGPIPE_STATUS = 128 + 13
 
 
-def run(body: str, stdout: int, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+def run(
+    body: str, stdout: int, stderr: int = subprocess.PIPE, unbuffered: str = ""
+) -> subprocess.CompletedProcess[str]:
     """A command whose main function is `body`; its streams are as given."""
     lines = [f"import sys; sys.path.insert(0, {str(SCRIPTS)!r})", "import errors", "def main():"]
     code = "\n".join([*lines, *(f"    {line}" for line in body.splitlines()), "sys.exit(errors.run(main))"])
     command = [sys.executable, "-c", code]
-    return subprocess.run(command, stdout=stdout, stderr=stderr, text=True, timeout=30, check=False)
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    return subprocess.run(command, env=env, stdout=stdout, stderr=stderr, text=True, timeout=30, check=False)
 
 
 @pytest.fixture
@@ -65,6 +68,14 @@ def test_another_broken_connection_is_no_such_end() -> None:
 def test_exit_statuses(body: str, status: int, stderr: str) -> None:
     done = run(body, subprocess.PIPE)
     assert (done.returncode, done.stderr) == (status, stderr)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_said_in_one_line(unbuffered: str) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = run("print('x')", full.fileno(), unbuffered=unbuffered)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("error: ") and done.stderr.endswith("No space left on device\n")
 
 
 def test_without_any_standard_output() -> None:

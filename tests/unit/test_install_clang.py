@@ -236,3 +236,26 @@ def test_a_terminated_installation_leaves_the_old_clang(releases: Releases) -> N
     assert process.returncode == 128 + signal.SIGTERM
     assert releases.image.files() == before
     assert releases.installed == "v22.1.0.0 amd64"
+
+
+@pytest.mark.parametrize(
+    "version", ["../x", "v1/../../x", "1 2", " ", "ä", "v²", "%00", "{version}", "v1?x", "1\n", "vv1"]
+)
+def test_what_is_no_release_is_asked_for_nowhere(releases: Releases, version: str) -> None:
+    result = releases.run("-v", version, "-c", "a" * 64)
+    assert result.returncode == 1
+    assert "is no release of static-clang" in result.stderr and result.stderr.count("\n") == 1
+    assert releases.asked == []
+
+
+def test_a_broken_gcc_leaves_the_old_clang(releases: Releases) -> None:
+    assert releases.run("-v", "latest").returncode == 0
+    before = releases.image.files()
+    programs = releases.image.root.parent / "programs"
+    programs.mkdir()
+    (programs / "gcc").write_text("#!/bin/sh\nexit 4\n", encoding="utf-8")
+    (programs / "gcc").chmod(0o755)
+    result = releases.run(PATH=f"{programs}:{releases.image.environment['PATH']}")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].endswith("gcc -dumpmachine does not say what it compiles for (status 4)")
+    assert releases.image.files() == before

@@ -492,3 +492,31 @@ def test_progress_goes_to_stderr(installable: Installable) -> None:
     result = installable.run("ensure", PYPY)
     assert "pypy.tar.bz2" in result.stderr
     assert "pypy.tar.bz2" not in result.stdout
+
+
+# --- Odd input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", ["", ".", "..", "../x", "/etc", "cp313 cp313", "ä", "cp313-cp313/bin"])
+def test_what_is_no_tag_is_refused_even_without_check(image: FakeImage, tag: str) -> None:
+    for check in ("0", "1"):
+        done = image.run("manylinux-interpreters", "ensure", tag, MANYLINUX_INTERPRETERS_NO_CHECK=check)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"unknown tag {tag!r}" in done.stderr
+
+
+@pytest.mark.parametrize("answer", ["echo nonsense", "echo '[1]'", "echo 3", r"printf '\377'", "exit 3", "kill -9 $$"])
+def test_an_interpreter_that_answers_nonsense_is_named(image: FakeImage, answer: str) -> None:
+    python = image.root / "opt/_internal/cp313-cp313/bin/python"
+    python.write_text(f"#!/bin/sh\n{answer}\n", encoding="utf-8")
+    done = image.run("manylinux-interpreters", "list", "--format", "json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: cp313-cp313 is damaged: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("manifest", [b"", b"[]", b"{}", b'{"image": []}', b'{"image": {"policy": "x"}}', b"\xff"])
+def test_a_damaged_manifest_is_named(image: FakeImage, manifest: bytes) -> None:
+    (image.root / "opt/_internal/manifest.json").write_bytes(manifest)
+    done = image.run("manylinux-interpreters", "list", AUDITWHEEL_POLICY="", AUDITWHEEL_ARCH="")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "manifest.json is damaged" in done.stderr and done.stderr.count("\n") == 1

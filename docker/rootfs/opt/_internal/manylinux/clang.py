@@ -71,6 +71,8 @@ def choose(version: str, given: str) -> tuple[str, str]:
         raise errors.Failure(f"wrong sha256 for static-clang toolchain {version}: given {given}, known {expected}")
     if not re.fullmatch(r"[0-9a-f]{64}", expected):
         raise errors.Failure(f"{expected!r} is no sha256: 64 hexadecimal digits are")
+    if not re.fullmatch(r"v[0-9]+(\.[0-9]+)*", version):
+        raise errors.Failure(f"{version!r} is no release of static-clang: numbers with dots between them are")
     return version, expected
 
 
@@ -82,7 +84,7 @@ def install(version: str, sums_sha256: str, machine: str) -> None:
     with tempfile.TemporaryDirectory(dir=OPT, prefix=".clang-") as scratch:
         directory = Path(scratch)
         sums = obtain(settings.url.format(version=version, file=SUMS), sums_sha256, directory)
-        archive_sha256 = listed(sums.read_text(encoding="utf-8"), archive_name)
+        archive_sha256 = listed(sums.read_text(encoding="utf-8", errors="replace"), archive_name)
         archive = obtain(settings.url.format(version=version, file=archive_name), archive_sha256, directory)
         new = unpack(archive, directory / "unpacked")
         configure(new)
@@ -122,8 +124,10 @@ def configure(clang: Path) -> None:
         lines.append(f"-march={facts['march']}")
     lines.append(f"--gcc-toolchain={facts['toolset_root']}/usr")
     if gcc := shutil.which("gcc"):
-        dumped = subprocess.run([gcc, "-dumpmachine"], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
-        lines.append(f"--gcc-triple={dumped}")
+        asked = subprocess.run([gcc, "-dumpmachine"], check=False, text=True, errors="replace", stdout=subprocess.PIPE)
+        if asked.returncode or not asked.stdout.strip():
+            raise errors.Failure(f"{gcc} -dumpmachine does not say what it compiles for (status {asked.returncode})")
+        lines.append(f"--gcc-triple={asked.stdout.strip()}")
     name = f"{facts['policy']}_{facts['platform']}.cfg"
     (clang / "bin" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     for program in ("clang", "clang++", "clang-cpp"):

@@ -83,9 +83,11 @@ def describe(tag: str) -> dict[str, Any]:
         python = place / "bin" / "python"
         try:
             answer = subprocess.run([python, "-IB", "-c", ASK_VERSIONS], check=True, text=True, stdout=subprocess.PIPE)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise errors.Failure(f"{tag} is damaged: {error}") from None
-        version, implementation, implementation_version = json.loads(answer.stdout)
+            version, implementation, implementation_version = json.loads(answer.stdout)
+        except subprocess.CalledProcessError as error:
+            raise errors.Failure(f"{tag} is damaged: {python} ended with status {error.returncode}") from None
+        except (OSError, ValueError, TypeError) as error:
+            raise errors.Failure(f"{tag} is damaged: {python} does not say its version: {error}") from None
     else:
         name, major, minor, _ = split_tag(tag) or ("", 0, 0, "")
         version, implementation = f"{major}.{minor}", IMPLEMENTATIONS[name]
@@ -285,6 +287,6 @@ def main() -> None:
     known = known_tags()
     tags = known if options.action == "ensure-all" else options.tags
     unknown = [tag for tag in tags if tag not in known]
-    if unknown and os.environ.get("MANYLINUX_INTERPRETERS_NO_CHECK") != "1":
+    if unknown and (os.environ.get("MANYLINUX_INTERPRETERS_NO_CHECK") != "1" or not all(map(split_tag, unknown))):
         command.error(f"unknown tag {' '.join(map(repr, unknown))}; known: {', '.join(known)}")
     ensure(list(dict.fromkeys(tags)))

@@ -50,10 +50,12 @@ def table() -> downloads.Downloads:
 def image() -> Mapping[str, str]:
     """What this image is: policy, platform, libc, triple, march, toolset_root. Raises Failure without a manifest."""
     try:
-        facts: dict[str, str] = json.loads(MANIFEST.read_text(encoding="utf-8"))["image"]
+        facts = json.loads(MANIFEST.read_text(encoding="utf-8"))["image"]
+        return {name: str(facts[name]) for name in ("policy", "platform", "libc", "triple", "march", "toolset_root")}
     except FileNotFoundError:
         raise errors.Failure(f"{MANIFEST} is missing: this is no manylinux image") from None
-    return facts
+    except (ValueError, LookupError, TypeError) as error:
+        raise errors.Failure(f"{MANIFEST} is damaged ({type(error).__name__}: {error}): take the image anew") from None
 
 
 def obtain(url: str, sha256: str, directory: Path) -> Path:
