@@ -115,7 +115,7 @@ def to_be_installed(simulation: str) -> list[str]:
 
 def check_machine(mirror: Mirror | None, packages: Sequence[str], root: bool, attempts: str = "") -> None:
     """Raises UserError for a machine on which there is no way, naming what would help."""
-    if mirror is None:
+    if mirror is None or not shutil.which("apt-get"):
         raise errors.UserError(
             "--bootstrap works on Debian, with a mirror in its apt sources that is reached by http or https; elsewhere "
             "install docker or podman, and build on an image that is here with --base"
@@ -176,7 +176,7 @@ def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
         "--variant=minbase",
         "--format=tar",
         f"--architectures={base.architecture}",
-        *(f"--aptopt={option}" for option in apt_options(mirror)),
+        *(f"--aptopt={option}" for option in apt_options(mirror, target.parent)),
         f"--customize-hook={CUSTOMIZE}",
         base.suite,
         str(target),
@@ -184,10 +184,14 @@ def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
     ]
 
 
-def apt_options(mirror: Mirror) -> list[str]:
-    """Settings of apt, for mmdebstrap, that say what the options of the mirror's sources say."""
+def apt_options(mirror: Mirror, directory: Path) -> list[str]:
+    """Settings of apt, for mmdebstrap, that say what the options of the mirror's sources say; how it is reached is in a
+    file of the directory, as it may hold a password."""
     named = {"check-valid-until=no": "Acquire::Check-Valid-Until", "check-date=no": "Acquire::Check-Date"}
-    return [f'{named[option]} "false"' for option in mirror.options if option in named]
+    options = [f'{named[option]} "false"' for option in mirror.options if option in named]
+    files = mirror.files(directory)
+    options += ['APT::Sandbox::User "root"'] if files else []  # nobody else can read them
+    return options + ([str(directory / "apt.conf")] if "apt.conf" in files else [])
 
 
 def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
@@ -209,7 +213,8 @@ def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
     _say(f"making {base.reference} from {base.suite} ({base.architecture}) with mmdebstrap")
     with scratch.directory() as directory:
         archive = directory / "root.tar"
-        sources = "\n".join((*mirror.lines(base.suite, base.architecture), ""))
+        site_settings.write_files(mirror, directory)
+        sources = "\n".join((*mirror.lines(base.suite, base.architecture, directory), ""))
         if run_mmdebstrap(mmdebstrap_command(base, mirror, archive), sources, epoch(releases)):
             raise errors.Failure("mmdebstrap failed, see above")
         engine.call(engine.import_(archive, base.reference, base.platform, {LABEL_MADE_FROM: wanted}))

@@ -14,7 +14,6 @@ import json
 import lzma
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -22,31 +21,30 @@ import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+import apt_settings
 import errors
 import fetch
 import places
 import transport
+from apt_settings import CODE_NAMES, COMPONENT, KEYRINGS
 from progress import Progress
 
-MIRROR_VARIABLE = "MANYLINUX_DEBIAN_MIRROR"
+MIRROR_VARIABLE = apt_settings.MIRROR_VARIABLE
 KEYRING_VARIABLE = "MANYLINUX_DEBIAN_KEYRING"
-CODE_NAMES = ("bullseye", "bookworm", "trixie", "forky", "duke", "sid", "experimental")
 POCKETS = ("", "-updates", "-backports", "-security")
 _NO_POCKETS = frozenset({"sid", "experimental"})
-_ALIASES = frozenset({"oldoldstable", "oldstable", "stable", "testing", "unstable"})
-KEYRINGS = tuple(Path(f"/usr/share/keyrings/debian-archive-keyring.{suffix}") for suffix in ("pgp", "gpg"))
-COMPONENT = "main"
 KEPT_DAYS = 14  # how long the cache keeps an index that no run has used
 
 _VERSION = re.compile(
     r"(?P<number>[0-9]{1,18}(?:\.[0-9]{1,18})*)(?:~?(?P<pre>(?:a|b|rc|alpha|beta)[0-9]+))?"
     r"(?P<repack>[+~.](?:dfsg|ds|repack)[0-9.]*)?"
 )
+_SIGNED = re.compile(r"(?s)\A-----BEGIN PGP SIGNED MESSAGE-----\n.*?\n\n(.*\n)-----BEGIN PGP SIGNATURE-----.*\Z")
 _HASH_LINE = re.compile(r"^ ([0-9a-f]{64}) +([0-9]{1,18}) (\S+)$", re.MULTILINE)
 
 
@@ -60,6 +58,9 @@ class Mirror:
 
     root: str
     security: bool
+    signed_by: bytes | None = field(default=None, compare=False, repr=False)  # keys of its own, instead of Debian's
+    more_keys: bytes = field(default=b"", compare=False, repr=False)  # trusted besides Debian's
+    unsigned: bool = field(default=False, compare=False)  # what it says counts without a signature
 
 
 @dataclass(frozen=True, order=True)
@@ -153,37 +154,46 @@ class Index:
         return [suite for suite in self.suites if suite.valid_until and suite.valid_until < now]
 
 
-def find_mirrors(environment: Mapping[str, str] | None = None, apt: Path = Path("/etc/apt")) -> tuple[Mirror, ...]:
-    """The Debian mirrors of this machine: those in $MANYLINUX_DEBIAN_MIRROR (separated by spaces), else apt's.
+def find_mirrors(
+    environment: Mapping[str, str] | None = None, apt: Path = apt_settings.APT, as_apt: bool = False
+) -> tuple[Mirror, ...]:
+    """The Debian mirrors of this machine, by apt_settings.read. `as_apt`: whatever apt trusts is trusted, too, sources
+    without a signature and keys for every source; otherwise only keyrings that are named for a source, and Debian's.
 
     Where only the main archive is configured, the security archive is expected beside it. Raises errors.UserError
     when there is none."""
-    environment = os.environ if environment is None else environment
-    named = environment.get(MIRROR_VARIABLE, "").split()
-    if wrong := [root for root in named if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", root)]:
-        raise errors.UserError(
-            f"{MIRROR_VARIABLE}: {wrong[0]!r} is no http or https address: give one such as "
-            "http://mirror.example.org/debian"
-        )
-    found = [Mirror(root.rstrip("/"), "security" in root) for root in named] or list(_apt_mirrors(apt))
-    if not found:
+    settings = apt_settings.read(environment, apt)
+    if not settings.places:
         raise errors.UserError(
             f"apt has no Debian mirror in {apt}/sources.list and sources.list.d: "
             f"set {MIRROR_VARIABLE}, for instance to http://mirror.example.org/debian"
         )
+    environment = os.environ if environment is None else environment
+    named = bool(environment.get(KEYRING_VARIABLE))  # which goes before all that apt says
+    more = apt_settings.trusted_keys(apt) if as_apt and not named else b""
+    found = []
+    for place in settings.places:
+        unsigned = as_apt and place.trusted and not named
+        keys = None if named else place.signed_by
+        if "security" in place.pockets:
+            found.append(Mirror(place.root, True, keys, more, unsigned))
+        if place.pockets - {"security"}:
+            found.append(Mirror(place.root, False, keys, more, unsigned))
     if not any(mirror.security for mirror in found):
-        found += [Mirror(f"{mirror.root}-security", True) for mirror in found if mirror.root.endswith("/debian")]
+        beside = [mirror for mirror in found if mirror.root.endswith("/debian")]
+        found += [replace(mirror, root=f"{mirror.root}-security", security=True) for mirror in beside]
     return tuple(dict.fromkeys(found))
 
 
+def apt_fetcher(ca_bundle: Path | None = None) -> fetch.Fetcher:
+    """A fetcher that reaches the archive as apt does; `ca_bundle`: what apt's own CAs go before."""
+    certificates = apt_settings.read().certificates()
+    return fetch.Fetcher(mirrors=None, ca_bundle=certificates or ca_bundle, proxies=apt_proxies())
+
+
 def apt_proxies() -> dict[str, str]:
-    """Scheme -> proxy, where apt's own configuration names one: its mirrors may be reachable that way only."""
-    if not shutil.which("apt-config"):
-        return {}
-    command = ["apt-config", "dump", "--format", "%F %v%n", "Acquire"]
-    said = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout
-    found = re.findall(r"(?m)^Acquire::(https?)::Proxy (\S+)$", said)
-    return {scheme: proxy for scheme, proxy in found if proxy != "DIRECT"}
+    """Scheme -> proxy ("": none), where apt's own configuration says: its mirrors may be reachable that way only."""
+    return apt_settings.read().proxies()
 
 
 def suite_names(wanted: Iterable[str] = ()) -> tuple[str, ...]:
@@ -227,14 +237,16 @@ class Archive:
     ) -> None:
         """Raises errors.UserError when gpgv is not installed."""
         self._mirrors, self._keyrings, self._cache = tuple(mirrors), tuple(keyrings), cache
-        self._fetcher = fetcher or fetch.Fetcher(mirrors=None, proxies=apt_proxies())
+        self._fetcher = fetcher or apt_fetcher()
         if not shutil.which("gpgv"):
             raise errors.UserError("gpgv is needed to verify Debian's archive: apt-get install gpgv")
 
     @classmethod
-    def of_this_machine(cls, fetcher: fetch.Fetcher | None = None) -> Archive:
+    def of_this_machine(cls, fetcher: fetch.Fetcher | None = None, as_apt: bool = False) -> Archive:
         """The archive that apt is configured with. Raises errors.UserError as find_mirrors and find_keyrings do."""
-        return cls(find_mirrors(), find_keyrings(), places.cache() / "debian", fetcher)
+        mirrors = find_mirrors(as_apt=as_apt)
+        keyrings = find_keyrings() if any(mirror.signed_by is None for mirror in mirrors) else ()
+        return cls(mirrors, keyrings, places.cache() / "debian", fetcher)
 
     def search(self, packages: str, suites: Iterable[str] = (), progress: Progress | None = None) -> Index:
         """Every version of the source packages whose whole name matches the pattern, in all suites or the given ones.
@@ -285,20 +297,37 @@ class Archive:
     def open_suite(self, name: str) -> Suite | None:
         """The suite, verified; None where no mirror has it. Raises Untrusted."""
         security = name.endswith("-security")
-        roots = tuple(mirror.root for mirror in self._mirrors if mirror.security == security)
+        mirrors = [mirror for mirror in self._mirrors if mirror.security == security]
+        roots = tuple(mirror.root for mirror in mirrors)
         problems = []
-        for root in roots:
+        for mirror in mirrors:
             try:
-                signed = self._fetcher.read(f"{root}/dists/{name}/InRelease", most=4 << 20)
-                return _suite(name, roots, verify(signed, self._keyrings))
+                return _suite(name, roots, self._release(mirror, name))
             except fetch.Unusable as error:
                 if not error.missing:
                     problems.append(" ".join(str(error).split()))
             except Untrusted as error:
-                problems.append(f"{fetch.without_password(root)}: {error}")
+                problems.append(f"{fetch.without_password(mirror.root)}: {error}")
         if problems:
             raise Untrusted("; ".join(problems))
         return None
+
+    def _release(self, mirror: Mirror, name: str) -> str:
+        """The index of a suite, as far as the mirror is trusted. Raises Untrusted and fetch.Unusable."""
+        place = f"{mirror.root}/dists/{name}"
+        try:
+            signed = self._fetcher.read(f"{place}/InRelease", most=4 << 20)
+        except fetch.Unusable as error:
+            if not (error.missing and mirror.unsigned):
+                raise
+            signed = self._fetcher.read(f"{place}/Release", most=4 << 20)
+        if mirror.unsigned:
+            return _SIGNED.sub(r"\1", signed.decode(errors="replace"))
+        if mirror.signed_by is None:
+            return verify(signed, self._keyrings, mirror.more_keys)
+        if not mirror.signed_by:
+            raise Untrusted("the keys that apt's source names for it cannot be read")
+        return verify(signed, (), mirror.signed_by)
 
     def _try_suite(self, name: str) -> Suite | str:
         """The suite, or why it cannot be used; "" where there simply is none."""
@@ -334,12 +363,14 @@ class Archive:
                     path.unlink()
 
 
-def verify(signed: bytes, keyrings: Iterable[Path]) -> str:
-    """The text of a clear-signed message that a key of the keyrings has signed. Raises Untrusted."""
+def verify(signed: bytes, keyrings: Iterable[Path], keys: bytes = b"") -> str:
+    """The text of a clear-signed message that a key of the keyrings, or one of `keys`, has signed. Raises Untrusted."""
     with tempfile.TemporaryDirectory() as directory:
         message, text = Path(directory, "message"), Path(directory, "text")
         message.write_bytes(signed)
-        rings = [f"--keyring={keyring.absolute()}" for keyring in keyrings]
+        own = Path(directory, "keys.gpg")
+        own.write_bytes(keys)
+        rings = [f"--keyring={keyring.absolute()}" for keyring in (*keyrings, *((own,) if keys else ()))]
         result = subprocess.run(
             ["gpgv", "--homedir", directory, *rings, "--status-fd=1", "--output", str(text), str(message)],
             capture_output=True,
@@ -388,7 +419,7 @@ def _matching(index: bytes, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
 
 def parse_stanza(stanza: bytes, suite: Suite) -> Source:
     """A source package from its stanza. Raises errors.Failure for a stanza without the fields that Debian demands."""
-    fields = dict(_fields(stanza.decode()))
+    fields = dict(apt_settings.stanza(stanza.decode()))
     try:
         files = tuple(
             SourceFile(match[3], int(match[2]), match[1]) for match in _HASH_LINE.finditer(fields["Checksums-Sha256"])
@@ -400,7 +431,7 @@ def parse_stanza(stanza: bytes, suite: Suite) -> Source:
 
 def _suite(name: str, roots: tuple[str, ...], release: str) -> Suite:
     """The suite that a verified Release text describes. Raises Untrusted."""
-    fields = dict(_fields(release))
+    fields = dict(apt_settings.stanza(release))
     if name not in (fields.get("Codename"), fields.get("Suite")):
         raise Untrusted(f"the mirror sends the index of {fields.get('Codename')} in its place")
     wanted = f"{COMPONENT}/source/Sources.xz"
@@ -419,12 +450,6 @@ def _suite(name: str, roots: tuple[str, ...], release: str) -> Suite:
     )
 
 
-def _fields(paragraph: str) -> Iterator[tuple[str, str]]:
-    """Field -> value of a deb822 paragraph; continuation lines keep their line breaks."""
-    for match in re.finditer(r"^(?P<name>[^\s:#]+):[ \t]*(?P<value>.*(?:\n[ \t].*)*)", paragraph, re.MULTILINE):
-        yield match["name"], match["value"]
-
-
 def _date(fields: Mapping[str, str], name: str) -> datetime:
     if found := transport.moment(fields.get(name, "")):
         return found
@@ -433,49 +458,6 @@ def _date(fields: Mapping[str, str], name: str) -> datetime:
 
 def _without_epoch(version: str) -> str:
     return version.partition(":")[2] or version
-
-
-def _apt_mirrors(apt: Path) -> Iterator[Mirror]:
-    """The archive roots in apt's sources that hold suites of Debian's main component."""
-    for uri, suites, components in _apt_sources(apt):
-        plain = [suite.removesuffix("/updates") for suite in suites]
-        bases = {re.sub(r"(-security|-updates|-backports|-proposed-updates)$", "", suite) for suite in plain}
-        if COMPONENT in components and bases & {*CODE_NAMES, *_ALIASES}:
-            security = any(suite.endswith(("-security", "/updates")) for suite in suites)
-            for root in _expand(uri):
-                if security:
-                    yield Mirror(root.rstrip("/"), True)
-                if not all(suite.endswith(("-security", "/updates")) for suite in suites):
-                    yield Mirror(root.rstrip("/"), False)
-
-
-def _expand(uri: str) -> list[str]:
-    """The archives behind one URI of apt; none for media and methods that are no download."""
-    method, _, rest = uri.partition(":")
-    if method == "mirror+file":
-        path = Path("/" + rest.lstrip("/"))
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
-    return [uri] if method in ("http", "https", "file") else []
-
-
-def _apt_sources(apt: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """URI, suites and components of every enabled source, in both formats that sources.list(5) describes."""
-    parts = sorted((apt / "sources.list.d").glob("*"))
-    for path in (apt / "sources.list", *parts):
-        if path.suffix == ".list" and path.is_file():
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-                match = re.match(r"\s*deb(?:-src)?\s+(?:\[[^]]*\]\s+)?(.*)", line.partition("#")[0])
-                words = shlex.split(match[1]) if match else []
-                if len(words) >= 3:
-                    yield words[0], [words[1]], words[2:]
-        elif path.suffix == ".sources" and path.is_file():
-            text = re.sub(r"(?m)^#.*\n", "", path.read_text(encoding="utf-8", errors="replace"))
-            for paragraph in re.split(r"\n\s*\n", text):
-                fields = {name.lower(): value.split() for name, value in _fields(paragraph)}
-                if fields.get("enabled", ["yes"])[0].lower() in ("yes", "true", "1"):
-                    for uri in fields.get("uris", []):
-                        yield uri, fields.get("suites", []), fields.get("components", [])
 
 
 def _write(path: Path, content: bytes) -> None:

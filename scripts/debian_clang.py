@@ -75,7 +75,7 @@ def mmdebstrap_command(mirror: Mirror, suite: str, architecture: str, root: Path
         "--format=directory",
         f"--architectures={architecture}",
         f"--include={','.join(PACKAGES)}",
-        *(f"--aptopt={option}" for option in bootstrap.apt_options(mirror)),
+        *(f"--aptopt={option}" for option in bootstrap.apt_options(mirror, root.parent)),
         suite,
         str(root),
         "-",
@@ -115,7 +115,8 @@ def make(engine: Engine, mirror: Mirror, reference: str, suite: str) -> None:
         print(note, file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="manylinux-clang-") as directory:
         root, target = Path(directory, "root"), Path(directory, "clang")
-        sources = "\n".join((*mirror.lines(suite, architecture), ""))
+        site_settings.write_files(mirror, Path(directory))
+        sources = "\n".join((*mirror.lines(suite, architecture, Path(directory)), ""))
         if bootstrap.run_mmdebstrap(mmdebstrap_command(mirror, suite, architecture, root), sources, 0):
             raise errors.Failure("mmdebstrap failed, see above")
         collect(root, target)

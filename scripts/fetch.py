@@ -150,16 +150,19 @@ class Fetcher:
         ca_bundle: Path | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> None:
-        """`ca_bundle` wins over environment.CA_VARIABLES, `proxies` (scheme -> URL) over those of the environment.
+        """`ca_bundle` wins over environment.CA_VARIABLES, `proxies` over those of the environment.
+
+        `proxies` are scheme -> URL, or "" for none.
 
         Raises errors.UserError when the bundle cannot be read."""
         self.limits = limits
         self._stopped = threading.Event()
         self._mirrors = read_mirrors(mirrors) if mirrors else {}
         context = _tls_context(ca_bundle)
+        known = {**urllib.request.getproxies(), **(proxies or {})}
         self._opener = urllib.request.OpenerDirector()
         for handler in (
-            urllib.request.ProxyHandler({**urllib.request.getproxies(), **(proxies or {})}),
+            urllib.request.ProxyHandler({scheme: proxy for scheme, proxy in known.items() if proxy}),
             _Http(limits),
             _Https(limits, context),
             urllib.request.FileHandler(),

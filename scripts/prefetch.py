@@ -486,8 +486,7 @@ def run(
         if name not in known:
             raise errors.UserError(f"unknown pin {name!r}" + near_matches(name, known))
     chosen = {name for name in known if not only or name in only}
-    proxies = debian_archive.apt_proxies() if source == "debian" else {}
-    fetcher = fetch.Fetcher(ca_bundle=ca_bundle, proxies=proxies)
+    fetcher = debian_archive.apt_fetcher(ca_bundle) if source == "debian" else fetch.Fetcher(ca_bundle=ca_bundle)
     lock = None
     with contextlib.nullcontext(progress) if progress else Progress() as shown:
         if source == "debian":
@@ -495,7 +494,7 @@ def run(
                 {name: pin for name, pin in pins.items() if name in chosen},
                 read_tracking(),
                 dest,
-                archive=Archive.of_this_machine(fetcher),
+                archive=Archive.of_this_machine(fetcher, as_apt=True),
                 fetcher=fetcher,
                 suites=suites,
                 prebuilt=[tag for tag in prebuilt_interpreters(platform, catalogue) if tag in chosen],

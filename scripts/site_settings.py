@@ -8,23 +8,28 @@ readable for their owner only, since index and mirror URLs may hold passwords, a
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import importlib.util
-import netrc
+import io
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
+import apt_settings
 import errors
 import places
 import scratch
+from apt_settings import Settings, netrc_logins, with_login, written_into
 from engines import Mount
 from environment import CA_VARIABLES, PIP_LISTS, PIP_PLACES, pip_settings, system_bundle
 
@@ -35,7 +40,7 @@ UV_FILE = Path("/etc/uv/uv.toml")
 CARRIED = ("index-url", "proxy", "timeout", "retries", *PIP_LISTS)  # of pip's settings: what makes sense in a container
 
 DEBIAN_SUITES = {"12": "bookworm", "13": "trixie"}
-DEBIAN_RELEASES = {"oldoldstable", "oldstable", "stable", "testing", "unstable", "sid", "bullseye", "forky"}
+APT_IN_BUILDS = Path("/dev/shm/manylinux-apt")  # in memory: what lies there is in no layer
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 _PASSWORD = re.compile(r"//[^/@\s]+@")
@@ -123,11 +128,11 @@ def index_settings(env: Mapping[str, str] = os.environ) -> Index:
     pip, uv = pip_settings(env), _uv(env, home)
     merged = {key: pip.get(key) or uv.get(key) or () for key in CARRIED}
     left_out = tuple(dict.fromkeys(v for key in PIP_PLACES for v in merged[key] if not _elsewhere(v)))
-    passwords = _netrc([Path(env.get("NETRC") or home / ".netrc")])
+    passwords = netrc_logins([Path(env.get("NETRC") or home / ".netrc")])
     kept: dict[str, tuple[str, ...]] = {}
     for key, values in merged.items():
         if key in PIP_PLACES:
-            values = tuple(with_password(v, passwords) for v in values if _elsewhere(v))
+            values = tuple(with_login(v, passwords) for v in values if _elsewhere(v))
         if values:
             kept[key] = values
     return Index(kept, left_out)
@@ -183,7 +188,7 @@ def _uv_index(text: str, env: Mapping[str, str]) -> str:
         return text
     prefix = "UV_INDEX_" + re.sub(r"[^A-Z0-9]", "_", match["name"].upper())
     user, password = env.get(f"{prefix}_USERNAME", ""), env.get(f"{prefix}_PASSWORD", "")
-    return _with_login(match["url"], user, password) if user or password else match["url"]
+    return written_into(match["url"], user, password) if user or password else match["url"]
 
 
 def _elsewhere(place: str) -> bool:
@@ -191,74 +196,84 @@ def _elsewhere(place: str) -> bool:
     return urlsplit(place).scheme in ("http", "https")
 
 
-def _netrc(files: Iterable[Path]) -> dict[str, tuple[str, str]]:
-    """Host -> user and password, of netrc files; apt's may name a host with a scheme and a path."""
-    found = {}
-    for path in files:
-        with contextlib.suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
-            for machine, (login, _, password) in netrc.netrc(str(path)).hosts.items():
-                if machine != "default":
-                    found[machine.rpartition("://")[2].partition("/")[0]] = (login, password or "")
-    return found
-
-
-def with_password(url: str, passwords: Mapping[str, tuple[str, str]]) -> str:
-    """The URL with the user and password of its host, unless it brings its own or there is none."""
-    parts = urlsplit(url)
-    if "@" in parts.netloc or (parts.hostname or "") not in passwords:
-        return url
-    return _with_login(url, *passwords[parts.hostname or ""])
-
-
-def _with_login(url: str, user: str, password: str) -> str:
-    parts = urlsplit(url)
-    login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-    return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}"))
-
-
 # --- Debian's mirror ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """Where this machine gets Debian from; `options` go into every line, as in "check-valid-until=no"."""
+    """Where this machine gets Debian from; `options` go into every line, as in "check-valid-until=no".
+
+    `own` and `keys`, by pocket ("" for the suite itself): options of its source, and the keys that sign it instead of
+    Debian's; `settings`: how apt reaches it."""
 
     main: str
     updates: str
     security: str
     options: tuple[str, ...] = ()
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    settings: Settings = field(default_factory=Settings)
 
     def without_passwords(self) -> str:
         """For people."""
         return _PASSWORD.sub("//", " ".join(dict.fromkeys((self.main, self.updates, self.security))).strip())
 
-    def lines(self, suite: str, architecture: str = "") -> tuple[str, ...]:
-        """The sources of a suite, one a line: the suite itself, its updates and its security updates."""
-        options = [*self.options, f"signed-by={DEBIAN_KEYRING}"]
-        options += [f"arch={architecture}"] if architecture else []
-        places = (
-            (self.main, suite),
-            (self.updates, f"{suite}-updates"),
-            (self.security, f"{suite}-security"),
-        )
-        return tuple(f"deb [{' '.join(options)}] {url} {release} main" for url, release in places if url)
+    def lines(self, suite: str, architecture: str = "", directory: Path | None = None) -> tuple[str, ...]:
+        """The sources of a suite, one a line: the suite itself, its updates and its security updates.
+
+        `directory`: where the `files` lie for the apt that reads this."""
+        found = []
+        for pocket, url in (("", self.main), ("updates", self.updates), ("security", self.security)):
+            key = directory / _key_file(pocket) if directory and pocket in self.keys else DEBIAN_KEYRING
+            options = [*self.options, *self.own.get(pocket, ()), f"signed-by={key}"]
+            options += [f"arch={architecture}"] if architecture else []
+            release = "-".join(filter(None, (suite, pocket)))
+            found += [f"deb [{' '.join(options)}] {url} {release} main"] if url else []
+        return tuple(found)
+
+    def files(self, directory: Path) -> dict[str, bytes]:
+        """What an apt needs besides its sources, as it lies in `directory` there: apt.conf, certificates, keys."""
+        conf, found = self.settings.conf(directory)
+        found |= {_key_file(pocket): keys for pocket, keys in self.keys.items()}
+        return {**found, "apt.conf": conf.encode()} if conf else found
+
+    def secret(self, suite: str) -> str:
+        """The sources for a build, with the files in comments: docker/build_scripts/debian.sh unpacks them."""
+        buffer = io.BytesIO()
+        files = self.files(APT_IN_BUILDS)
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(content), 0o600
+                tar.addfile(member, io.BytesIO(content))
+        packed = base64.encodebytes(buffer.getvalue()).decode().splitlines() if files else []
+        comments = [f"#site {line}" for line in packed]
+        return "\n".join((*self.lines(suite, directory=APT_IN_BUILDS), *comments, ""))
+
+
+def _key_file(pocket: str) -> str:
+    return f"keys-{pocket or 'main'}.gpg"
 
 
 def usable(whole: Mirror, suite: str, architecture: str) -> tuple[Mirror, tuple[str, ...]]:
     """The mirror without the pockets of a suite that apt cannot use for an architecture, and what to say about it.
 
     A mirror that is synchronising, or that caches, may hold indices that do not match what is signed."""
-    notes = []
+    notes: list[str] = []
 
     def checked(pocket: str, alone: Mirror) -> str:
-        sources = "\n".join(alone.lines(suite, architecture))
+        sources = "\n".join(alone.lines(suite, architecture, directory))
         if sources and (reason := _apt_failure(sources, architecture)):
             notes.append(f"the mirror's {suite}-{pocket} is left out, as apt cannot use it ({architecture}): {reason}")
             return ""
         return alone.updates or alone.security
 
-    updates = checked("updates", replace(whole, main="", security=""))
-    security = checked("security", replace(whole, main="", updates=""))
+    if not shutil.which("apt-get"):
+        return whole, ()
+    with scratch.directory() as directory:
+        write_files(whole, directory)
+        updates = checked("updates", replace(whole, main="", security=""))
+        security = checked("security", replace(whole, main="", updates=""))
     return replace(whole, updates=updates, security=security), tuple(notes)
 
 
@@ -276,14 +291,19 @@ def _apt_failure(sources: str, architecture: str) -> str:
             "APT::Architecture": architecture,
             "APT::Architectures": architecture,
             "APT::Sandbox::User": "root",
-            "APT::Update::Error-Mode": "any",
         }
         options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        argv = ["apt-get", "update", "--quiet", *options]
+        argv = ["apt-get", "update", "--quiet", "--error-on=any", *options]
         done = subprocess.run(argv, capture_output=True, text=True)
     said = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
     found = [said[i + 1] for i, line in enumerate(said[:-1]) if line.startswith("Err:")]
     return (found or said[-1:] or ["it failed"])[0] if done.returncode else ""
+
+
+def write_files(mirror: Mirror, directory: Path) -> None:
+    """Puts the files of the mirror where an apt of this machine finds them."""
+    for name, content in mirror.files(directory).items():
+        _secret(directory / name, content)
 
 
 def debian_suite(distribution: str) -> str:
@@ -301,35 +321,35 @@ def debian_architecture() -> str:
 
 
 def mirror() -> Mirror | None:
-    """The Debian mirror of this machine's apt; None on another distribution or without one over the network."""
-    if _os_release().get("ID") != "debian":
-        return None
-    try:
-        listed = _output("apt-get", "update", "--print-uris")
-        config = _output("apt-config", "dump")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    passwords = _netrc([Path("/etc/apt/auth.conf"), *sorted(Path("/etc/apt/auth.conf.d").glob("*.conf"))])
-    return mirror_of(listed, config, passwords)
+    """The Debian mirror of this machine; None on another distribution, unless one is named, or without any."""
+    if _os_release().get("ID") != "debian" and not os.environ.get(apt_settings.MIRROR_VARIABLE):
+        return None  # their suites may have the same names
+    return mirror_of(apt_settings.read())
 
 
-def mirror_of(listed: str, config: str = "", passwords: Mapping[str, tuple[str, str]] | None = None) -> Mirror | None:
-    """The mirror in what `apt-get update --print-uris` and `apt-config dump` print; None if there is none."""
-    known = DEBIAN_RELEASES | set(DEBIAN_SUITES.values())
-    found: dict[str, str] = {}
-    for match in re.finditer(r"(?m)^'(https?://[^']+)/dists/([^'/]+)(/updates)?/InRelease'", listed):
-        suite, _, kind = match[2].partition("-")
-        kind = "security" if match[3] else kind
-        if suite in known and kind in ("", "updates", "security"):
-            found.setdefault(kind, with_password(match[1], passwords or {}))
-    if "" not in found:
+def mirror_of(settings: Settings, trusted: bytes | None = None) -> Mirror | None:
+    """The mirror that apt's settings come to; None if no archive is reached over the network.
+
+    `trusted`: the keys for sources that name none, those of this machine by default."""
+    places = [place for place in settings.places if place.root.startswith(("http:", "https:"))]
+    chosen = {pocket: next((p for p in places if pocket in p.pockets), None) for pocket in ("", "updates", "security")}
+    if (main := chosen[""]) is None:
         return None
-    options = tuple(
-        f"{option}=no"
-        for option in ("check-valid-until", "check-date")
-        if re.search(rf'(?im)^Acquire::{option} "(?:false|no|0|off)";', config)
-    )
-    return Mirror(found[""], found.get("updates", found[""]), found.get("security", ""), options)
+    chosen["updates"] = chosen["updates"] or main
+    trusted = apt_settings.trusted_keys() if trusted is None else trusted
+    own, keys = {}, {}
+    for pocket, place in chosen.items():
+        if place is None:
+            continue
+        if place.options:
+            own[pocket] = tuple(f"{name}={value}" for name, value in place.options.items())
+        if place.signed_by is not None:
+            keys[pocket] = place.signed_by
+        elif trusted:
+            keys[pocket] = trusted + apt_settings.debian_keys()
+    updates, security = (place.root if place else "" for place in (chosen["updates"], chosen["security"]))
+    options = tuple(f"{name}=no" for name in settings.checks_off)
+    return Mirror(main.root, updates, security, options, own, keys, settings)
 
 
 def _output(*argv: str) -> str:
@@ -366,8 +386,10 @@ class Site:
     def reach(self) -> tuple[str, int] | None:
         """A host and port that builds will connect to, to find a network that works; None if nobody says."""
         urls = [os.environ[name] for name in self.proxies if name.lower() in ("https_proxy", "http_proxy")]
-        urls += [self.mirror.main] if self.mirror else []
+        if self.mirror:
+            urls += [self.mirror.settings.proxy(self.mirror.main) or self.mirror.main]
         urls += self.index.settings.get("index-url", ())
+        urls.sort(key=lambda url: "127.0.0.1" not in url and "localhost" not in url)  # which few networks reach
         for url in urls:
             parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
             if parts.hostname:
@@ -396,7 +418,7 @@ class Site:
         texts = {
             "ca": _read(self.ca) if self.ca else "",
             "pip": self.index.pip_conf(),
-            "apt": "\n".join((*self.mirror.lines(suite), "")) if self.mirror and suite else "",
+            "apt": self.mirror.secret(suite) if self.mirror and suite else "",
         }
         return {name: text for name, text in texts.items() if text}
 
@@ -412,9 +434,9 @@ def container_env(secrets: Mapping[str, Path]) -> dict[str, str]:
     return env | ({"PIP_CONFIG_FILE": "/run/secrets/pip"} if "pip" in secrets else {})
 
 
-def _secret(path: Path, text: str) -> Path:
+def _secret(path: Path, text: str | bytes) -> Path:
     path.touch(mode=0o600, exist_ok=False)
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
 

@@ -7,14 +7,30 @@ export DEBIAN_FRONTEND=noninteractive
 apt() {
     local options=(-y -q -o Acquire::Retries=3 -o Acquire::Languages=none
         -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io)
+    local site=/dev/shm/manylinux-apt
     if [[ -s /run/secrets/apt ]]; then
         options+=(-o Dir::Etc::sourcelist=/run/secrets/apt -o Dir::Etc::sourceparts=-)
+        unpack_site_files "${site}"
     fi
-    if [[ -s /run/secrets/ca ]]; then
-        # A secret is readable for root alone, so apt must not drop its rights.
+    if [[ -s "${site}/apt.conf" ]]; then
+        local -x APT_CONFIG="${site}/apt.conf"
+    fi
+    # A secret is readable for root alone, so apt must not drop its rights.
+    if [[ -s /run/secrets/ca ]] && ! grep -qis '^Acquire::https::CAInfo' "${site}/apt.conf"; then
         options+=(-o Acquire::https::CAInfo=/run/secrets/ca -o APT::Sandbox::User=root)
+    elif [[ -d "${site}" ]]; then
+        options+=(-o APT::Sandbox::User=root)
     fi
     apt-get "${options[@]}" "$@"
+}
+
+# How apt reaches the site's mirror (proxies, certificates, keys) stands in comments of the sources; unpacked it lies in
+# memory, and so in no layer.
+unpack_site_files() {
+    if [[ ! -d "$1" ]] && grep -q '^#site ' /run/secrets/apt; then
+        (umask 077 && mkdir "$1")
+        sed -n 's/^#site //p' /run/secrets/apt | base64 -d | tar -x -C "$1"
+    fi
 }
 
 # The base has its repositories already; what its package manager leaves out from now on is decided here.

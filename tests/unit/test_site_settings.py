@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import apt_settings
 import environment
 import errors
 import site_settings
+from apt_settings import Place, Settings
 from site_settings import Index, Mirror, Site
 
 PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
@@ -204,21 +207,24 @@ def test_broken_files_are_passed_over(home: Path) -> None:
 
 # --- Debian's mirror ------------------------------------------------------------------------------------------
 
-LISTED = """\
-'http://example.org/vendor/dists/nodistro/InRelease' x 0
-'http://example.org/debian/dists/bookworm/InRelease' x 0
-'http://example.org/debian/dists/bookworm-updates/InRelease' x 0
-'http://example.org/debian/dists/bookworm-backports/InRelease' x 0
-'https://sec.example.org/debian-security/dists/bookworm-security/InRelease' x 0
-'http://example.org/debian/dists/bookworm/main/binary-amd64/Packages.xz' x 0
-"""
+
+def place(root: str, *pockets: str, **options: str) -> Place:
+    return Place(root, frozenset(pockets), {name.replace("_", "-"): value for name, value in options.items()})
+
+
+MAIN = place("http://example.org/debian", "", "updates", "backports")
+SECURITY = place("https://sec.example.org/debian-security", "security")
+
+
+def mirror_of(*places: Place, **settings: Any) -> Mirror:
+    found = site_settings.mirror_of(Settings(places or (MAIN, SECURITY), **settings), b"")
+    assert found is not None
+    return found
 
 
 def test_the_mirror_of_apt_for_any_suite() -> None:
-    mirror = site_settings.mirror_of(LISTED)
-    assert mirror == Mirror(
-        "http://example.org/debian", "http://example.org/debian", "https://sec.example.org/debian-security"
-    )
+    mirror = mirror_of()
+    assert (mirror.main, mirror.updates, mirror.security) == (MAIN.root, MAIN.root, SECURITY.root)
     keyring = f"signed-by={site_settings.DEBIAN_KEYRING}"
     assert mirror.lines("trixie", "i386") == (
         f"deb [{keyring} arch=i386] http://example.org/debian trixie main",
@@ -228,31 +234,42 @@ def test_the_mirror_of_apt_for_any_suite() -> None:
 
 
 def test_checks_that_this_machine_switches_off_are_off_in_the_container() -> None:
-    config = 'Acquire::Check-Valid-Until "false";\nAcquire::Check-Date "true";\n'
-    mirror = site_settings.mirror_of(LISTED, config)
-    assert mirror is not None and mirror.options == ("check-valid-until=no",)
+    mirror = mirror_of(checks_off=("check-valid-until",))
     assert mirror.lines("trixie")[0].startswith("deb [check-valid-until=no signed-by=")
 
 
-def test_passwords_of_apt() -> None:
-    mirror = site_settings.mirror_of(LISTED, "", {"example.org": ("me", "secret")})
-    assert mirror is not None
+def test_options_of_a_source_are_its_own() -> None:
+    mirror = mirror_of(MAIN, place(SECURITY.root, "security", trusted="yes"))
+    assert [" trusted=yes " in line.replace("[", " ") for line in mirror.lines("trixie")] == [False, False, True]
+
+
+def test_passwords_are_not_shown() -> None:
+    mirror = mirror_of(place("http://me:secret@example.org/debian", ""), SECURITY)
     assert mirror.main == "http://me:secret@example.org/debian"
-    assert mirror.security.startswith("https://sec.example.org")
     assert "secret" not in mirror.without_passwords()
 
 
-@pytest.mark.parametrize(
-    "listed", ["", LISTED.replace("http", "file"), LISTED.splitlines()[0], "'http://example.org/x'"]
-)
-def test_no_debian_mirror(listed: str) -> None:
-    assert site_settings.mirror_of(listed) is None
+@pytest.mark.parametrize("places", [(), (place("file:///srv/debian", ""),), (SECURITY,)])
+def test_no_debian_mirror(places: tuple[Place, ...]) -> None:
+    assert site_settings.mirror_of(Settings(places), b"") is None
+
+
+def test_keys_that_apt_trusts_for_all_go_along_with_debians() -> None:
+    mirror = site_settings.mirror_of(Settings((MAIN,)), b"site")
+    assert mirror is not None and mirror.keys[""] == b"site" + apt_settings.debian_keys()
+
+
+def test_a_named_mirror_counts_on_any_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_settings, "_os_release", lambda: {"ID": "fedora"})
+    monkeypatch.delenv(apt_settings.MIRROR_VARIABLE, raising=False)
+    assert site_settings.mirror() is None
+    monkeypatch.setenv(apt_settings.MIRROR_VARIABLE, "http://example.org/debian http://example.org/debian-security")
+    mirror = site_settings.mirror()
+    assert mirror is not None and mirror.security == "http://example.org/debian-security"
 
 
 def test_security_may_be_missing() -> None:
-    mirror = site_settings.mirror_of("\n".join(LISTED.splitlines()[:2]))
-    assert mirror is not None
-    assert [line.split()[-2] for line in mirror.lines("trixie")] == ["trixie", "trixie-updates"]
+    assert [line.split()[-2] for line in mirror_of(MAIN).lines("trixie")] == ["trixie", "trixie-updates"]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +302,7 @@ def test_secrets_are_private_files_that_go(tmp_path: Path) -> None:
     site = Site(
         ca=pem(tmp_path / "ca.pem", "one"),
         index=Index({"index-url": ("https://u:p@example.org",)}),
-        mirror=site_settings.mirror_of(LISTED),
+        mirror=mirror_of(),
     )
     with site.written("bookworm") as secrets:
         assert list(secrets) == ["ca", "pip", "apt"]
@@ -314,12 +331,14 @@ def test_smoke_tests_see_the_index_but_no_links() -> None:
 
 
 def test_a_network_is_tried_where_builds_will_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    mirror = site_settings.mirror_of(LISTED)
+    mirror = mirror_of()
     assert Site().reach() is None
     assert Site(mirror=mirror).reach() == ("example.org", 80)
     assert Site(index=Index({"index-url": ("https://u:p@index.example.org/simple",)})).reach() == (
         "index.example.org",
         443,
     )
+    proxied = Settings((MAIN,), {"Acquire::http::Proxy": "http://127.0.0.1:3142"})
+    assert Site(mirror=site_settings.mirror_of(proxied, b"")).reach() == ("127.0.0.1", 3142)
     monkeypatch.setenv("https_proxy", "proxy.example.org:3128")
     assert Site(mirror=mirror, proxies=("https_proxy",)).reach() == ("proxy.example.org", 3128)
