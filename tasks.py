@@ -235,7 +235,7 @@ TAGS = {"group": "<policy>[-<variant>]", "tag": "YYYY.MM.DD-N (default: that of 
 def push(
     context: Context, registry: list[str], image: str = "", local: str = "", login: str = "", execute: bool = False
 ) -> None:
-    """Push a tested image to its candidate tag."""
+    """Push a tested image to its candidate tag, and print repository and digest."""
     chosen = only(image)
     general = given(registry=registry, login=login, execute=execute)
     script(context, "publish", *general, "push", chosen.name, *given(local=local))
@@ -244,7 +244,12 @@ def push(
 @task(
     positional=["group"],
     iterable=["registry"],
-    help={**TAGS, "verify": "only say whether what is published is whole", **PUBLISHING},
+    help={
+        **TAGS,
+        "verify": "only say whether what is published is whole",
+        "candidates": "what `push` printed, a file or a directory of them: these digests, whatever the tags say by now",
+        **PUBLISHING,
+    },
 )
 def manifest(
     context: Context,
@@ -252,12 +257,14 @@ def manifest(
     registry: list[str],
     tag: str = "",
     verify: bool = False,
+    candidates: str = "",
     login: str = "",
     execute: bool = False,
 ) -> None:
     """Publish the candidates of all platforms of a policy together: dated tags, index, latest."""
     general = given(registry=registry, login=login, execute=execute)
-    script(context, "publish", *general, "verify" if verify else "manifest", group, *([tag] if tag else []))
+    words = ["verify"] if verify else ["manifest", *given(candidates=candidates)]
+    script(context, "publish", *general, *words, group, *([tag] if tag else []))
 
 
 @task(
@@ -280,15 +287,23 @@ def rollback(
     help={
         "all": "list what stays, too",
         "json": "write every decision there",
+        "consent": "to exactly so many tags going, as the list says: needed where it is a large share",
         **PUBLISHING,
         "registry": "<host>/<namespace> (default: the table's)",
     }
 )
 def prune(
-    context: Context, registry: str = "", login: str = "", execute: bool = False, all: bool = False, json: str = ""
+    context: Context,
+    registry: str = "",
+    login: str = "",
+    execute: bool = False,
+    all: bool = False,
+    json: str = "",
+    consent: str = "",
 ) -> None:
     """Delete published tags that the table's retention rules no longer keep."""
-    script(context, "prune", *given(registry=registry, login=login, execute=execute, all=all, json=json))
+    words = given(registry=registry, login=login, execute=execute, all=all, json=json, consent=consent)
+    script(context, "prune", *words)
 
 
 ns = Collection(list_, build, test, shell, prefetch, bake, push, manifest, rollback, prune)

@@ -21,6 +21,7 @@ from packaging.version import Version
 
 import errors
 import fetch
+import oci
 import registry
 import releases
 import web
@@ -274,12 +275,12 @@ def _mends(context: Context, case: Case) -> tuple[str, str]:
 
 
 def _image_exists(context: Context, reference: str) -> bool:
-    image = registry.Reference.parse(reference)
+    image = oci.Reference.parse(reference)
     try:
         host = registry.Registry(image.host)
         return context.client.once(reference, lambda: host.digest(image.repository, image.tag)) is not None
     except errors.Failure as error:
-        raise web.Unreachable(str(error).partition(": HTTP")[0]) from None
+        raise web.Unreachable(str(error)) from None
 
 
 def case_of(context: Context, row: Dependency, pin: Pin, release: Release, url: str = "") -> Case:

@@ -3,51 +3,35 @@
 
 The rules stand in docker/images.toml, [retention]; README explains them. A tag that stays for one image stays for
 all, and so does every other tag of a digest that stays. Deleting is by digest and only happens with `--execute`.
+
+It fails closed: what cannot be read stops it before the first deletion, and before each one the repository's tags are
+read and judged again. A wrong clock and a plan that goes too far stop it, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import configparser
+import contextlib
 import datetime
 import json
-import re
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from packaging.version import InvalidVersion, Version
-
-import checkout
 import errors
 import images
 from catalogue import Catalogue
-from publish import Place, read_login
-from registry import NotFound, Registry
+from destination import Place, read_login
+from listing import Listing
+from pinned import CIBUILDWHEEL, Pin, cibuildwheel_pins
+from registry import NotFound
 from tags import dated, day_of, published
 
-CIBUILDWHEEL = "https://github.com/pypa/cibuildwheel"
-PINS_FILE = "cibuildwheel/resources/pinned_docker_images.cfg"
-QUAY = "quay.io"
+BRAKE = 10  # percent of all tags: more go only with --consent
+CLOCK = datetime.timedelta(days=366)  # how far the newest dated tag may be from today
 
 Tags = Mapping[str, Mapping[str, str]]  # repository name (without namespace) -> tag -> digest
-
-_PIN = re.compile(
-    r"(?:\S+/)?(?P<name>[^/:@\s]+)(?::(?P<tag>[^@\s]+)|@(?P<digest>sha256:[0-9a-f]{64})\s+#\s*(?P<comment>\S+))"
-)
-
-
-@dataclass(frozen=True)
-class Pin:
-    """One entry of cibuildwheel's list: the image it pins by tag, from some version on by digest too."""
-
-    name: str
-    tag: str
-    digest: str
-    cibuildwheel: str
 
 
 @dataclass(frozen=True)
@@ -67,48 +51,14 @@ def years_before(today: datetime.date, years: int) -> datetime.date:
     return today.replace(year=today.year - years, day=day)
 
 
-def parse_pins(text: str, version: str) -> list[Pin]:
-    """The entries of one pinned_docker_images.cfg. Raises Failure for one that is neither of the known forms."""
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(text)
-    except configparser.Error as error:
-        raise errors.Failure(f"cibuildwheel {version}: {error}") from None
-    found = []
-    for section in parser.sections():
-        for key, value in parser.items(section):
-            match = _PIN.fullmatch(value.strip())
-            if not match:
-                raise errors.Failure(f"cibuildwheel {version}: cannot read {key} = {value!r} of [{section}]")
-            found.append(Pin(match["name"], match["tag"] or match["comment"], match["digest"] or "", version))
-    return found
-
-
-def cibuildwheel_pins(url: str, since: str) -> list[Pin]:
-    """What any cibuildwheel from `since` on pins, read from every tag of its git repository, pre-releases too.
-
-    Raises Failure where a tag that must have the list has none, or an unreadable one."""
-    first = Version(since).release
-    with tempfile.TemporaryDirectory() as directory:
-        checkout.call("clone", "--quiet", "--bare", "--", url, directory)
-        found: list[Pin] = []
-        copy = Path(directory)
-        for tag in checkout.call("for-each-ref", "--format=%(refname:strip=2)", "refs/tags", at=copy).split():
-            try:
-                release = Version(tag).release
-            except InvalidVersion:
-                continue
-            if len(release) > 1 and release >= first:
-                found += parse_pins(checkout.call("cat-file", "blob", f"{tag}:{PINS_FILE}", at=copy), tag)
-    if not found:
-        raise errors.Failure(f"{url} has no release from {since} on: refusing to prune without knowing what is pinned")
-    return found
-
-
 def decide(
-    catalogue: Catalogue, tags: Tags, pins: Iterable[Pin], today: datetime.date
+    catalogue: Catalogue,
+    tags: Tags,
+    pins: Iterable[Pin],
+    today: datetime.date,
+    inside: Mapping[str, Iterable[str]] | None = None,
 ) -> tuple[list[Decision], list[str]]:
-    """What happens to every tag, in the order given, and warnings."""
+    """What happens to every tag, in the order given, and warnings. `inside`: index -> the manifests that it lists."""
     retention = catalogue.retention
     limit = years_before(today, retention.years)
     warnings = []
@@ -121,12 +71,13 @@ def decide(
             digests.setdefault(pin.digest, f"pinned by cibuildwheel {pin.cibuildwheel}")
         if pin.name in tags and pin.tag not in tags[pin.name]:
             warnings.append(f"{pin.name}:{pin.tag} is pinned by cibuildwheel {pin.cibuildwheel} but does not exist")
-    for name, having in tags.items():
-        newest = max((tag for tag in having if day_of(tag)), key=_age_key, default=None)
-        if newest and any(name == r or name.startswith(f"{r}_") for r in catalogue.retired):
-            kept.setdefault(newest, f"the newest of {name}, which is retired")
+    for name in retired_repositories(catalogue):
+        if newest := max((tag for tag in tags.get(name, ()) if day_of(tag)), key=_age_key, default=None):
+            kept.setdefault(published(newest), f"the newest of {name}, which is retired")
     reasons: dict[tuple[str, str], str] = {}
     for name, having in tags.items():
+        if having and "latest" not in having:
+            warnings.append(f"{name} has no latest, which would protect what is in use: it is left alone")
         for tag in having:
             if tag == "latest":
                 reasons[name, tag] = "latest"
@@ -137,72 +88,98 @@ def decide(
                 warnings.append(f"{name}:{tag} stays because its date cannot be read")
             elif date >= limit:
                 reasons[name, tag] = f"not yet {retention.years} years old"
-        for tag, digest in having.items():
-            if (name, tag) in reasons:
-                digests.setdefault(digest, f"its digest is that of {name}:{tag}")
+            elif "latest" not in having:
+                reasons[name, tag] = "its repository has no latest"
+    for name, tag in reasons:
+        digests.setdefault(tags[name][tag], f"its digest is that of {name}:{tag}")
+    for index in [digest for digest in digests if inside and digest in inside]:
+        for digest in (inside or {})[index]:
+            digests.setdefault(digest, f"the index {index} lists it")
     decisions = []
     for name, having in tags.items():
         for tag, digest in having.items():
-            reason = reasons.get((name, tag)) or digests.get(digest)
-            decisions.append(Decision(name, tag, digest, reason is not None, reason or f"older than {limit}"))
+            why = reasons.get((name, tag)) or digests.get(digest)
+            decisions.append(Decision(name, tag, digest, why is not None, why or f"older than {limit}"))
     return decisions, warnings
 
 
-def list_tags(place: Place, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Every tag and digest of these repositories; one that does not exist is left out."""
-    found: dict[str, dict[str, str]] = {}
-    for name in names:
-        try:
-            found[name] = _tags(place.registry, place.repository(name))
-        except NotFound:
-            continue
-    return found
+def live_repositories(catalogue: Catalogue) -> list[str]:
+    """The repositories of images and of the indexes over them."""
+    return [name for group in catalogue.groups() for name in (*(i.name for i in group.members), group.name)]
 
 
-def _tags(registry: Registry, repository: str) -> dict[str, str]:
-    if registry.host == QUAY:
-        return quay_tags(registry, repository)
-    digests = {tag: registry.digest(repository, tag) for tag in registry.tags(repository)}
-    return {tag: digest for tag, digest in digests.items() if digest}
-
-
-def quay_tags(registry: Registry, repository: str, base: str = f"https://{QUAY}") -> dict[str, str]:
-    """Tag -> digest from quay's own API v1: a page of 100 tags a request instead of a request a tag.
-
-    `GET /api/v1/repository/<repository>/tag/?limit=100&page=N` answers {"tags": [{"name", "manifest_digest"}],
-    "has_additional"}."""
-    found: dict[str, str] = {}
-    page, more = 1, True
-    while more:
-        query = f"limit=100&page={page}&onlyActiveTags=true"
-        document = registry.get_json(f"{base}/api/v1/repository/{repository}/tag/?{query}")
-        found |= {row["name"]: row["manifest_digest"] for row in document["tags"]}
-        page, more = page + 1, document["has_additional"]
-    return found
-
-
-def repositories(catalogue: Catalogue) -> list[str]:
-    """Every repository that is or was published: images, retired images, and the indexes over both."""
-    live = [name for group in catalogue.groups() for name in (*(i.name for i in group.members), group.name)]
-    retired = [
+def retired_repositories(catalogue: Catalogue) -> list[str]:
+    """Those of the policies that are never built again."""
+    return [
         name
         for policy in catalogue.retired.values()
         for name in (*(f"{policy.name}_{platform}" for platform in policy.platforms), policy.name)
     ]
-    return live + retired
 
 
-def delete(place: Place, decisions: Iterable[Decision]) -> list[str]:
-    """Deletes what does not stay, by digest; a deletion that fails does not stop the rest. Returns the failures."""
-    failures = []
-    for name, digest in dict.fromkeys((d.name, d.digest) for d in decisions if not d.keep):
-        try:
-            place.registry.delete(place.repository(name), digest)
-        except NotFound:
-            continue  # another run was faster
-        except errors.Failure as error:
-            failures.append(f"{name}@{digest}: {error}")
-    return failures
+def check_clock(tags: Tags, live: Iterable[str], today: datetime.date) -> None:
+    """Raises Failure where the newest dated tag of the live repositories is over a year from today, or there is none:
+    either the clock is wrong or the list of tags."""
+    days = [(day, f"{name}:{tag}") for name in live for tag in tags.get(name, ()) if (day := day_of(tag))]
+    day, newest = max(days, default=(datetime.date.min, "there is no dated tag"))
+    if abs(today - day) > CLOCK:
+        raise errors.Failure(f"refusing to prune: today is {today}, far from the newest tag of all: {newest}")
+
+
+@dataclass
+class Pruning:
+    """One run: what is read again before each deletion, and what it is judged by."""
+
+    catalogue: Catalogue
+    listing: Listing
+    pins: Iterable[Pin]
+    today: datetime.date
+    tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Reads every repository that exists; by content where something may go. Raises Failure for a wrong clock."""
+        live = live_repositories(self.catalogue)
+        for name in (*live, *retired_repositories(self.catalogue)):
+            with contextlib.suppress(NotFound):  # never published
+                self.tags[name] = self.listing.quick(name)
+        if self.listing.is_quick:
+            for name in dict.fromkeys(decision.name for decision in self.decide()[0] if not decision.keep):
+                self.tags[name] = self.listing.read(name)
+        if any(not decision.keep for decision in self.decide()[0]):
+            check_clock(self.tags, live, self.today)
+
+    def decide(self) -> tuple[list[Decision], list[str]]:
+        """What happens to every tag as it was last read, and warnings."""
+        return decide(self.catalogue, self.tags, self.pins, self.today, self.listing.inside)
+
+    def delete(self, decisions: Iterable[Decision]) -> list[str]:
+        """Deletes what does not stay, by digest; one that fails does not stop the rest. Returns the failures.
+
+        What has been moved, published or taken back since the last reading counts: what it protects stays."""
+        failures = []
+        place = self.listing.place
+        for name, digest in dict.fromkeys((d.name, d.digest) for d in decisions if not d.keep):
+            try:
+                self.tags[name] = self.listing.read(name, self.tags[name])
+                now = [each for each in self.decide()[0] if (each.name, each.digest) == (name, digest)]
+                if stays := [each for each in now if each.keep]:
+                    print(f"keep {name}@{digest} after all: {stays[0].reason} ({stays[0].tag})", file=sys.stderr)
+                elif now:
+                    place.registry.delete(place.repository(name), digest)
+            except NotFound:
+                continue  # another run was faster
+            except errors.Failure as error:
+                failures.append(f"{name}@{digest}: {error}")
+        return failures
+
+
+def brake(going: int, of: int, consent: int | None) -> str:
+    """Why so many tags must not go; "" where they may. `consent` is the number that a person has agreed to."""
+    if consent is not None and consent != going:
+        return f"{going} tags go now, not the {consent} of --consent: look at the list again"
+    if consent is None and going * 100 > of * BRAKE:
+        return f"more than {BRAKE} % of all tags go: look at the list, then add --consent {going}"
+    return ""
 
 
 def _age_key(tag: str) -> tuple[datetime.date, int, str]:
@@ -218,14 +195,21 @@ def main() -> int:
     parser.add_argument("--login", metavar="USER", help="the password is read from standard input")
     parser.add_argument("--cibuildwheel", default=CIBUILDWHEEL, metavar="URL", help="its git repository")
     parser.add_argument("--execute", action="store_true", help="really delete")
+    parser.add_argument(
+        "--consent",
+        type=int,
+        metavar="N",
+        help=f"to exactly N tags going, as the list without --execute says; needed above {BRAKE} %% of all",
+    )
     parser.add_argument("--all", action="store_true", help="list what stays, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every decision there")
     options = parser.parse_args()
     catalogue = images.load()
     place = Place.parse(options.registry or catalogue.registry, read_login(options.login))
     pins = cibuildwheel_pins(options.cibuildwheel, catalogue.retention.cibuildwheel_from)
-    tags = list_tags(place, repositories(catalogue))
-    decisions, warnings = decide(catalogue, tags, pins, datetime.datetime.now(datetime.UTC).date())
+    run = Pruning(catalogue, Listing(place), pins, datetime.datetime.now(datetime.UTC).date())
+    run.read()
+    decisions, warnings = run.decide()
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     going = [decision for decision in decisions if not decision.keep]
@@ -233,10 +217,16 @@ def main() -> int:
         verb = "keep" if decision.keep else "delete" if options.execute else "would delete"
         print(f"{verb} {decision.name}:{decision.tag} {decision.digest}: {decision.reason}")
     if options.json:
-        rows: list[dict[str, Any]] = [asdict(decision) for decision in decisions]
-        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        try:
+            options.json.write_text(json.dumps([asdict(each) for each in decisions], indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise errors.UserError(f"{options.json}: {error.strerror}") from None
     print(f"{len(going)} of {len(decisions)} tags go", file=sys.stderr)
-    failures = delete(place, decisions) if options.execute else []
+    if problem := brake(len(going), len(decisions), options.consent):
+        if options.execute:
+            raise errors.Failure(problem)
+        print(f"note: {problem}", file=sys.stderr)
+    failures = run.delete(decisions) if options.execute else []
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0

@@ -12,34 +12,33 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import json
-import subprocess
+import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import build
 import checkout
 import engines
 import errors
 import images
 import inputs
-import smoke
+import oci
+import pushing
 import tags
 from catalogue import Group, Image
-from registry import INDEX_TYPES, Manifest, NotFound, Registry, is_loopback
-from tables import read_toml
+from destination import Place, read_login
+from fitness import REVISION_LABEL, differences, platform_of, unfit
+from oci import Manifest
+from pushing import candidate
+from registry import NotFound
 
-COMPLETE_LABEL = "org.pypa.manylinux.complete"
-REVISION_LABEL = "org.opencontainers.image.revision"
 VERSION_LABEL = "org.opencontainers.image.version"
-BASE_DIGEST_LABEL = "org.opencontainers.image.base.digest"
 
-
-def candidate(tag: str) -> str:
-    """The tag under which an image waits until all platforms of its policy are there."""
-    return tags.CANDIDATE + tag
+_HANDED = re.compile(r"(?P<repository>[^\s@]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 
 def revision(root: Path = images.ROOT) -> str:
@@ -53,27 +52,6 @@ def revision(root: Path = images.ROOT) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where images are published: a registry and the namespace in it, `quay.io/pypa`."""
-
-    registry: Registry
-    namespace: str
-
-    @classmethod
-    def parse(cls, text: str, credentials: tuple[str, str] | None = None) -> Place:
-        """Reads `host/namespace`. Without (user, password) the container engines' logins serve."""
-        host, _, namespace = inputs.namespace("--registry", text).partition("/")
-        return cls(Registry(host, credentials), namespace)
-
-    def repository(self, name: str) -> str:
-        """The repository of an image or of an index."""
-        return f"{self.namespace}/{name}"
-
-    def __str__(self) -> str:
-        return f"{self.registry.host}/{self.namespace}"
-
-
-@dataclass(frozen=True)
 class Step:
     """One thing left to do: what it is, for people, and how."""
 
@@ -81,49 +59,64 @@ class Step:
     do: Callable[[], None]
 
 
-def steps(place: Place, group: Group, tag: str, commit: str) -> list[Step]:
+def steps(place: Place, group: Group, tag: str, commit: str, handed: Mapping[str, str] | None = None) -> list[Step]:
     """What publishing the candidates of `tag` still takes, in order; empty when it is published already.
 
-    Raises Failure, naming every reason, when a platform is missing, partial, of another commit or on an unpinned
-    base, and when the dated index already holds something else."""
+    `handed` says which digest each candidate has, by repository; without it, the candidate tags do. Raises Failure,
+    naming every reason, when a platform is missing, partial, another image, of another commit or on an unpinned base,
+    and when a dated tag already holds something else."""
     registry = place.registry
     manifests, refusals = {}, []
     for image in group.members:
         repository = place.repository(image.name)
         try:
-            manifests[image.name] = _published_or_candidate(registry, repository, tag)
+            manifests[image.name] = _published_or_candidate(place, image, tag, handed)
         except NotFound:
             refusals.append(f"{image.name}: there is no {candidate(tag)} yet")
             continue
-        labels = labels_of(registry, repository, manifests[image.name])
-        refusals += [f"{image.name}: {why}" for why in unfit(image, labels, commit)]
+        configuration = registry.configuration(repository, manifests[image.name])
+        refusals += [f"{image.name}: {why}" for why in unfit(image, configuration, commit)]
     if refusals:
         raise errors.Failure(f"{place}/{group.name}:{tag} cannot be published:\n  " + "\n  ".join(refusals))
     index = index_of(group, manifests, tag, commit)
     home = place.repository(group.name)
     found = registry.digest(home, tag)
     if found not in (None, index.digest):
-        raise errors.Failure(
-            f"{place}/{group.name}:{tag} exists with another content; a dated tag is never overwritten"
-        )
+        raise _taken(f"{place}/{group.name}:{tag}", found, index.digest)
     plan = []
     for image in group.members:
-        repository = place.repository(image.name)
-        plan += _point(place, repository, tag, manifests[image.name])
+        repository, manifest = place.repository(image.name), manifests[image.name]
+        if registry.digest(repository, tag) != manifest.digest:
+            what = f"point {registry.host}/{repository}:{tag} to {manifest.digest}"
+            plan.append(Step(what, functools.partial(_put_image, place, group, image, tag, manifest)))
     if found is None:
-        plan.append(Step(f"index {place}/{group.name}:{tag}", lambda: _put_index(place, group, manifests, index, tag)))
-    return plan if overtaken(place, group, tag) else plan + _point_latest(place, group, manifests, index)
+        what = f"index {place}/{group.name}:{tag}"
+        plan.append(Step(what, functools.partial(_put_index, place, group, manifests, index, tag)))
+    return plan if overtaken(place, group, tag) else plan + _latest_steps(place, group, tag, manifests, index)
 
 
 def overtaken(place: Place, group: Group, tag: str) -> str:
-    """The tag that `latest` of the group stands for, if it is newer than `tag`; else ""."""
+    """The newest tag that the group is published as, if it is newer than `tag`; else "".
+
+    A dated index is there before the first `latest` moves to it: who looks here cannot take one back."""
+    ours = tags.dated(tag)
     try:
-        index = place.registry.manifest(place.repository(group.name), "latest").document
+        listed = place.registry.tags(place.repository(group.name))
     except NotFound:
         return ""
-    latest = str(index.get("annotations", {}).get(VERSION_LABEL, ""))
-    there, ours = tags.dated(latest), tags.dated(tag)
-    return latest if there and ours and there > ours and not _impossible(there) else ""
+    there = [found for name in listed if (found := tags.dated(name)) and not _impossible(found)]
+    newest = max(there, default=None)
+    return str(newest) if newest and ours and newest > ours else ""
+
+
+def _is_ahead(place: Place, group: Group, tag: str) -> str:
+    """The tag that `latest` of the group stands for, if it is newer than `tag`; else ""."""
+    try:
+        annotations = place.registry.manifest(place.repository(group.name), "latest").annotations
+    except NotFound:
+        return ""
+    there, ours = tags.dated(annotations.get(VERSION_LABEL, "")), tags.dated(tag)
+    return str(there) if there and ours and there > ours and not _impossible(there) else ""
 
 
 def _impossible(tag: tags.Dated) -> bool:
@@ -137,61 +130,38 @@ def rollback_steps(place: Place, group: Group, tag: str) -> list[Step]:
     if problems:
         raise errors.Failure(f"{place}/{group.name}:{tag} is not whole:\n  " + "\n  ".join(problems))
     manifests = {i.name: place.registry.manifest(place.repository(i.name), tag) for i in group.members}
-    return _point_latest(place, group, manifests, place.registry.manifest(place.repository(group.name), tag))
+    index = place.registry.manifest(place.repository(group.name), tag)
+    return _latest_steps(place, group, tag, manifests, index, back=True)
 
 
 def verify(place: Place, group: Group, tag: str) -> list[str]:
-    """What is wrong with a published tag; empty when every platform has it, the index is complete and latest follows.
+    """What is wrong with a published tag; empty when every platform has its image, the index is complete and latest
+    follows.
 
     Problems of `latest` begin with that word; it may follow a newer tag."""
     registry, problems = place.registry, []
     latest_problems = []
-    ahead = overtaken(place, group, tag)
-    digests = {}
+    ahead = _is_ahead(place, group, tag)
+    found: dict[str, Manifest] = {}
     for name in (*(image.name for image in group.members), group.name):
         repository = place.repository(name)
-        digests[name] = registry.digest(repository, tag)
-        if digests[name] is None:
+        try:
+            found[name] = registry.manifest(repository, tag)
+        except NotFound:
             problems.append(f"{name} has no {tag}")
-        elif not ahead and (latest := registry.digest(repository, "latest")) != digests[name]:
-            latest_problems.append(f"latest of {name} is {latest}, not {digests[name]} of {tag}")
-    if digests[group.name]:
-        listed = {
-            (row["digest"], _oci_name(row["platform"]))
-            for row in registry.manifest(place.repository(group.name), tag).document["manifests"]
-        }
-        wanted = {(digests[image.name], image.platform.oci) for image in group.members}
-        problems += [
-            f"the index of {group.name} lacks {what[1]} ({what[0]})" for what in sorted(wanted - listed, key=str)
-        ]
-        problems += [f"the index of {group.name} has {what[1]} ({what[0]})" for what in sorted(listed - wanted)]
+            continue
+        if not ahead and (latest := registry.digest(repository, "latest")) != found[name].digest:
+            latest_problems.append(f"latest of {name} is {latest}, not {found[name].digest} of {tag}")
+    for image in group.members:
+        if image.name in found:
+            configuration = registry.configuration(place.repository(image.name), found[image.name])
+            problems += [f"{image.name}:{tag}: {why}" for why in differences(image, configuration)]
+    if group.name in found:
+        listed = {(entry.digest, entry.platform) for entry in found[group.name].entries}
+        wanted = {(found[i.name].digest if i.name in found else "?", platform_of(i)) for i in group.members}
+        problems += [f"the index of {group.name} lacks {what} ({digest})" for digest, what in sorted(wanted - listed)]
+        problems += [f"the index of {group.name} has {what} ({digest})" for digest, what in sorted(listed - wanted)]
     return problems + latest_problems
-
-
-def labels_of(registry: Registry, repository: str, manifest: Manifest) -> Mapping[str, str]:
-    """The labels of a published image."""
-    configuration = json.loads(registry.blob(repository, manifest.document["config"]["digest"]))
-    return configuration.get("config", {}).get("Labels") or {}
-
-
-def unfit(image: Image, labels: Mapping[str, str], commit: str) -> list[str]:
-    """Why an image with these labels must not be published; empty when it may.
-
-    Its base must be the one that docker/bases.toml pins: that a tag was resolved when the image was built is not enough
-    to build it again."""
-    reasons = []
-    if labels.get(COMPLETE_LABEL) != "true":
-        reasons.append("it is a partial image, or lacks updates that its mirror did not have")
-    if labels.get(REVISION_LABEL, "").endswith(checkout.DIRTY):
-        reasons.append("it was built from a tree with changes that no commit has: commit them, then build it again")
-    elif labels.get(REVISION_LABEL) != commit:
-        reasons.append(f"it was built from {labels.get(REVISION_LABEL) or 'an unknown commit'}, not from {commit}")
-    pinned = read_toml(build.BASES_TOML).get(image.policy.base)
-    if not pinned:
-        reasons.append("its base image is not pinned: nox -s update_base_images, then build again")
-    elif labels.get(BASE_DIGEST_LABEL) != pinned:
-        reasons.append(f"its base image is {labels.get(BASE_DIGEST_LABEL) or 'unknown'}, not the pinned {pinned}")
-    return reasons
 
 
 def index_of(group: Group, manifests: dict[str, Manifest], tag: str, commit: str) -> Manifest:
@@ -213,32 +183,11 @@ def index_of(group: Group, manifests: dict[str, Manifest], tag: str, commit: str
         )
     document = {
         "schemaVersion": 2,
-        "mediaType": INDEX_TYPES[0],
+        "mediaType": oci.INDEX_TYPES[0],
         "manifests": rows,
         "annotations": {VERSION_LABEL: tag, REVISION_LABEL: commit},
     }
-    return Manifest(json.dumps(document, separators=(",", ":")).encode(), INDEX_TYPES[0])
-
-
-def push(engine: engines.Engine, place: Place, image: Image, local: str, tag: str, commit: str) -> list[Step]:
-    """The steps that bring a tested local image to its candidate tag; none when the dated tag is there already.
-
-    Raises Failure when the image must not be published (see `unfit`) or was not tested on this machine."""
-    repository = place.repository(image.name)
-    if place.registry.digest(repository, tag):
-        return []
-    said = engine.ask(engine.inspect(local, "{{json .Config.Labels}}"))
-    if said is None:
-        raise errors.Failure(
-            f"{engine.name} has no image {local}: build and test it first (invoke build -i {image.name})"
-        )
-    reasons = unfit(image, json.loads(said) or {}, commit)
-    if not smoke.has_passed(engine, local):
-        reasons.append(f"this machine has not seen it pass its smoke tests: invoke test -i {image.name}")
-    if reasons:
-        raise errors.Failure(f"{local} cannot be published: " + "; ".join(reasons))
-    target = f"{place.registry.host}/{repository}:{candidate(tag)}"
-    return [Step(f"push {target}", lambda: _push(engine, local, target))]
+    return Manifest(json.dumps(document, separators=(",", ":")).encode(), oci.INDEX_TYPES[0])
 
 
 def carry_out(plan: Iterable[Step], execute: bool) -> None:
@@ -249,89 +198,112 @@ def carry_out(plan: Iterable[Step], execute: bool) -> None:
             step.do()
 
 
-def read_login(user: str | None) -> tuple[str, str] | None:
-    """The login of a user whose password is the first line of standard input; None without a user.
+def read_handed(path: Path) -> dict[str, str]:
+    """Repository -> digest from what `push` has printed, in a file or in all files of a directory.
 
-    Raises UserError when standard input has no password."""
-    if not user:
-        return None
-    if password := sys.stdin.readline().strip():
-        return user, password
-    raise errors.UserError("--login reads the password from standard input, and there is none")
-
-
-def log_in(engine: engines.Engine, registry: Registry) -> None:
-    """Logs the engine in with the registry's login; the password goes through a pipe, never on a command line."""
-    if registry.credentials is None:
-        return
-    user, password = registry.credentials
-    options = [*_without_tls(engine, registry.host), "--username", user, "--password-stdin"]
-    argv = engine.command("login", *options, registry.host)
-    done = subprocess.run(argv, env=engine.environment(), input=password, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise errors.Failure(f"{engine.name} cannot log in to {registry.host} as {user}: {done.stderr.strip()}")
+    Raises UserError for a line of another form and for two digests of one repository."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    found: dict[str, str] = {}
+    for file in files:
+        try:
+            lines = file.read_text(encoding="utf-8").split()
+        except (OSError, ValueError) as error:
+            raise errors.UserError(f"{file}: {error}") from None
+        for line in lines:
+            match = _HANDED.fullmatch(line)
+            if not match or found.setdefault(match["repository"], match["digest"]) != match["digest"]:
+                raise errors.UserError(f"{file}: {line!a} is not <repository>@<digest>, or not the only one")
+    return found
 
 
-def _without_tls(engine: engines.Engine, host: str) -> list[str]:
-    """The option for a registry on loopback, which docker finds out alone."""
-    return ["--tls-verify=false"] if engine.is_podman and is_loopback(host) else []
-
-
-def _push(engine: engines.Engine, local: str, target: str) -> None:
-    engine.call(engine.tag(local, target))
+def _published_or_candidate(place: Place, image: Image, tag: str, handed: Mapping[str, str] | None) -> Manifest:
+    """Raises NotFound where there is neither, Failure where what is published is not what was handed over."""
+    registry, repository = place.registry, place.repository(image.name)
+    name = f"{registry.host}/{repository}"
+    if handed is not None and name not in handed:
+        raise errors.Failure(f"{name}:{tag} cannot be published: nobody has handed over its candidate's digest")
     try:
-        engine.call(engine.command("push", *_without_tls(engine, target.partition("/")[0]), target))
-    finally:
-        engine.call(engine.remove(target))
-
-
-def _published_or_candidate(registry: Registry, repository: str, tag: str) -> Manifest:
-    try:
-        return registry.manifest(repository, tag)
+        published = registry.manifest(repository, tag)
     except NotFound:
-        return _only_image(registry, repository, registry.manifest(repository, candidate(tag)))
+        found = registry.manifest(repository, handed[name] if handed is not None else candidate(tag))
+        return pushing.only_image(registry, repository, found)
+    if handed is not None and published.digest != handed[name]:
+        raise _taken(f"{name}:{tag}", published.digest, handed[name])
+    return published
 
 
-def _only_image(registry: Registry, repository: str, manifest: Manifest) -> Manifest:
-    """The image itself where an engine has pushed an index of one image and BuildKit's attestations about it."""
-    if not manifest.is_index:
-        return manifest
-    rows = [row for row in manifest.document["manifests"] if row.get("platform", {}).get("os") != "unknown"]
-    if len(rows) != 1:
-        raise errors.Failure(f"{registry.host}/{repository}@{manifest.digest} holds {len(rows)} images instead of one")
-    return registry.manifest(repository, rows[0]["digest"])
+def _taken(target: str, found: str | None, ours: str) -> errors.Failure:
+    return errors.Failure(f"{target} holds {found}, not {ours}; a dated tag is never overwritten")
 
 
-def _point(place: Place, repository: str, tag: str, manifest: Manifest) -> list[Step]:
-    """The step that points a tag to a manifest which its repository has; none where it already does."""
-    if place.registry.digest(repository, tag) == manifest.digest:
-        return []
-    target = f"{place.registry.host}/{repository}:{tag}"
-    return [
-        Step(f"point {target} to {manifest.digest}", lambda: place.registry.put_manifest(repository, tag, manifest))
-    ]
+# --- Steps: what allows them is asked again when their turn has come ----------------------------------------
 
 
-def _point_latest(place: Place, group: Group, manifests: dict[str, Manifest], index: Manifest) -> list[Step]:
-    plan = []
-    for image in group.members:
-        plan += _point(place, place.repository(image.name), "latest", manifests[image.name])
-    return plan + _point(place, place.repository(group.name), "latest", index)
+def _put_dated(place: Place, repository: str, tag: str, manifest: Manifest) -> None:
+    """Points a dated tag to a manifest, unless it exists; afterwards it holds that or this raises Failure."""
+    found = place.registry.digest(repository, tag)
+    if found is None:
+        place.registry.put_manifest(repository, tag, manifest)
+        found = place.registry.digest(repository, tag)
+    if found != manifest.digest:
+        raise _taken(f"{place.registry.host}/{repository}:{tag}", found, manifest.digest)
+
+
+def _put_image(place: Place, group: Group, image: Image, tag: str, manifest: Manifest) -> None:
+    """Points the dated tag of one platform to its manifest. Where somebody else has published another one while we
+    wrote, that gets its tag back."""
+    repository = place.repository(image.name)
+    _put_dated(place, repository, tag, manifest)
+    try:
+        entries = place.registry.manifest(place.repository(group.name), tag).entries
+    except NotFound:
+        return
+    for theirs in (entry.digest for entry in entries if entry.platform == platform_of(image)):
+        if theirs != manifest.digest:
+            place.registry.put_manifest(repository, tag, place.registry.manifest(repository, theirs))
+            raise _taken(f"{place.registry.host}/{repository}:{tag}", theirs, manifest.digest)
 
 
 def _put_index(place: Place, group: Group, manifests: dict[str, Manifest], index: Manifest, tag: str) -> None:
     """Brings every platform's manifest into the index's own repository, then stores the index."""
     home = place.repository(group.name)
     for image in group.members:
+        _check_holds(place, place.repository(image.name), tag, manifests[image.name])
         for blob in manifests[image.name].blobs:
             place.registry.mount_blob(home, blob, place.repository(image.name))
         place.registry.put_manifest(home, manifests[image.name].digest, manifests[image.name])
-    place.registry.put_manifest(home, tag, index)
+    _put_dated(place, home, tag, index)
 
 
-def _oci_name(platform: dict[str, str]) -> str:
-    parts = (platform["os"], platform["architecture"], platform.get("variant", ""))
-    return "/".join(part for part in parts if part)
+def _check_holds(place: Place, repository: str, tag: str, manifest: Manifest) -> None:
+    """Raises Failure where a dated tag is no longer what it was."""
+    if (found := place.registry.digest(repository, tag)) != manifest.digest:
+        raise _taken(f"{place.registry.host}/{repository}:{tag}", found, manifest.digest)
+
+
+def _latest_steps(
+    place: Place, group: Group, tag: str, manifests: dict[str, Manifest], index: Manifest, back: bool = False
+) -> list[Step]:
+    """The steps that point every `latest` of the group to the manifests of a dated tag; `back`: even if overtaken."""
+    plan = []
+    for name, manifest in (*((image.name, manifests[image.name]) for image in group.members), (group.name, index)):
+        repository = place.repository(name)
+        if place.registry.digest(repository, "latest") != manifest.digest:
+            what = f"point {place.registry.host}/{repository}:latest to {manifest.digest}"
+            plan.append(Step(what, functools.partial(_put_latest, place, group, repository, tag, manifest, back)))
+    return plan
+
+
+def _put_latest(place: Place, group: Group, repository: str, tag: str, manifest: Manifest, back: bool) -> None:
+    """Points `latest` to the manifest of a dated tag. Unless `back`, a newer tag that is published keeps it, also when
+    that was published while we wrote."""
+    _check_holds(place, repository, tag, manifest)
+    if not back and (newer := overtaken(place, group, tag)):
+        print(f"{place.registry.host}/{repository}:latest stays: {newer} is published, too", file=sys.stderr)
+        return
+    place.registry.put_manifest(repository, "latest", manifest)
+    if not back and (newer := overtaken(place, group, tag)):
+        place.registry.put_manifest(repository, "latest", place.registry.manifest(repository, newer))
 
 
 def main() -> int:
@@ -353,6 +325,13 @@ def main() -> int:
         command = verbs.add_parser(verb, help=text)
         command.add_argument("group", metavar="POLICY[-VARIANT]")
         command.add_argument("tag", nargs="?", help="default: the tag of HEAD")
+        if verb == "manifest":
+            command.add_argument(
+                "--candidates",
+                type=Path,
+                metavar="PATH",
+                help="what push printed: a file or a directory of them",
+            )
     command = verbs.add_parser("rollback", help="latest of all images back to a dated tag")
     command.add_argument("tag")
     command.add_argument("group", nargs="*", metavar="POLICY[-VARIANT]", help="default: all that have the tag")
@@ -371,14 +350,7 @@ def main() -> int:
     if options.verb == "push":
         image = catalogue.image(options.image)
         local = inputs.reference("--local", options.local) if options.local else f"{image.repository}:latest"
-        engine = engines.choose()
-        for place in places:
-            if options.execute:
-                log_in(engine, place.registry)
-            plan = push(engine, place, image, local, tag, revision())
-            carry_out(plan, options.execute)
-            if not plan:
-                print(f"{place}/{image.name}:{tag} is published already: nothing to do", file=sys.stderr)
+        _push_everywhere(places, image, local, tag, options.execute)
         return 0
     if options.verb == "rollback":
         names = options.group or [g.name for g in catalogue.groups() if _is_published(places, g, tag)]
@@ -389,8 +361,11 @@ def main() -> int:
         groups = [catalogue.group(options.group)]
     if options.verb == "verify":
         return _report(places, groups, tag)
+    handed = read_handed(options.candidates) if options.verb == "manifest" and options.candidates else None
     plans = [
-        rollback_steps(place, group, tag) if options.verb == "rollback" else steps(place, group, tag, revision())
+        rollback_steps(place, group, tag)
+        if options.verb == "rollback"
+        else steps(place, group, tag, revision(), handed)
         for place in places
         for group in groups
     ]
@@ -399,6 +374,25 @@ def main() -> int:
     if not any(plans):
         print(f"{', '.join(group.name for group in groups)}: {tag} is published: nothing to do", file=sys.stderr)
     return _report(places, groups, tag) if options.execute else 0
+
+
+def _push_everywhere(places: list[Place], image: Image, local: str, tag: str, execute: bool) -> None:
+    """Pushes a local image to its candidate tag at each place; prints repository and digest of what is there then."""
+    published = [place.registry.digest(place.repository(image.name), tag) for place in places]
+    if not all(published):
+        engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+        found = pushing.tested(engine, image, local, revision())
+    for place, digest in zip(places, published, strict=True):
+        target = f"{place.registry.host}/{place.repository(image.name)}"
+        if digest:
+            print(f"{target}:{tag} is published already: nothing to do", file=sys.stderr)
+        else:
+            print(f"{'' if execute else 'would '}push {target}:{candidate(tag)}", file=sys.stderr)
+        if not digest and execute:
+            pushing.log_in(engine, place.registry)
+            digest = pushing.push(engine, place, image, found, tag)
+        if digest:
+            print(f"{target}@{digest}")
 
 
 def _is_published(places: list[Place], group: Group, tag: str) -> bool:
@@ -411,7 +405,7 @@ def _report(places: list[Place], groups: list[Group], tag: str) -> int:
     for place in places:
         for group in groups:
             wrong = verify(place, group, tag)
-            newer = overtaken(place, group, tag)
+            newer = _is_ahead(place, group, tag)
             follows = f"latest is at {newer}" if newer else "latest follows it"
             print(
                 "\n".join(f"{place}: {problem}" for problem in wrong) or f"{group.name}:{tag} is whole, and {follows}"

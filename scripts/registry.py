@@ -1,19 +1,16 @@
 """A client of the OCI distribution API: what publishing, pruning and the digests of base images need, no more.
 
-Follows the OCI Distribution Specification 1.1 and the token flow of `WWW-Authenticate: Bearer`. Requests have time
-limits and are retried only where repeating them is harmless.
+Follows the OCI Distribution Specification 1.1 and the token flow of `WWW-Authenticate: Bearer`. Requests have limits of
+time and size and are retried only where repeating them is harmless. Digests are those of the content, never what a
+header says. Whatever a registry answers, there is a result, NotFound, or a Failure with host and path.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -23,14 +20,20 @@ from requests.adapters import HTTPAdapter
 
 import environment
 import errors
-import places
+import logins
+import oci
+import web
+from answers import Answer
+from logins import Login
+from oci import Configuration, Manifest
+from tags import SYNTAX
 
-INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
-MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 TIMEOUT = (10, 60)  # seconds: to connect, between two bytes
-_DOCKER_HUB = "docker.io"
-_DOCKER_HUB_API = "registry-1.docker.io"
+MOST_BYTES = 4 << 20  # of one answer: what registries take as a manifest at most
+MOST_PAGES = 1000  # of a list of tags
+_HUB_API = "registry-1.docker.io"
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 class NotFound(errors.Failure):
@@ -38,73 +41,29 @@ class NotFound(errors.Failure):
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A parsed image reference; `tag` or `digest` may be empty."""
+class Reply:
+    """A complete answer. `following` is the next page of a list, "" after the last one."""
 
-    host: str
-    repository: str
-    tag: str
-    digest: str
-
-    @classmethod
-    def parse(cls, text: str) -> Reference:
-        """Reads `[host/]repository[:tag][@digest]`; where the first part is no host, the host is Docker Hub."""
-        name, _, digest = text.partition("@")
-        head, slash, rest = name.partition("/")
-        is_host = bool(slash) and (head == "localhost" or "." in head or ":" in head)
-        host, path = (head, rest) if is_host else (_DOCKER_HUB, name)
-        path, _, tag = path.partition(":")
-        if host == _DOCKER_HUB and "/" not in path:
-            path = f"library/{path}"
-        if not path:
-            raise errors.UserError(f"{text!r} is not an image reference")
-        return cls(host, path, tag, digest)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A manifest or an index, byte for byte as the registry stores it."""
-
+    status: int
+    headers: Mapping[str, str]
     content: bytes
-    media_type: str
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<hex>` of the content."""
-        return "sha256:" + hashlib.sha256(self.content).hexdigest()
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The parsed JSON."""
-        parsed: dict[str, Any] = json.loads(self.content)
-        return parsed
-
-    @property
-    def is_index(self) -> bool:
-        """Whether this lists manifests of several platforms."""
-        return self.media_type in INDEX_TYPES
-
-    @property
-    def blobs(self) -> tuple[str, ...]:
-        """The digests of the configuration and the layers of an image manifest."""
-        document = self.document
-        return (document["config"]["digest"], *(layer["digest"] for layer in document["layers"]))
+    following: str
 
 
 @dataclass
 class Registry:
     """One registry host. `credentials` is (user, password); None asks the engines' login files.
 
-    A registry on loopback is spoken to without TLS, as the container engines do."""
+    A registry on loopback is spoken to without TLS, as the container engines do. May be used from several threads."""
 
     host: str
-    credentials: tuple[str, str] | None = None
+    credentials: Login | None = None
     _tokens: dict[str, str] = field(default_factory=dict)
-    _session: requests.Session = field(default_factory=requests.Session)
+    _session: web.Session = field(default_factory=web.Session)
 
     def __post_init__(self) -> None:
         if self.credentials is None:
-            self.credentials = stored_credentials(self.host)
+            self.credentials = logins.stored(self.host)
         retry = urllib3.Retry(
             total=3,
             backoff_factor=0.5,
@@ -119,31 +78,40 @@ class Registry:
     @property
     def base(self) -> str:
         """The root of the API."""
-        host = _DOCKER_HUB_API if self.host == _DOCKER_HUB else self.host
+        host = _HUB_API if self.host == oci.DOCKER_HUB else self.host
         return f"{'http' if is_loopback(host) else 'https'}://{host}/v2/"
 
     def digest(self, repository: str, reference: str) -> str | None:
         """The digest behind a tag, or None where there is no such tag."""
         try:
-            answer = self._manifest_request("HEAD", repository, reference)
+            return self.manifest(repository, reference).digest
         except NotFound:
             return None
-        return answer.headers.get("Docker-Content-Digest") or self.manifest(repository, reference).digest
 
     def manifest(self, repository: str, reference: str) -> Manifest:
-        """The manifest or index behind a tag or digest. Raises NotFound, or Failure where its digest is wrong."""
-        answer = self._manifest_request("GET", repository, reference)
-        found = Manifest(answer.content, answer.headers.get("Content-Type", "").partition(";")[0])
+        """The manifest or index behind a tag or digest. Raises NotFound, or Failure where it is something else."""
+        path = f"{repository}/manifests/{reference}"
+        accept = ", ".join((*oci.INDEX_TYPES, *oci.MANIFEST_TYPES))
+        reply = self._call("GET", path, repository, "pull", headers={"Accept": accept})
+        media_type = reply.headers.get("Content-Type", "").partition(";")[0].strip()
+        found = Manifest(reply.content, media_type, f"{self.host}/{path}")
         if reference.startswith("sha256:") and found.digest != reference:
-            raise errors.Failure(f"{self.host}/{repository}@{reference}: the registry sent {found.digest}")
+            raise errors.Failure(f"{self.host}/{path}: the registry sent {found.digest}")
+        _ = found.answer  # raises where it is none
         return found
 
     def blob(self, repository: str, digest: str) -> bytes:
         """A small blob, such as an image's configuration. Raises NotFound, or Failure where its digest is wrong."""
-        content = self._call("GET", f"{repository}/blobs/{digest}", repository, "pull").content
-        if "sha256:" + hashlib.sha256(content).hexdigest() != digest:
-            raise errors.Failure(f"{self.host}/{repository}: blob {digest} arrived damaged")
+        path = f"{repository}/blobs/{digest}"
+        content = self._call("GET", path, repository, "pull").content
+        if oci.digest_of(content) != digest:
+            raise errors.Failure(f"{self.host}/{path} arrived damaged")
         return content
+
+    def configuration(self, repository: str, manifest: Manifest) -> Configuration:
+        """What an image says of itself."""
+        digest = manifest.configuration
+        return Configuration.parse(self.blob(repository, digest), f"{self.host}/{repository}/blobs/{digest}")
 
     def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> None:
         """Stores a manifest under a tag or its digest; the blobs it names must be there."""
@@ -160,7 +128,7 @@ class Registry:
         """Makes a blob of the repository `origin` known in `repository`, without moving its bytes through here."""
         if self._exists(f"{repository}/blobs/{digest}", repository):
             return
-        answer = self._call(
+        reply = self._call(
             "POST",
             f"{repository}/blobs/uploads/",
             repository,
@@ -168,31 +136,31 @@ class Registry:
             params={"mount": digest, "from": origin},
             also=f"repository:{origin}:pull",
         )
-        if answer.status_code != 201:
+        if reply.status != 201:
             raise errors.Failure(f"{self.host} cannot mount {digest} of {origin} into {repository}")
 
     def tags(self, repository: str) -> list[str]:
-        """Every tag of a repository, in the registry's order."""
-        found: list[str] = []
-        path: str | None = f"{repository}/tags/list?n=100"
+        """Every tag of a repository, in the registry's order. Raises NotFound for a repository that does not exist."""
+        found: dict[str, None] = {}
+        path, seen = f"{repository}/tags/list?n=100", set[str]()
         while path:
-            answer = self._call("GET", path, repository, "pull")
-            found += answer.json().get("tags") or []
-            following = answer.links.get("next", {}).get("url")
-            path = urljoin(self.base + path, following) if following else None
-        return found
+            seen.add(path)
+            where = f"{self.host}/{path}"
+            reply = self._call("GET", path, repository, "pull")
+            found |= {row.text(SYNTAX): None for row in Answer.parse(reply.content, where)["tags"].rows(optional=True)}
+            path = self._next_path(path, reply.following)
+            if path in seen or len(seen) > MOST_PAGES:
+                raise errors.Failure(f"{where}: its list of tags does not end")
+        return list(found)
 
-    def get_json(self, url: str) -> Any:
+    def get_json(self, url: str) -> Answer:
         """A JSON document of the registry's other, public interfaces. Raises NotFound or Failure."""
-        try:
-            answer = self._session.get(url, timeout=TIMEOUT)
-        except requests.RequestException as error:
-            raise errors.Failure(f"{url}: {error}") from None
-        if answer.status_code == 404:
+        reply = self._send("GET", url, url)
+        if reply.status == 404:
             raise NotFound(f"{url} does not exist")
-        if not answer.ok:
-            raise errors.Failure(f"{url} answers {answer.status_code}")
-        return answer.json()
+        if reply.status != 200:
+            raise errors.Failure(f"{url} answers {reply.status}")
+        return Answer.parse(reply.content, url)
 
     def delete(self, repository: str, digest: str) -> None:
         """Deletes a manifest, and with it every tag that points to it."""
@@ -205,10 +173,18 @@ class Registry:
             return False
         return True
 
-    def _manifest_request(self, method: str, repository: str, reference: str) -> requests.Response:
-        accept = ", ".join((*INDEX_TYPES, *MANIFEST_TYPES))
-        path = f"{repository}/manifests/{reference}"
-        return self._call(method, path, repository, "pull", headers={"Accept": accept})
+    def _next_path(self, path: str, following: str) -> str:
+        """Where a list goes on, below the API's root; logins follow no link that leads elsewhere."""
+        if not following:
+            return ""
+        try:
+            url = urljoin(urljoin(self.base, path), following)
+            elsewhere = urlsplit(url)[:2] != urlsplit(self.base)[:2] or not url.startswith(self.base)
+        except ValueError:
+            elsewhere = True
+        if elsewhere:
+            raise errors.Failure(f"{self.host}/{path}: its next page is at another place than the registry")
+        return url.removeprefix(self.base)
 
     def _call(
         self,
@@ -220,74 +196,84 @@ class Registry:
         headers: Mapping[str, str] | None = None,
         also: str | None = None,
         **options: Any,
-    ) -> requests.Response:
+    ) -> Reply:
         """One request, authorised as the registry asks. Raises NotFound for 404 and Failure for everything else."""
         scopes = [f"repository:{repository}:{actions}", *([also] if also else [])]
         key = " ".join(scopes)
-        url = urljoin(self.base, path)
-        try:
-            for attempt in (1, 2):
-                sent = {**(headers or {}), **({"Authorization": self._tokens[key]} if key in self._tokens else {})}
-                answer = self._session.request(method, url, headers=sent, timeout=TIMEOUT, **options)
-                if answer.status_code != 401 or attempt == 2:
-                    break
-                self._tokens[key] = self._authorization(answer, scopes)
-        except requests.RequestException as error:
-            raise errors.Failure(f"{self.host} does not answer: {error}") from None
-        if answer.status_code == 404:
-            raise NotFound(f"{self.host}/{path} does not exist")
-        if answer.status_code in (401, 403):
+        where = f"{self.host}/{path}"
+        for attempt in (1, 2):
+            sent = {**(headers or {}), **({"Authorization": self._tokens[key]} if key in self._tokens else {})}
+            reply = self._send(method, urljoin(self.base, path), where, headers=sent, **options)
+            if reply.status != 401 or attempt == 2:
+                break
+            self._tokens[key] = self._authorization(reply.headers.get("WWW-Authenticate", ""), where, scopes)
+        if reply.status == 404:
+            raise NotFound(f"{where} does not exist")
+        if reply.status in (401, 403):
             raise errors.Failure(f"{self.host} refuses {method} of {path}: log in first (docker login {self.host})")
-        if not answer.ok:
-            raise errors.Failure(f"{self.host} answers {answer.status_code} to {method} {path}: {answer.text[:200]}")
-        return answer
+        if reply.status not in ((200,) if method in ("GET", "HEAD") else range(200, 300)):
+            said = ascii(reply.content[:200].decode(errors="replace"))
+            raise errors.Failure(f"{self.host} answers {reply.status} to {method} {path}: {said}")
+        return reply
 
-    def _authorization(self, refusal: requests.Response, scopes: list[str]) -> str:
+    def _send(self, method: str, url: str, where: str, **options: Any) -> Reply:
+        """One request and its whole answer. Only what reads follows redirects, and none that leaves TLS."""
+        reads = method in ("GET", "HEAD")
+        try:
+            with self._session.request(
+                method, url, timeout=TIMEOUT, stream=True, allow_redirects=reads, **options
+            ) as answer:
+                if urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https":
+                    raise errors.Failure(f"{where}: it redirects to a place without TLS")
+                if answer.headers.get("Content-Encoding", "identity") != "identity":
+                    raise errors.Failure(f"{where}: it is compressed although nobody asked for that")
+                content = b"".join(web.chunks(answer, MOST_BYTES))
+                following = answer.links.get("next", {}).get("url", "")
+                return Reply(answer.status_code, answer.headers, content, following)
+        except (web.Refused, web.Unreachable) as error:
+            raise errors.Failure(f"{where}: {error}") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise errors.Failure(f"{where}: no answer, {web.plain(error)}") from None
+
+    def _authorization(self, challenge: str, where: str, scopes: list[str]) -> str:
         """The Authorization header that answers a 401."""
-        challenge = refusal.headers.get("WWW-Authenticate", "")
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic" and self.credentials:
-            return "Basic " + base64.b64encode(":".join(self.credentials).encode()).decode()
+            return _basic(self.credentials)
         if scheme.lower() != "bearer":
-            raise errors.Failure(f"{self.host} asks for a login: docker login {self.host}")
+            raise errors.Failure(f"{where} asks for a login: docker login {self.host}")
         fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         realm = fields.get("realm", "")
-        if not realm.startswith("https://") and not is_loopback(urlsplit(realm).netloc):
-            raise errors.Failure(f"{self.host} sends logins to {realm!r}, which is not https")
-        parameters = [("service", fields.get("service", "")), *(("scope", scope) for scope in scopes)]
-        answer = self._session.get(realm, params=parameters, auth=self.credentials, timeout=TIMEOUT)
-        if not answer.ok:
-            raise errors.Failure(f"{self.host}: no token, {realm} answers {answer.status_code}")
-        document = answer.json()
-        return f"Bearer {document.get('token') or document['access_token']}"
+        if not _VISIBLE.fullmatch(realm) or not (
+            realm.startswith("https://") or (is_loopback(self.host) and _is_local(realm))
+        ):
+            raise errors.Failure(f"{where} sends logins to {realm!a}, which is not https")
+        service = ("service", fields.get("service", ""))
+        if self.credentials and self.credentials[0] == logins.IDENTITY_TOKEN:
+            form = {"grant_type": "refresh_token", "refresh_token": self.credentials[1], "client_id": "manylinux"}
+            reply = self._send("POST", realm, realm, data=[*form.items(), service, ("scope", " ".join(scopes))])
+        else:
+            headers = {"Authorization": _basic(self.credentials)} if self.credentials else {}
+            parameters = [service, *(("scope", scope) for scope in scopes)]
+            reply = self._send("GET", realm, realm, params=parameters, headers=headers)
+        if reply.status != 200:
+            raise errors.Failure(f"{where}: no token, {realm} answers {reply.status}")
+        answer = Answer.parse(reply.content, realm)
+        token = answer["token"].text(default="") or answer["access_token"].text()
+        return f"Bearer {Answer(token, f'{realm}: token').text(_VISIBLE)}"
+
+
+def _basic(login: Login) -> str:
+    return "Basic " + base64.b64encode(":".join(login).encode()).decode()
+
+
+def _is_local(realm: str) -> bool:
+    try:
+        return realm.startswith("http://") and is_loopback(urlsplit(realm).netloc)
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:
     """Whether a registry is on this very machine, where container engines do without TLS."""
     return _LOOPBACK.fullmatch(host) is not None
-
-
-def stored_credentials(host: str) -> tuple[str, str] | None:
-    """What `docker login` or `podman login` stored for a host as plain base64; None where nothing is stored."""
-    for path in _login_files():
-        try:
-            logins = json.loads(path.read_text(encoding="utf-8")).get("auths", {})
-        except (OSError, ValueError):
-            continue
-        for name in (host, f"https://{host}", f"https://{host}/v1/", f"https://{host}/v2/"):
-            if encoded := logins.get(name, {}).get("auth"):
-                user, _, password = base64.b64decode(encoded).decode().partition(":")
-                return user, password
-    return None
-
-
-def _login_files() -> Iterator[Path]:
-    """Where container engines keep logins, the most specific first."""
-    if named := os.environ.get("REGISTRY_AUTH_FILE"):
-        yield Path(named)
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        yield Path(runtime, "containers", "auth.json")
-    if named := os.environ.get("DOCKER_CONFIG"):
-        yield Path(named, "config.json")
-    elif home := places.home():
-        yield home / ".docker" / "config.json"

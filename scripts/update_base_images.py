@@ -15,6 +15,7 @@ from pathlib import Path
 
 import errors
 import images
+import oci
 import registry
 import updates
 import web
@@ -36,13 +37,13 @@ def references() -> list[str]:
 
 def look(reference: str, pinned: str) -> Outcome:
     """The outcome for one base image. Raises web.Unreachable where its registry does not answer."""
-    image = registry.Reference.parse(reference)
+    image = oci.Reference.parse(reference)
     try:
         manifest = registry.Registry(image.host).manifest(image.repository, image.tag)
     except registry.NotFound as error:
         return Outcome([Row(reference, _short(pinned), State.FAILED, str(error))])
     except errors.Failure as error:
-        raise web.Unreachable(str(error).partition(": HTTP")[0]) from None
+        raise web.Unreachable(str(error)) from None
     state = State.CURRENT if manifest.digest == pinned else State.UPDATE
     reason = "" if manifest.is_index else "the tag names one platform, not an index"
     newest = _short(manifest.digest)

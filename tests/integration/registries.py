@@ -11,14 +11,14 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urljoin
 
 import requests
 
-from registry import MANIFEST_TYPES, Manifest
+from oci import MANIFEST_TYPES, Manifest
 
 AVAILABLE = shutil.which("docker-registry") is not None
 
@@ -55,10 +55,15 @@ def running(directory: Path, login: str = "") -> Iterator[str]:
 
 
 class FailingProxy:
-    """Forwards to a registry and answers 500 to the request of a given number, before or after it took effect."""
+    """Forwards to a registry and answers 500 to the request of a given number, before or after it took effect.
+
+    `meanwhile` is called before the request of number `meanwhile_at` is forwarded, and none is until it ends."""
 
     def __init__(self, upstream: str) -> None:
         self.count, self.fail_at, self.took_effect = 0, 0, False
+        self.meanwhile_at = 0
+        self.log: list[tuple[str, str]] = []  # method and path of every request since it counts
+        self.meanwhile: Callable[[], None] = lambda: None
         lock = threading.Lock()
         proxy = self
 
@@ -66,7 +71,10 @@ class FailingProxy:
             def handle_any(self) -> None:
                 with lock:
                     proxy.count += 1
+                    proxy.log.append((self.command, self.path))
                     failing = proxy.count == proxy.fail_at
+                    if proxy.count == proxy.meanwhile_at:
+                        proxy.meanwhile()
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if failing and not proxy.took_effect:
                     return self.answer(500, {}, b"")
@@ -98,6 +106,10 @@ class FailingProxy:
         self.host = f"127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    def interrupt(self, at: int, meanwhile: Callable[[], None]) -> None:
+        """Counts anew, and lets something else happen before that request."""
+        self.count, self.log, self.meanwhile_at, self.meanwhile = 0, [], at, meanwhile
+
     def arm(self, fail_at: int, took_effect: bool) -> None:
         """Counts anew, and fails that request."""
         self.count, self.fail_at, self.took_effect = 0, fail_at, took_effect
@@ -108,9 +120,18 @@ class FailingProxy:
         self._server.server_close()
 
 
-def store_image(host: str, repository: str, tag: str, labels: dict[str, str], content: bytes = b"layer") -> Manifest:
+def store_image(
+    host: str,
+    repository: str,
+    tag: str,
+    labels: dict[str, str],
+    content: bytes = b"layer",
+    platform: str = "linux/amd64",
+) -> Manifest:
     """Stores an image with one layer and these labels; returns its manifest."""
-    configuration = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Labels": labels}}).encode()
+    names = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
+    rootfs = {"type": "layers", "diff_ids": [_digest(content)]}
+    configuration = json.dumps({**names, "rootfs": rootfs, "config": {"Labels": labels}}).encode()
     for blob in (configuration, content):
         start = requests.post(f"http://{host}/v2/{repository}/blobs/uploads/", timeout=10)
         start.raise_for_status()

@@ -19,7 +19,7 @@ from tests.unit.repositories import git
 
 import check_links
 import dependencies
-import registry
+import oci
 import sightings
 import signatures
 import update_base_images
@@ -252,7 +252,9 @@ def test_static_clang_grows_on_top(place: Place, monkeypatch: pytest.MonkeyPatch
         base = f"https://github.com/mayeut/static-clang-images/releases/download/v{version}"
         place.route(f"{base}/sha256sums.txt", version.encode(), days_ago(1 if version == "23.1.1.0" else 9))
         place.route(f"{base}/attestation-bundle.json", b"{}")
-        place.server.routes[f"/v2/mayeut/static-clang/manifests/{version}"] = servers.good(b"{}")
+        place.server.routes[f"/v2/mayeut/static-clang/manifests/{version}"] = servers.good(
+            json.dumps(INDEX).encode(), content_type=oci.INDEX_TYPES[0]
+        )
     asked: list[tuple[str, str]] = []
 
     def attested(bundle: bytes, algorithm: str, digest: str, identity: str, issuer: str) -> str:
@@ -274,7 +276,7 @@ def test_static_clang_grows_on_top(place: Place, monkeypatch: pytest.MonkeyPatch
 # --- Base images
 
 
-INDEX = {"schemaVersion": 2, "mediaType": registry.INDEX_TYPES[0], "manifests": []}
+INDEX = {"schemaVersion": 2, "mediaType": oci.INDEX_TYPES[0], "manifests": []}
 
 
 def test_base_images_are_pinned_to_what_their_tags_mean(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +290,7 @@ def test_base_images_are_pinned_to_what_their_tags_mean(place: Place, monkeypatc
 
     def manifest(handler: Any) -> None:
         if handler.headers.get("Authorization") == "Bearer good":
-            servers.status(200, {"Content-Type": registry.INDEX_TYPES[0]}, index)(handler)
+            servers.status(200, {"Content-Type": oci.INDEX_TYPES[0]}, index)(handler)
         else:
             realm = f'Bearer realm="{place.server.url("/token")}",service="registry"'
             servers.status(401, {"WWW-Authenticate": realm})(handler)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
+import functools
 import json
 import re
 import subprocess
@@ -15,11 +18,19 @@ from pathlib import Path
 import git
 import pytest
 from tests.integration import registries
+from tests.unit import servers
 
 import errors
 import images
+import listing
+import oci
+import pinned
 import prune
-from publish import Place
+from catalogue import Catalogue
+from destination import Place
+from listing import Listing
+from oci import MANIFEST_TYPES, Manifest
+from prune import Pruning
 from registry import Registry
 
 needs_registry = pytest.mark.skipif(
@@ -29,38 +40,152 @@ CATALOGUE = images.load()
 IMAGE = "manylinux_2_28_x86_64"
 
 
-@needs_registry
-def test_prune_a_registry(tmp_path: Path) -> None:
+TODAY = datetime.date(2026, 11, 21)
+SMALL = dataclasses.replace(CATALOGUE, all_images=(CATALOGUE.image(IMAGE),), retired={})  # few repositories to ask for
+OLD, OLDER, NEW = "2019-01-02-bbbbbbb", "2019-01-01-aaaaaaa", "2026.11.01-1"
+
+
+def store(where: Place, tag: str, name: str = IMAGE, content: str = "") -> Manifest:
+    return registries.store_image(where.registry.host, where.repository(name), tag, {}, (content or tag).encode())
+
+
+def shelf(where: Place, name: str = IMAGE) -> dict[str, Manifest]:
+    """A repository with two old tags, a new one, and `latest` at the new one."""
+    found = {tag: store(where, tag, name) for tag in (OLDER, OLD, NEW)}
+    where.registry.put_manifest(where.repository(name), "latest", found[NEW])
+    return found
+
+
+def pruning(where: Place, catalogue: Catalogue = SMALL) -> Pruning:
+    return Pruning(catalogue, Listing(where), [], TODAY)
+
+
+def prune_all(where: Place) -> tuple[list[str], set[str]]:
+    """Reads, decides and deletes; returns the failures and the tags that are left."""
+    run = pruning(where)
+    run.read()
+    return run.delete(run.decide()[0]), set(where.registry.tags(where.repository(IMAGE)))
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Iterator[Place]:
     with registries.running(tmp_path) as host:
-        where = Place(Registry(host), "pypa")
-        for number, tag in enumerate(("2019-01-01-aaaaaaa", "2019-01-02-bbbbbbb", "2026.11.01-1")):
-            registries.store_image(host, where.repository(IMAGE), tag, {}, f"{number}".encode())
-        kept = where.registry.manifest(where.repository(IMAGE), "2019-01-02-bbbbbbb")
-        where.registry.put_manifest(where.repository(IMAGE), "latest", kept)
-        tags = prune.list_tags(where, prune.repositories(CATALOGUE))
-        assert list(tags) == [IMAGE]
-        decisions, warnings = prune.decide(CATALOGUE, tags, [], datetime.date(2026, 11, 21))
-        assert warnings == []
-        assert prune.delete(where, decisions) == []
-        left = prune.list_tags(where, [IMAGE])[IMAGE]
-        assert set(left) == {"2019-01-02-bbbbbbb", "2026.11.01-1", "latest"}
-        assert prune.delete(where, decisions) == []  # what is gone already is no failure
+        yield Place(Registry(host), "pypa")
 
 
 @needs_registry
-def test_a_failing_deletion_does_not_stop_the_rest(tmp_path: Path) -> None:
-    with registries.running(tmp_path) as host:
-        proxy = registries.FailingProxy(host)
-        where = Place(Registry(proxy.host), "pypa")
-        for number, tag in enumerate(("2019-01-01-aaaaaaa", "2019-01-02-bbbbbbb")):
-            registries.store_image(host, where.repository(IMAGE), tag, {}, f"{number}".encode())
-        decisions, _ = prune.decide(CATALOGUE, prune.list_tags(where, [IMAGE]), [], datetime.date(2026, 11, 21))
-        proxy.arm(1, took_effect=False)
-        failures = prune.delete(where, decisions)
-        assert len(failures) == 1
-        assert failures[0].startswith(f"{IMAGE}@sha256:")
-        assert len(prune.list_tags(where, [IMAGE])[IMAGE]) == 1
-        proxy.close()
+def test_prune_a_registry(where: Place) -> None:
+    found = shelf(where)
+    where.registry.put_manifest(where.repository(IMAGE), "latest", found[OLD])
+    run = pruning(where, CATALOGUE)
+    run.read()
+    assert list(run.tags) == [IMAGE]
+    decisions, warnings = run.decide()
+    assert warnings == []
+    assert run.delete(decisions) == []
+    assert set(where.registry.tags(where.repository(IMAGE))) == {OLD, NEW, "latest"}
+    assert run.delete(decisions) == []  # what is gone already is no failure
+
+
+@needs_registry
+def test_a_failing_deletion_does_not_stop_the_rest(where: Place) -> None:
+    shelf(where)
+    proxy = registries.FailingProxy(where.registry.host)
+    run = pruning(Place(Registry(proxy.host), "pypa"))
+    run.read()
+    proxy.arm(1, took_effect=False)
+    failures = run.delete(run.decide()[0])
+    assert len(failures) == 1
+    assert failures[0].startswith(f"{IMAGE}@sha256:")
+    assert len(where.registry.tags(where.repository(IMAGE))) == 3
+    proxy.close()
+
+
+# --- Fooling it -----------------------------------------------------------------------------------------------
+
+
+@needs_registry
+@pytest.mark.parametrize("took_effect", [False, True], ids=["refused", "answer-lost"])
+def test_whatever_cannot_be_read_protects(where: Place, took_effect: bool) -> None:
+    """Request n fails, for every n: what stays by the rules is there afterwards, and what goes is at most what may."""
+    n = 0
+    proxy = registries.FailingProxy(where.registry.host)
+    while not n or proxy.count >= n:
+        n += 1
+        here = Place(where.registry, f"run{n}")
+        found = shelf(here)
+        here.registry.put_manifest(here.repository(IMAGE), "latest", found[OLD])
+        proxy.arm(n, took_effect)
+        with contextlib.suppress(errors.Failure):
+            prune_all(Place(Registry(proxy.host), here.namespace))
+        assert set(here.registry.tags(here.repository(IMAGE))) - {OLDER} == {OLD, NEW, "latest"}
+    proxy.close()
+    assert n > 5
+
+
+def take_back(where: Place, old: Manifest) -> None:
+    with contextlib.suppress(errors.Failure):  # it is gone by then
+        where.registry.put_manifest(where.repository(IMAGE), "latest", old)
+
+
+@needs_registry
+def test_latest_that_is_taken_back_at_any_moment_protects(where: Place) -> None:
+    """`latest` goes back to an old tag before request n, for every n up to the last look at it before the deletion."""
+    n, kept = 0, 0
+    proxy = registries.FailingProxy(where.registry.host)
+    while not n or proxy.count >= n:
+        n += 1
+        here = Place(where.registry, f"run{n}")
+        old = shelf(here)[OLD]
+        proxy.interrupt(n, functools.partial(take_back, here, old))
+        with contextlib.suppress(errors.Failure):  # this registry answers 500 to who reads what is being written
+            prune_all(Place(Registry(proxy.host), here.namespace))
+        path = f"/v2/{here.repository(IMAGE)}/manifests"
+        if ("DELETE", f"{path}/{old.digest}") in proxy.log:
+            before = proxy.log[: proxy.log.index(("DELETE", f"{path}/{old.digest}"))]
+            assert n > max(at for at, request in enumerate(before, 1) if request == ("GET", f"{path}/latest"))
+        else:
+            kept += 1
+            assert {OLD, "latest"} <= set(here.registry.tags(here.repository(IMAGE)))
+    proxy.close()
+    assert kept > 5
+
+
+LIES: dict[str, tuple[str, servers.Route]] = {
+    "latest answers 404": ("/manifests/latest", servers.status(404)),
+    "a tag that stays answers 404": (f"/manifests/{NEW}", servers.status(404)),
+    "latest is an HTML page": ("/manifests/latest", servers.html()),
+    "the list is an HTML page": ("/tags/list?n=100", servers.html()),
+    "the list is null": ("/tags/list?n=100", servers.good(b"null")),
+    "the list is a number": ("/tags/list?n=100", servers.good(b'{"tags": 7}')),
+    "the list has no latest": ("/tags/list?n=100", servers.good(json.dumps({"tags": [OLD, OLDER, NEW]}).encode())),
+    "the list has no new tag": ("/tags/list?n=100", servers.good(json.dumps({"tags": [OLD, "latest"]}).encode())),
+    "the list is empty": ("/tags/list?n=100", servers.good(b'{"tags": []}')),
+    "there is no repository": ("/tags/list?n=100", servers.status(404)),
+    "the registry is busy": ("/tags/list?n=100", servers.status(500)),
+}
+
+
+@pytest.mark.parametrize("always", [True, False], ids=["always", "from the second time on"])
+@pytest.mark.parametrize("lie", LIES)
+def test_a_registry_that_lies_loses_nothing(lie: str, always: bool) -> None:
+    """`latest` is at an old tag. Headers name other digests than the content has, and no request to delete is made."""
+    path = f"/v2/pypa/{IMAGE}"
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST_TYPES[0]}
+    contents = {tag: json.dumps({**manifest, "annotations": {"tag": tag}}).encode() for tag in (OLDER, OLD, NEW)}
+    wrong = {"Content-Type": MANIFEST_TYPES[0], "Docker-Content-Digest": oci.digest_of(contents[NEW])}
+    with servers.running() as server:
+        for tag, content in {**contents, "latest": contents[OLD]}.items():
+            server.routes[f"{path}/manifests/{tag}"] = servers.status(200, wrong, content)
+        tags = json.dumps({"name": f"pypa/{IMAGE}", "tags": [*contents, "latest"]}).encode()
+        server.routes[f"{path}/tags/list?n=100"] = servers.good(tags)
+        where, (at, route) = Place(Registry(f"127.0.0.1:{server.port}"), "pypa"), LIES[lie]
+        server.routes[path + at] = route if always else servers.in_turn(server.routes[path + at], route)
+        with contextlib.suppress(errors.Failure):
+            prune_all(where)
+        gone = {requested for method, requested, _ in server.requests if method == "DELETE"}
+        assert gone <= {f"{path}/manifests/{oci.digest_of(contents[OLDER])}"}
+        assert not (gone and always)
 
 
 def cibuildwheel(path: Path, releases: dict[str, str | None]) -> str:
@@ -69,7 +194,7 @@ def cibuildwheel(path: Path, releases: dict[str, str | None]) -> str:
     with repository.config_writer() as configuration:
         configuration.set_value("user", "name", "Somebody")
         configuration.set_value("user", "email", "somebody@example.org")
-    file = path / prune.PINS_FILE
+    file = path / pinned.PINS_FILE
     file.parent.mkdir(parents=True)
     for release, value in releases.items():
         file.unlink(missing_ok=True)
@@ -94,7 +219,7 @@ def test_pins_of_every_release(tmp_path: Path) -> None:
             "examples": None,
         },
     )
-    found = {pin.cibuildwheel: (pin.tag, pin.digest) for pin in prune.cibuildwheel_pins(url, "1.10.0")}
+    found = {pin.cibuildwheel: (pin.tag, pin.digest) for pin in pinned.cibuildwheel_pins(url, "1.10.0")}
     assert found == {
         "v1.10.0": ("2021-01-01-aaaaaaa", ""),
         "v4.0.0rc1": ("2026.01.01-1", ""),
@@ -105,28 +230,25 @@ def test_pins_of_every_release(tmp_path: Path) -> None:
 @needs_registry
 def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path) -> None:
     """As the workflow runs it, with cibuildwheel's pins from a repository and a registry that speaks OCI only."""
-    pinned, old = "2019-01-01-aaaaaaa", "2019-01-02-bbbbbbb"
-    other = "musllinux_1_2_s390x"
-    limit = prune.years_before(datetime.datetime.now(datetime.UTC).date(), 5)
-    url = cibuildwheel(tmp_path / "repository", {"v2.0.0": f"quay.io/pypa/{IMAGE}:{pinned}"})
+    today = datetime.datetime.now(datetime.UTC).date()
+    kept, new, other = OLDER, f"{today:%Y.%m.%d}-1", "musllinux_1_2_s390x"
+    limit = prune.years_before(today, 5)
+    url = cibuildwheel(tmp_path / "repository", {"v2.0.0": f"quay.io/pypa/{IMAGE}:{kept}"})
     (tmp_path / "registry").mkdir()
     with registries.running(tmp_path / "registry") as host:
         where = Place(Registry(host), "pypa")
         for name in (IMAGE, other):
-            for tag in (pinned, old, "2026.11.01-1"):
-                registries.store_image(host, where.repository(name), tag, {}, f"{name} {tag}".encode())
+            for tag in (kept, OLD, new):
+                newest = store(where, tag, name, f"{name} {tag}")
+            where.registry.put_manifest(where.repository(name), "latest", newest)
 
         def run(*options: str) -> subprocess.CompletedProcess[str]:
-            command = [
-                sys.executable,
-                "scripts/prune.py",
-                "--registry",
-                f"{host}/pypa",
-                "--cibuildwheel",
-                url,
-                *options,
-            ]
+            words = ["--registry", f"{host}/pypa", "--cibuildwheel", url, *options]
+            command = [sys.executable, "scripts/prune.py", *words]
             return subprocess.run(command, cwd=images.ROOT, capture_output=True, text=True, check=False)
+
+        def left() -> list[set[str]]:
+            return [set(where.registry.tags(where.repository(name))) for name in (IMAGE, other)]
 
         dry = run("--all", "--json", str(tmp_path / "decisions.json"))
         assert dry.returncode == 0, dry.stderr
@@ -135,31 +257,41 @@ def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path)
             line
             for name in (IMAGE, other)
             for line in (
-                f"keep {name}:{pinned} DIGEST: pinned by cibuildwheel v2.0.0",
-                f"would delete {name}:{old} DIGEST: older than {limit}",
-                f"keep {name}:2026.11.01-1 DIGEST: not yet 5 years old",
+                f"keep {name}:{kept} DIGEST: pinned by cibuildwheel v2.0.0",
+                f"would delete {name}:{OLD} DIGEST: older than {limit}",
+                f"keep {name}:{new} DIGEST: not yet 5 years old",
+                f"keep {name}:latest DIGEST: latest",
             )
         )
-        assert dry.stderr == "2 of 6 tags go\n"
+        note = "more than 10 % of all tags go: look at the list, then add --consent 2"
+        assert dry.stderr == f"2 of 8 tags go\nnote: {note}\n"
         assert [row["keep"] for row in json.loads((tmp_path / "decisions.json").read_text())].count(False) == 2
-        assert len(prune.list_tags(where, [IMAGE])[IMAGE]) == 3
-        done = run("--execute")
+        for options, status, problem in (
+            (["--execute"], 1, f"error: {note}"),
+            (["--execute", "--consent", "3"], 1, "error: 2 tags go now, not the 3 of --consent"),
+            (["--json", str(tmp_path / "none" / "file")], 2, "none/file: No such file or directory"),
+            (["--consent", "many"], 2, "invalid int value"),
+        ):
+            done = run(*options)
+            assert (done.returncode, problem in done.stderr) == (status, True), done.stderr
+            assert left() == [{kept, OLD, new, "latest"}] * 2
+        done = run("--execute", "--consent", "2")
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("\ndelete ") + done.stdout.startswith("delete ") == 2
-        assert set(prune.list_tags(where, [IMAGE])[IMAGE]) == {pinned, "2026.11.01-1"}
+        assert left() == [{kept, new, "latest"}] * 2
 
 
 @pytest.mark.parametrize("value", [None, f"quay.io/pypa/{IMAGE}"])
 def test_a_release_whose_pins_are_unknown_stops_everything(tmp_path: Path, value: str | None) -> None:
     url = cibuildwheel(tmp_path / "repository", {"v2.0.0": value})
     with pytest.raises(errors.Failure):
-        prune.cibuildwheel_pins(url, "1.10.0")
+        pinned.cibuildwheel_pins(url, "1.10.0")
 
 
 def test_a_repository_without_releases_stops_everything(tmp_path: Path) -> None:
     url = cibuildwheel(tmp_path / "repository", {"other": None})
     with pytest.raises(errors.Failure, match="refusing to prune"):
-        prune.cibuildwheel_pins(url, "1.10.0")
+        pinned.cibuildwheel_pins(url, "1.10.0")
 
 
 @pytest.fixture
@@ -190,8 +322,8 @@ def quay() -> Iterator[str]:
 
 def test_quay_lists_its_tags_in_pages(quay: str) -> None:
     registry = Registry("quay.io")
-    found = prune.quay_tags(registry, "pypa/known", quay)
+    found = listing.quay_tags(registry, "pypa/known", quay)
     assert len(found) == 250
     assert found["2020.01.01-249"] == f"sha256:{249:064}"
     with pytest.raises(errors.Failure, match="does not exist"):
-        prune.quay_tags(registry, "pypa/unknown", quay)
+        listing.quay_tags(registry, "pypa/unknown", quay)

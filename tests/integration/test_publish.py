@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +17,12 @@ import build
 import errors
 import images
 import publish
-from publish import COMPLETE_LABEL, REVISION_LABEL, Place
-from registry import INDEX_TYPES, Manifest, Registry
+import pushing
+from catalogue import Image
+from destination import Place
+from fitness import BASE_DIGEST_LABEL, COMPLETE_LABEL, REVISION_LABEL, TITLE_LABEL
+from oci import INDEX_TYPES, Manifest
+from registry import Registry
 
 pytestmark = pytest.mark.skipif(
     not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
@@ -28,7 +35,7 @@ GROUP = images.load().group("manylinux_2_39")  # two platforms
 LABELS = {
     COMPLETE_LABEL: "true",
     REVISION_LABEL: COMMIT,
-    publish.BASE_DIGEST_LABEL: BASE,
+    BASE_DIGEST_LABEL: BASE,
 }
 
 
@@ -52,18 +59,28 @@ def place(host: str, namespace: str = "pypa") -> Place:
     return Place(Registry(host), namespace)
 
 
+def candidate(
+    where: Place,
+    image: Image,
+    tag: str = TAG,
+    labels: dict[str, str] = LABELS,
+    platform: str = "",
+    content: str = "",
+) -> Manifest:
+    """A candidate for one platform of the group."""
+    return registries.store_image(
+        where.registry.host,
+        where.repository(image.name),
+        pushing.candidate(tag),
+        {TITLE_LABEL: image.name, **labels},
+        (content or f"{image.name} {tag}").encode(),
+        platform or image.platform.oci,
+    )
+
+
 def candidates(where: Place, tag: str = TAG, labels: dict[str, str] = LABELS) -> dict[str, Manifest]:
     """A candidate for every platform of the group."""
-    return {
-        image.name: registries.store_image(
-            where.registry.host,
-            where.repository(image.name),
-            publish.candidate(tag),
-            labels,
-            f"{image.name} {tag}".encode(),
-        )
-        for image in GROUP.members
-    }
+    return {image.name: candidate(where, image, tag, labels) for image in GROUP.members}
 
 
 def execute(where: Place, tag: str = TAG) -> None:
@@ -83,7 +100,7 @@ def test_whole_policy(host: str) -> None:
     assert publish.verify(where, GROUP, TAG) == []
     for name, manifest in manifests.items():
         assert dated(where)[name] == manifest.digest
-    index = where.registry.manifest(where.repository(GROUP.name), "latest").document
+    index = json.loads(where.registry.manifest(where.repository(GROUP.name), "latest").content)
     assert [row["platform"] for row in index["manifests"]] == [
         {"os": "linux", "architecture": "arm64"},
         {"os": "linux", "architecture": "riscv64"},
@@ -105,8 +122,7 @@ def test_dry_run_writes_nothing(host: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_a_missing_platform_publishes_nothing(host: str) -> None:
     where = place(host)
-    present = GROUP.members[0]
-    registries.store_image(host, where.repository(present.name), publish.candidate(TAG), LABELS)
+    candidate(where, GROUP.members[0])
     with pytest.raises(errors.Failure, match="manylinux_2_39_riscv64: there is no candidate"):
         execute(where)
     assert set(dated(where).values()) == {None}
@@ -118,8 +134,8 @@ def test_a_missing_platform_publishes_nothing(host: str) -> None:
         ({COMPLETE_LABEL: "false"}, "partial image"),
         ({REVISION_LABEL: "deadbeef"}, "built from deadbeef"),
         ({REVISION_LABEL: f"{COMMIT}-dirty"}, "changes that no commit has"),
-        ({publish.BASE_DIGEST_LABEL: ""}, f"base image is unknown, not the pinned {BASE}"),
-        ({publish.BASE_DIGEST_LABEL: "sha256:1"}, "base image is sha256:1, not the pinned"),
+        ({BASE_DIGEST_LABEL: ""}, f"base image is unknown, not the pinned {BASE}"),
+        ({BASE_DIGEST_LABEL: "sha256:1"}, "base image is sha256:1, not the pinned"),
     ],
 )
 def test_unfit_images_are_refused(host: str, labels: dict[str, str], reason: str) -> None:
@@ -128,6 +144,135 @@ def test_unfit_images_are_refused(host: str, labels: dict[str, str], reason: str
     with pytest.raises(errors.Failure, match=reason):
         execute(where)
     assert set(dated(where).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("platform", "labels", "reason"),
+    [
+        ("linux/amd64", {}, "it is for linux/amd64, not for linux/arm64"),
+        ("linux/arm/v7", {}, "it is for linux/arm, not for linux/arm64"),
+        ("windows/arm64", {}, "it is for windows/arm64"),
+        ("linux/arm64/v9", {}, "it is for linux/arm64/v9"),
+        ("linux/arm64", {TITLE_LABEL: "manylinux_2_39_i686"}, "it says that it is manylinux_2_39_i686, not"),
+        ("linux/arm64", {TITLE_LABEL: ""}, "it says that it is nothing"),
+        ("linux/arm64", {TITLE_LABEL: "\x1b[2J\u202e"}, re.escape(r"it says that it is \x1b[2J\u202e, not")),
+    ],
+)
+def test_another_image_under_the_name_of_a_platform(
+    host: str, platform: str, labels: dict[str, str], reason: str
+) -> None:
+    """As candidate, as dated tag that is there already, and as one that is verified or rolled back to."""
+    where, first = place(host), GROUP.members[0]
+    candidates(where)
+    right = where.registry.manifest(where.repository(first.name), pushing.candidate(TAG))
+    wrong = candidate(where, first, labels=LABELS | labels, platform=platform, content="wrong")
+    with pytest.raises(errors.Failure, match=f"manylinux_2_39_aarch64: {reason}"):
+        execute(where)
+    where.registry.put_manifest(where.repository(first.name), pushing.candidate(TAG), right)
+    execute(where)
+    where.registry.put_manifest(where.repository(first.name), TAG, wrong)
+    with pytest.raises(errors.Failure, match=f"manylinux_2_39_aarch64: {reason}"):
+        publish.steps(where, GROUP, TAG, COMMIT)
+    assert any(re.match(f"manylinux_2_39_aarch64:{TAG}: {reason}", each) for each in publish.verify(where, GROUP, TAG))
+    with pytest.raises(errors.Failure, match=reason):
+        publish.rollback_steps(where, GROUP, TAG)
+
+
+@pytest.mark.parametrize("platform", ["linux/arm64", "linux/arm64/v8"])
+def test_the_variant_that_goes_without_saying(host: str, platform: str) -> None:
+    where = place(host)
+    candidates(where)
+    candidate(where, GROUP.members[0], platform=platform)
+    execute(where)
+    assert publish.verify(where, GROUP, TAG) == []
+
+
+# --- What was handed over -------------------------------------------------------------------------------------
+
+
+def test_a_candidate_tag_that_has_moved_publishes_what_was_handed_over(host: str) -> None:
+    where = place(host)
+    handed = {f"{where}/{name}": manifest.digest for name, manifest in candidates(where).items()}
+    moved = candidate(where, GROUP.members[0], content="pushed by somebody else")
+    publish.carry_out(publish.steps(where, GROUP, TAG, COMMIT, handed), execute=True)
+    assert publish.verify(where, GROUP, TAG) == []
+    assert dated(where) == {
+        **{i.name: handed[f"{where}/{i.name}"] for i in GROUP.members},
+        GROUP.name: dated(where)[GROUP.name],
+    }
+    assert publish.steps(where, GROUP, TAG, COMMIT, handed) == []
+    with pytest.raises(errors.Failure, match="never overwritten"):
+        publish.steps(where, GROUP, TAG, COMMIT, {**handed, f"{where}/{GROUP.members[0].name}": moved.digest})
+
+
+def test_nothing_is_published_that_was_not_handed_over(host: str) -> None:
+    where, (first, *others) = place(host), GROUP.members
+    handed = {f"{where}/{name}": manifest.digest for name, manifest in candidates(where).items()}
+    with pytest.raises(errors.Failure, match=f"{others[0].name}:{TAG} cannot be published: nobody has handed over"):
+        publish.steps(where, GROUP, TAG, COMMIT, {f"{where}/{first.name}": handed[f"{where}/{first.name}"]})
+    gone = {**handed, f"{where}/{first.name}": "sha256:" + "0" * 64}
+    with pytest.raises(errors.Failure, match=f"{first.name}: there is no candidate"):
+        publish.steps(where, GROUP, TAG, COMMIT, gone)
+    assert set(dated(where).values()) == {None}
+
+
+# --- Two at once ----------------------------------------------------------------------------------------------
+
+
+def test_a_newer_publisher_at_any_moment_keeps_latest(host: str) -> None:
+    """The older one is interrupted before its request n, for every n, by a newer one that publishes everything."""
+    proxy = registries.FailingProxy(host)
+    n = 0
+    try:
+        while True:
+            n += 1
+            direct = place(host, f"run{n}")
+            for tag in (OLDER, TAG):
+                candidates(direct, tag)
+            plan = publish.steps(place(proxy.host, direct.namespace), GROUP, OLDER, COMMIT)
+            proxy.interrupt(n, functools.partial(execute, direct, TAG))
+            publish.carry_out(plan, execute=True)
+            assert None not in dated(direct, OLDER).values()
+            if proxy.count < n:
+                break
+            assert {name: direct.registry.digest(direct.repository(name), "latest") for name in dated(direct)} == dated(
+                direct, TAG
+            )
+    finally:
+        proxy.close()
+    assert n > 30
+
+
+def publish_other_images(where: Place) -> None:
+    for image in GROUP.members:
+        candidate(where, image, content=f"another {image.name}")
+    with contextlib.suppress(errors.Failure):
+        execute(where)
+
+
+def test_another_publisher_of_the_same_tag_at_any_moment(host: str) -> None:
+    """Interrupted before request n, for every n, by one with other images: both may fail, an index is never wrong."""
+    proxy = registries.FailingProxy(host)
+    n, refused = 0, 0
+    try:
+        while True:
+            n += 1
+            direct = place(host, f"run{n}")
+            candidates(direct)
+            plan = publish.steps(place(proxy.host, direct.namespace), GROUP, TAG, COMMIT)
+            proxy.interrupt(n, functools.partial(publish_other_images, direct))
+            try:
+                publish.carry_out(plan, execute=True)
+            except errors.Failure as error:
+                assert "never overwritten" in str(error)
+                refused += 1
+            if proxy.count < n:
+                break
+            if dated(direct)[GROUP.name]:
+                assert [each for each in publish.verify(direct, GROUP, TAG) if not each.startswith("latest")] == []
+    finally:
+        proxy.close()
+    assert refused > 5
 
 
 def test_a_base_that_nobody_has_pinned_is_refused(host: str, pinned_bases: Path) -> None:
@@ -159,13 +304,13 @@ def test_attestations_of_buildkit_do_not_hide_the_image(host: str) -> None:
     ]
     document = {"schemaVersion": 2, "mediaType": INDEX_TYPES[0], "manifests": rows}
     index = Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
-    where.registry.put_manifest(repository, publish.candidate(TAG), index)
+    where.registry.put_manifest(repository, pushing.candidate(TAG), index)
     execute(where)
     assert dated(where)[image.name] == real.digest
     assert publish.verify(where, GROUP, TAG) == []
     document["manifests"] = [rows[0], rows[0]]
     where.registry.put_manifest(
-        repository, publish.candidate(OLDER), Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
+        repository, pushing.candidate(OLDER), Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
     )
     with pytest.raises(errors.Failure, match="holds 2 images instead of one"):
         publish.steps(where, GROUP, OLDER, COMMIT)
@@ -192,7 +337,7 @@ def test_a_rebuild_of_the_same_commit_publishes_nothing(host: str) -> None:
     execute(where)
     before = dated(where)
     for image in GROUP.members:
-        registries.store_image(host, where.repository(image.name), publish.candidate(TAG), LABELS, b"rebuilt")
+        candidate(where, image, content="rebuilt")
     assert publish.steps(where, GROUP, TAG, COMMIT) == []
     assert dated(where) == before
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,19 @@ import git
 import pytest
 from tests.integration import registries
 
+import build
 import checkout
+import destination
 import engines
 import errors
+import fitness
 import images
-import publish
+import pushing
 import smoke
 from catalogue import Image
+from destination import Place
 from engines import Build, Engine
+from oci import Manifest
 from registry import Registry
 
 pytestmark = [
@@ -65,16 +71,17 @@ class Fork:
         repository.git.commit("--allow-empty", "-m", message)
         return checkout.version_tag(self.root)
 
-    def make(self, image: Image, revision: str = "", complete: bool = True) -> str:
+    def make(self, image: Image, revision: str = "", complete: bool = True, content: str = "") -> str:
         """A local image with the labels of a good build; returns its reference."""
         labels = {
-            publish.COMPLETE_LABEL: str(complete).lower(),
-            publish.REVISION_LABEL: revision or git.Repo(self.root).head.commit.hexsha,
-            publish.BASE_DIGEST_LABEL: BASE,
+            fitness.COMPLETE_LABEL: str(complete).lower(),
+            fitness.REVISION_LABEL: revision or git.Repo(self.root).head.commit.hexsha,
+            fitness.BASE_DIGEST_LABEL: BASE,
+            fitness.TITLE_LABEL: image.name,
         }
         context = self.root.parent / "context"
         context.mkdir(exist_ok=True)
-        (context / "name").write_text(image.name, encoding="utf-8")
+        (context / "name").write_text(content or image.name, encoding="utf-8")
         (context / "Dockerfile").write_text("FROM scratch\nCOPY name /\n", encoding="utf-8")
         reference = f"{self.place}/{image.name}:latest"
         build = Build(context, context / "Dockerfile", reference, platform=image.platform.oci, labels=labels)
@@ -84,7 +91,7 @@ class Fork:
 
 @pytest.fixture
 def fork(tmp_path: Path) -> Iterator[Fork]:
-    engine = engines.choose()
+    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     root = tmp_path / "fork"
     skipped = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "sources", "build", ".hypothesis")
     shutil.copytree(images.ROOT, root, ignore=skipped)
@@ -139,17 +146,27 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
     done = fork.run("push", "-i", first.name, *login, password="another")
     assert done.returncode == 1
     assert "another" not in done.stderr
-    assert fork.run("push", "-i", first.name, *login).returncode == 0
+    handed = fork.root.parent / "handed"  # as the jobs of the workflow do
+    handed.mkdir()
+    done = fork.run("push", "-i", first.name, *login)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{fork.place}/{first.name}@{digests(fork, f'candidate-{older}')[first.name]}\n"
+    (handed / first.name).write_text(done.stdout, encoding="utf-8")
+    done = fork.run("manifest", "manylinux_2_39", "--candidates", str(handed), *login)
+    assert done.returncode == 1
+    assert f"{fork.place}/{second.name}:{older} cannot be published: nobody has handed over" in done.stderr
     done = fork.run("manifest", "manylinux_2_39", *login)
     assert done.returncode == 1
     assert f"{second.name}: there is no candidate-{older} yet" in done.stderr
-    assert fork.run("push", "-i", second.name, *login).returncode == 0
+    done = fork.run("push", "-i", second.name, *login)
+    assert done.returncode == 0, done.stderr
+    (handed / second.name).write_text(done.stdout, encoding="utf-8")
 
     done = fork.run("manifest", "manylinux_2_39", "--login", USER)
     assert done.returncode == 0, done.stderr
     assert f"would index {fork.place}/manylinux_2_39:{older}" in done.stderr
     assert set(digests(fork, older).values()) == {None}
-    done = fork.run("manifest", "manylinux_2_39", *login)
+    done = fork.run("manifest", "manylinux_2_39", "--candidates", str(handed), *login)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"manylinux_2_39:{older} is whole, and latest follows it\n"
     assert None not in digests(fork, older).values()
@@ -157,6 +174,7 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
         done = fork.run(*again, *login)
         assert done.returncode == 0, done.stderr
         assert "nothing to do" in done.stderr
+    assert done.stdout == (handed / first.name).read_text(encoding="utf-8")  # a job that is run again hands it over
 
     newer = fork.commit("second")
     for image in MEMBERS:
@@ -188,11 +206,91 @@ def test_what_must_not_be_pushed(fork: Fork) -> None:
         done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
         assert done.returncode == 1
         assert reason in done.stderr
+    reference = fork.make(MEMBERS[1])
+    smoke.note_pass(fork.engine, reference, True)
+    done = fork.run("push", "-i", image.name, "--local", reference, "--login", USER, "--execute")
+    assert done.returncode == 1
+    assert f"it says that it is {MEMBERS[1].name}, not {image.name}; it is for linux/riscv64, not for" in done.stderr
     (fork.root / "new").touch()
     smoke.note_pass(fork.engine, fork.make(image), True)
     done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
     assert done.returncode == 1
     assert "not committed" in done.stderr
+
+
+@pytest.fixture
+def here(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """The fork's registry for calls within this process; the engine is logged in."""
+    for name, value in fork.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(build, "BASES_TOML", fork.root / "docker" / "bases.toml")
+    found = Place.parse(fork.place, (USER, PASSWORD))
+    pushing.log_in(fork.engine, found.registry)
+    return found
+
+
+def test_what_was_looked_at_is_pushed_wherever_its_name_points_by_then(fork: Fork, here: Place) -> None:
+    tag, image = fork.commit("first"), MEMBERS[0]
+    reference = fork.make(image)
+    smoke.note_pass(fork.engine, reference, True)
+    found = pushing.tested(fork.engine, image, reference, checkout.commit(fork.root))
+    fork.engine.call(fork.engine.tag(found.identity, f"{reference}-first"))  # podman removes what has no name
+    fork.make(image, content="built by somebody else meanwhile")
+    with pytest.raises(errors.Failure, match="has not seen it pass"):
+        pushing.tested(fork.engine, image, reference, checkout.commit(fork.root))
+    digest = pushing.push(fork.engine, here, image, found, tag)
+    repository = here.repository(image.name)
+    arrived = here.registry.manifest(repository, pushing.candidate(tag))
+    assert (arrived.digest, here.registry.configuration(repository, arrived)) == (digest, found.configuration)
+    smoke.note_pass(fork.engine, found.identity, False)
+    fork.engine.call(fork.engine.remove(f"{reference}-first"))
+
+
+@dataclass(frozen=True)
+class Overtaken(Engine):
+    """An engine beside another one that pushes to the same tag a moment later."""
+
+    theirs: Manifest | None = None
+    place: Place | None = None
+    repository: str = ""
+    target: str = ""
+
+    def call(self, argv: Sequence[str]) -> None:
+        super().call(argv)
+        if "push" in argv and self.place and self.theirs:
+            self.place.registry.put_manifest(self.repository, self.target, self.theirs)
+
+
+def test_what_arrived_is_what_was_pushed(fork: Fork, here: Place) -> None:
+    tag, image = fork.commit("first"), MEMBERS[0]
+    smoke.note_pass(fork.engine, fork.make(image, content="theirs"), True)
+    commit, repository = checkout.commit(fork.root), here.repository(image.name)
+    reference = f"{fork.place}/{image.name}:latest"
+    theirs = pushing.tested(fork.engine, image, reference, commit)
+    pushing.push(fork.engine, here, image, theirs, tag)
+    smoke.note_pass(fork.engine, theirs.identity, False)
+    manifest = here.registry.manifest(repository, pushing.candidate(tag))
+    smoke.note_pass(fork.engine, fork.make(image), True)
+    ours = pushing.tested(fork.engine, image, reference, commit)
+    engine = Overtaken(
+        fork.engine.name,
+        fork.engine.executable,
+        fork.engine.settings,
+        theirs=manifest,
+        place=here,
+        repository=repository,
+        target=pushing.candidate(tag),
+    )
+    with pytest.raises(errors.Failure, match=f"it is not the image that was tested, {ours.identity}"):
+        pushing.push(engine, here, image, ours, tag)
+
+
+def test_the_engine_that_is_named_pushes(fork: Fork) -> None:
+    fork.commit("first")
+    other = dataclasses.replace(fork, environment={**fork.environment, "MANYLINUX_BUILD_FRONTEND": "buildah"})
+    done = other.run("push", "-i", MEMBERS[0].name, "--login", USER)
+    assert done.returncode == 2
+    assert "MANYLINUX_BUILD_FRONTEND=buildah: it must be one of" in done.stderr
 
 
 def test_one_password_is_for_one_registry(fork: Fork) -> None:
@@ -205,4 +303,4 @@ def test_one_password_is_for_one_registry(fork: Fork) -> None:
 def test_a_login_needs_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     with pytest.raises(errors.UserError, match="standard input"):
-        publish.read_login(USER)
+        destination.read_login(USER)

@@ -50,11 +50,12 @@ def running(certificate: Path | None = None) -> Iterator[Server]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             state.requests.append((self.command, self.path, self.headers))
             self.close_connection = True
             state.routes.get(self.path, status(404))(self)
 
-        do_HEAD = do_GET
+        do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             pass
