@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -31,6 +30,7 @@ import bootstrap
 import engines
 import errors
 import images
+import machine
 import places
 import plan as plans
 import prefetch
@@ -274,7 +274,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
         "image": image.name,
         "engine": engine.name,
         "cores": cores,
-        "machine": platform.machine(),
+        "machine": machine.platform(),
         "interpreters": [i.tag for i in plan.interpreters],
         "cold_seconds": round(cold),
         "stages": {name: round(seconds) for name, seconds in stage_seconds(lines).items()},
@@ -324,7 +324,7 @@ def main() -> None:
     image = (
         catalogue.image(options.image)
         if options.image
-        else catalogue.find(catalogue.bootstrap_policy, platform.machine())
+        else catalogue.find(catalogue.bootstrap_policy, machine.platform())
     )
     interpreters = tuple(options.interpreters.split(",")) if options.interpreters else None
     scratch = places.state() / "benchmark"

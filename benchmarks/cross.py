@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 import bootstrap
 import errors
 import images
+import machine
 import prefetch
 from catalogue import Image
 
@@ -75,7 +75,7 @@ def measure(image: Image, components: Sequence[str], scratch: Path) -> dict[str,
             print(f"==> {component} with {compiler}: {found[component][compiler]} s", file=sys.stderr, flush=True)
     return {
         "image": image.name,
-        "machine": platform.machine(),
+        "machine": machine.platform(),
         "cores": os.cpu_count() or 1,
         "clang": os.environ[CLANG].rpartition("/")[2],
         "seconds": found,

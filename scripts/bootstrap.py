@@ -26,6 +26,7 @@ from pathlib import Path
 import engines
 import errors
 import images
+import machine
 import prefetch
 import scratch
 import site_settings
@@ -351,10 +352,9 @@ def main() -> None:
     """Shows what ./build.sh --bootstrap would have to install and make here, and does nothing."""
     argparse.ArgumentParser(description=main.__doc__).parse_args()
     catalogue = images.load()
-    machine = os.uname().machine
     image = catalogue.find(
         os.environ.get("POLICY") or catalogue.bootstrap_policy,
-        os.environ.get("PLATFORM") or machine,
+        machine.platform(os.environ.get("PLATFORM", "")),
         os.environ.get("VARIANT", ""),
     )
     show(image, site_settings.load(), os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))

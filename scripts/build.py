@@ -16,7 +16,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import platform
 import shutil
 import sys
 import uuid
@@ -31,6 +30,7 @@ import engines
 import errors
 import images
 import inputs
+import machine
 import outputs
 import pins
 import places
@@ -168,21 +168,13 @@ def _names(text: str) -> tuple[str, ...]:
 # --- From a request to a build ------------------------------------------------------------------------------
 
 
-def this_platform() -> str:
-    """This machine's platform as the table spells it."""
-    machine = platform.machine().lower()
-    return {"amd64": "x86_64", "arm64": "aarch64", "armv8l": "armv7l", "i386": "i686", "i586": "i686"}.get(
-        machine, machine
-    )
-
-
 def chosen_image(catalogue: Catalogue, variant: str | None, default_policy: str) -> Image:
     """The image that POLICY, PLATFORM and VARIANT name; a `variant` that is not None counts instead of the last.
 
     Raises UserError when there is none."""
     variant = os.environ.get("VARIANT", "") if variant is None else variant
     policy = os.environ.get("POLICY") or default_policy
-    return catalogue.find(policy, os.environ.get("PLATFORM") or this_platform(), variant)
+    return catalogue.find(policy, machine.platform(os.environ.get("PLATFORM", "")), variant)
 
 
 def request_of(options: argparse.Namespace) -> Request:
@@ -382,7 +374,7 @@ def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.S
     engine = Engine(frontend or engines.NAMES[0], engines.executable_of(frontend))
     made = Path("/run/manylinux-site")
     secrets = {key: made / key for key in site.secrets(site_settings.debian_suite(plan.image.policy.distribution))}
-    clang = clang_for(plan.image, engines.go_architecture(), options.offline)
+    clang = clang_for(plan.image, machine.go_architecture(), options.offline)
     options = with_cache(options, plan.image, engine.name == "docker-buildx")
     print(engine.shell(engine.build(build_of(plan, options, site, clang, secrets, base_of(plan)))))
     if secrets:
@@ -586,7 +578,7 @@ def check_runs(engine: Engine, base: Base, platform: str) -> None:
 def _engine_architecture(engine: Engine) -> str:
     template = "{{.Host.Arch}}" if engine.is_podman else "{{.Architecture}}"
     said = engine.ask(engine.command("info", "--format", template)) or ""
-    return engines.go_architecture(said)
+    return machine.go_architecture(said)
 
 
 @contextlib.contextmanager

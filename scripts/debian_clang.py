@@ -24,6 +24,7 @@ import bootstrap
 import engines
 import errors
 import images
+import machine
 import site_settings
 from engines import Engine
 from site_settings import Mirror
@@ -123,7 +124,7 @@ def make(engine: Engine, mirror: Mirror, reference: str, suite: str) -> None:
         archive = Path(directory, "clang.tar")
         with tarfile.open(archive, "w") as tar:
             tar.add(target, str(HOME).lstrip("/"))
-        platform = f"linux/{engines.go_architecture()}"
+        platform = f"linux/{machine.go_architecture()}"
         engine.call(engine.import_(archive, reference, platform, {}))
 
 
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.reach())
     catalogue = images.load()
     suite = site_settings.debian_suite(catalogue.find(catalogue.bootstrap_policy, "x86_64").policy.distribution)
-    reference = f"localhost/manylinux-clang:{VERSION}-{engines.go_architecture()}"
+    reference = f"localhost/manylinux-clang:{VERSION}-{machine.go_architecture()}"
     if options.force or engine.ask(engine.inspect(reference, "{{.Id}}")) is None:
         make(engine, site.mirror, reference, suite)
     print(reference)

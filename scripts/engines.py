@@ -664,13 +664,6 @@ def copy_with_libraries(program: str, root: Path) -> None:
         shutil.copy(path, copy)
 
 
-def go_architecture(machine: str = "") -> str:
-    """A machine's architecture, this one's by default, in Go's spelling."""
-    machine = machine or os.uname().machine
-    known = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "loongarch64": "loong64"}
-    return known.get(machine, machine)
-
-
 def main() -> None:
     """Shows which container engine the builds of this repository use here, and which were tried in vain."""
     parser = argparse.ArgumentParser(description=main.__doc__)

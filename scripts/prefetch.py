@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import platform as machine
 import re
 import shutil
 import subprocess
@@ -30,6 +29,7 @@ import environment
 import errors
 import fetch
 import images
+import machine
 import pins as native_pins
 from catalogue import Catalogue
 from debian_archive import Archive, Index, Source, Upstream, upstream_version
@@ -478,7 +478,7 @@ def run(
     if suites and source != "debian":
         raise errors.UserError("--suite only goes with --from debian")
     catalogue = images.load()
-    platform = platform or machine.machine()
+    platform = machine.platform(platform or "")
     wanted = wanted_files(platform, native_pins.read(), catalogue)
     pins = native_pins.read()
     known = [*pins, *prebuilt_interpreters(platform, catalogue)]

@@ -32,6 +32,7 @@ import engines
 import environment
 import errors
 import images
+import machine
 import plan as plans
 import prefetch
 import site_settings
@@ -135,7 +136,7 @@ def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with tarfile.open(archive, "w") as tar:
         tar.add(root, ".")
     base = f"localhost/manylinux-test-base:{MARK}-{engine.name}"
-    platform = images.load().platforms[build.this_platform()].oci
+    platform = images.load().platforms[machine.platform()].oci
     engine.call(engine.import_(archive, base, platform, {}))
     context = tmp_path / "project"
     context.mkdir()
@@ -148,7 +149,7 @@ def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ca = tmp_path / "ca.pem"
     ca.write_text(f"-----BEGIN CERTIFICATE-----\nsecret{MARK}\n-----END CERTIFICATE-----\n", encoding="utf-8")
     site = Site(ca, Index({"index-url": (f"https://user:password{MARK}@example.org/simple",)}), MIRROR)
-    image = images.load().find("manylinux_2_36", build.this_platform())
+    image = images.load().find("manylinux_2_36", machine.platform())
     plan = plans.plan(image, plans.Request(base=base, tag=f"test-{MARK}"))
     made = Project(engine, context, plan, site)
     yield made
@@ -264,7 +265,7 @@ def small_base(engine: Engine, tmp_path: Path) -> Iterator[str]:
     archive, reference = tmp_path / "small.tar", f"localhost/manylinux-test-small:{MARK}-{engine.name}"
     with tarfile.open(archive, "w") as tar:
         tar.add(tmp_path / "small", ".")
-    engine.call(engine.import_(archive, reference, images.load().platforms[build.this_platform()].oci, {}))
+    engine.call(engine.import_(archive, reference, images.load().platforms[machine.platform()].oci, {}))
     yield reference
     engine.ask(engine.remove(reference))
 
@@ -473,7 +474,7 @@ def test_a_base_is_made_once(
     if mirror is None:
         pytest.skip("this machine has no Debian mirror")
     architecture = site_settings.debian_architecture()
-    oci = images.load().platforms[build.this_platform()].oci
+    oci = images.load().platforms[machine.platform()].oci
     base = bootstrap.Base("bookworm", f"test-{MARK}", architecture, oci)
     try:
         assert bootstrap.ensure_base(engine, base, mirror) == base.reference

@@ -18,6 +18,7 @@ import bootstrap
 import build
 import engines
 import images
+import machine
 import prefetch
 from engines import Engine
 
@@ -30,7 +31,7 @@ pytestmark = [
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = images.load()
-FOREIGN = "aarch64" if engines.go_architecture() == "amd64" else "x86_64"
+FOREIGN = "aarch64" if machine.go_architecture() == "amd64" else "x86_64"
 IMAGE = CATALOGUE.find(CATALOGUE.bootstrap_policy, FOREIGN)
 MACHINES = {"aarch64": 183, "x86_64": 62}  # e_machine of an ELF file: EM_AARCH64, EM_X86_64
 HOW = shlex.join(bootstrap.install_command(bootstrap.QEMU_PACKAGES)) + " && update-binfmts --enable"
@@ -47,7 +48,7 @@ def script(name: str, *words: str, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     """The engine that builds, which has to be able to run the platform."""
-    if engines.go_architecture() not in build.CLANG_BUILDERS:
+    if machine.go_architecture() not in build.CLANG_BUILDERS:
         pytest.skip(f"clang compiles for other architectures on {' and '.join(build.CLANG_BUILDERS)} only")
     if not bootstrap.runs(IMAGE.platform.debian):
         pytest.skip(f"this machine does not run {FOREIGN}: as root, {HOW}")

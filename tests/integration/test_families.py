@@ -22,6 +22,7 @@ import pytest
 
 import engines
 import images
+import machine
 from catalogue import Image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -208,7 +209,7 @@ class Roots:
             tar.add(self.template, arcname=".")
         self.reference = f"localhost/manylinux-families-{os.getpid()}:test"
         self.container = f"manylinux-families-{os.getpid()}"
-        engine.call(engine.import_(archive, self.reference, CATALOGUE.platforms[os.uname().machine].oci, {}))
+        engine.call(engine.import_(archive, self.reference, CATALOGUE.platforms[machine.platform()].oci, {}))
         argv = engine.run(
             self.reference,
             ["/usr/bin/sleep", "600"],

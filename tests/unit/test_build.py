@@ -111,15 +111,6 @@ def test_defaults_are_this_machine_and_the_default_policy(
     assert values(argv, "--tag") == ["quay.io/pypa/manylinux_2_28_aarch64:latest-untested"]
 
 
-@pytest.mark.parametrize(
-    ("machine", "expected"),
-    [("x86_64", "x86_64"), ("AMD64", "x86_64"), ("arm64", "aarch64"), ("armv8l", "armv7l"), ("i586", "i686")],
-)
-def test_this_machine_as_the_table_spells_it(machine: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: machine)
-    assert build.this_platform() == expected
-
-
 def test_a_request_that_is_less_than_the_table_is_partial(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
