@@ -207,7 +207,7 @@ def shell(context: Context, image: str = "", tag: str = "", run: str = "") -> No
     help={
         "from": "upstream (the pinned files) or debian (what the Debian archive has, with a lock)",
         "suite": "search only this Debian suite, repeatable",
-        "only": "only this pin, repeatable",
+        "only": "only this pin, repeatable; the lock keeps the others",
         "platform": "whose prebuilt files to fetch (default: this machine's)",
     },
 )

@@ -35,6 +35,7 @@ import places
 import plan as plans
 import prefetch
 import smoke
+import source_lock
 from catalogue import Image
 from engines import Engine
 
@@ -181,13 +182,13 @@ def bumped(tarball: Path, target: Path) -> str:
     return hashlib.sha256(target.read_bytes()).hexdigest()
 
 
-def bump_lock(lock: prefetch.Lock, pin: str, sources: Path) -> prefetch.Lock:
+def bump_lock(lock: source_lock.Lock, pin: str, sources: Path) -> source_lock.Lock:
     """The lock with one CPython moved to a release made here; its tarball is beside the real one."""
     row = lock["pins"][pin]
     real = sources / row["file"]
     target = real.with_name(f"bumped-{real.name.partition('.tar')[0]}.tar.xz")
     digest = bumped(real, target)
-    moved: prefetch.LockedPin = {
+    moved: source_lock.LockedPin = {
         **row,
         "sha256": digest,
         "url": f"https://example.org/{target.name}",
@@ -250,7 +251,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
         raise errors.UserError(f"{prefetch.LOCK} does not exist: run `./build.sh --bootstrap` once")
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     base = bootstrap.base_of(image).reference
-    lock = prefetch.load_lock(prefetch.LOCK)
+    lock = source_lock.load(prefetch.LOCK)
     request = plans.Request(interpreters=interpreters, lock=lock, base=base, tag=TAG)
     plan = plans.plan(image, request)
     chosen = ["--interpreters", ",".join(interpreters)] if interpreters else []

@@ -27,6 +27,7 @@ import errors
 import images
 import machine
 import prefetch
+import source_lock
 from catalogue import Image
 
 ROOT = images.ROOT
@@ -34,13 +35,13 @@ RESULTS = ROOT / "benchmarks" / "cross.json"
 CLANG = "MANYLINUX_STATIC_CLANG_IMAGE"
 
 
-def moved(lock: prefetch.Lock, pin: str) -> prefetch.Lock:
+def moved(lock: source_lock.Lock, pin: str) -> source_lock.Lock:
     """The lock with one source at another address, so that only the stage of that source is built anew.
 
     The file is in docker/sources: nothing is downloaded."""
     row = lock["pins"][pin]
     url = f"https://example.org/{uuid.uuid4().hex}/{row['url'].rpartition('/')[2]}"
-    changed: prefetch.LockedPin = {**row, "url": url}
+    changed: source_lock.LockedPin = {**row, "url": url}
     return {**lock, "pins": {**lock["pins"], pin: changed}}
 
 
@@ -62,7 +63,7 @@ def measure(image: Image, components: Sequence[str], scratch: Path) -> dict[str,
     """All figures, as JSON-ready data: seconds, without those that a build takes in which nothing has changed."""
     if not os.environ.get(CLANG):
         raise errors.UserError(f"{CLANG} must name an image with a clang: scripts/debian_clang.py makes one")
-    lock = prefetch.load_lock(prefetch.LOCK)
+    lock = source_lock.load(prefetch.LOCK)
     path = scratch / "lock.json"
     found: dict[str, dict[str, float]] = {}
     for component in components:

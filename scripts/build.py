@@ -38,6 +38,7 @@ import plan as plans
 import prefetch
 import site_settings
 import smoke
+import source_lock
 import tags
 from catalogue import Catalogue, Image
 from engines import Build, Engine, Mount
@@ -185,7 +186,7 @@ def request_of(options: argparse.Namespace) -> Request:
     return Request(
         interpreters=options.interpreters,
         components=options.components,
-        lock=prefetch.load_lock(lock) if lock else None,
+        lock=source_lock.load(lock) if lock else None,
         base=options.base,
         tag=os.environ.get("COMMIT_SHA") or None,
     )

@@ -430,6 +430,11 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
         return hashlib.file_digest(stream, algorithm).hexdigest()
 
 
+def holds(path: Path, sha256: str) -> bool:
+    """Whether a file is there and has this digest."""
+    return path.is_file() and digest(path) == sha256
+
+
 def expect_format(name: str, start: bytes) -> None:
     """Raises when a file of this name cannot begin with these bytes, for instance because they are an error page."""
     magic = MAGIC.get(Path(name).suffix)

@@ -7,6 +7,7 @@ import platform as kernel
 from collections.abc import Mapping
 
 import images
+from catalogue import Platform
 
 # What no row of the table says: `uname -m` of older or stranger kernels, and GitHub's word.
 _OTHERS = {"x64": "x86_64", "i386": "i686", "i486": "i686", "i586": "i686", "x86": "i686", "armv8l": "armv7l"}
@@ -31,5 +32,5 @@ def go_architecture(said: str = "") -> str:
 
 
 @functools.cache
-def _platforms() -> Mapping[str, images.Platform]:
+def _platforms() -> Mapping[str, Platform]:
     return images.load().platforms

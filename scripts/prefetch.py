@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import re
 import shutil
 import subprocess
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import debian_archive
 import downloads
@@ -31,10 +30,12 @@ import fetch
 import images
 import machine
 import pins as native_pins
+import source_lock
 from catalogue import Catalogue
 from debian_archive import Archive, Index, Source, Upstream, upstream_version
 from pins import Pin
 from progress import Progress
+from source_lock import Lock, LockedPin
 from tables import near_matches, read_toml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,28 +53,6 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 PipRunner = Callable[[Sequence[str], Path], None]
 """Runs `pip <arguments>` with the directory as its working directory. Raises errors.Failure when that fails."""
-
-
-class LockedPin(TypedDict):
-    """A file that stands in for a pin. `file` is relative to the sources directory, `verbatim` as in the table."""
-
-    version: str
-    url: str
-    sha256: str
-    file: str
-    package: str
-    suite: str
-    verbatim: bool
-
-
-class Lock(TypedDict):
-    """What a sources directory holds instead of the Dockerfile's pins, and why some of them are missing."""
-
-    source: str
-    created: str
-    suites: list[str]
-    pins: dict[str, LockedPin]
-    missing: dict[str, str]
 
 
 class Tracked(NamedTuple):
@@ -121,7 +100,7 @@ def from_upstream(wanted: Iterable[Wanted], dest: Path, fetcher: fetch.Fetcher, 
     """Downloads every file, several at a time. Raises errors.Failure naming those that could not be had."""
 
     def download(item: Wanted) -> str | None:
-        if _present(dest / item.file, item.sha256):
+        if fetch.holds(dest / item.file, item.sha256):
             return None
         try:
             with progress.task(f"{item.name} {item.version}") as task:
@@ -230,7 +209,7 @@ def _newest(
         file = Path(pin.name, original.name)
         urls = source.urls(original)
         try:
-            if not _present(dest / file, original.sha256):
+            if not fetch.holds(dest / file, original.sha256):
                 with progress.task(f"{pin.name} {upstream.text}", original.size) as task:
                     fetcher.download(
                         urls[0],
@@ -276,48 +255,6 @@ def read_tracking(path: Path = DEPENDENCIES_TOML) -> dict[str, Tracked]:
                 except (KeyError, AttributeError, TypeError) as error:
                     raise errors.UserError(f"{path}: [{name}] debian: {error}") from None
     return rows
-
-
-def load_lock(path: Path = LOCK) -> Lock:
-    """The lock of a sources directory. Raises errors.UserError when it is missing or malformed."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise errors.UserError(f"there is no {path}: write it with `prefetch --from debian`") from None
-    except ValueError as error:
-        raise errors.UserError(f"{path} is no JSON ({error}): write it anew with `prefetch --from debian`") from None
-    absent = [key for key in Lock.__annotations__ if not isinstance(raw, dict) or key not in raw]
-    absent += (
-        [f"{key} of {name}" for name, row in raw["pins"].items() for key in LockedPin.__annotations__ if key not in row]
-        if not absent
-        else []
-    )
-    if absent:
-        raise errors.UserError(f"{path} lacks {', '.join(absent)}: write it anew with `prefetch --from debian`")
-    lock: Lock = raw
-    return lock
-
-
-def save_lock(lock: Lock, path: Path = LOCK) -> bool:
-    """Writes the lock at once or not at all; returns whether anything but its date has changed."""
-    if path.is_file():
-        try:
-            if {**load_lock(path), "created": ""} == {**lock, "created": ""}:
-                return False
-        except errors.UserError:
-            pass  # it is about to be replaced
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as stream:
-        json.dump(lock, stream, indent=2)
-        stream.write("\n")
-    Path(stream.name).chmod(0o644)
-    Path(stream.name).replace(path)
-    return True
-
-
-def lock_holds(lock: Lock, dest: Path = SOURCES) -> bool:
-    """Whether every file of the lock is there and unchanged."""
-    return all(_present(dest / row["file"], row["sha256"]) for row in lock["pins"].values())
 
 
 def describe_index(index: Index) -> list[str]:
@@ -444,19 +381,19 @@ def _download_wheels(lock: str, minor: str, dest: Path, platforms: Sequence[str]
         f"{match['name']}=={match['version']} {' '.join(f'--hash=sha256:{h}' for h in _HASH.findall(match['rest']))}\n"
         for match in _REQUIREMENT.finditer(lock)
     )
-    requirements = dest / f"requirements-{minor}.txt"
-    requirements.write_text(plain, encoding="utf-8")
-    try:
+    # Another build may fill the same wheelhouse now: each file comes into it whole, and under its own name.
+    with tempfile.TemporaryDirectory(dir=dest, prefix=".downloading-") as scratch:
+        Path(scratch, "requirements.txt").write_text(plain, encoding="utf-8")
         run_pip(
             [
                 *("download", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"),
-                *("--only-binary=:all:", f"--python-version={minor}", f"--requirement={requirements.name}", "--dest=."),
+                *("--only-binary=:all:", f"--python-version={minor}", "--requirement=requirements.txt", "--dest=."),
                 *(f"--platform={platform}" for platform in platforms),
             ],
-            dest,
+            Path(scratch),
         )
-    finally:
-        requirements.unlink()
+        for wheel in Path(scratch).glob("*.whl"):
+            wheel.replace(dest / wheel.name)
 
 
 def run(
@@ -473,7 +410,8 @@ def run(
 ) -> Lock | None:
     """The whole command: sources, lock and wheelhouse. Returns the lock where there is one.
 
-    `only`: these pins and interpreter tags and no others; `progress`: a display that is already shown.
+    `only`: these pins and interpreter tags, those of the same version, and no others; what a lock says of others stays.
+    `progress`: a display that is already shown.
     Raises errors.UserError and errors.Failure."""
     if suites and source != "debian":
         raise errors.UserError("--suite only goes with --from debian")
@@ -485,14 +423,19 @@ def run(
     for name in only:
         if name not in known:
             raise errors.UserError(f"unknown pin {name!r}" + near_matches(name, known))
-    chosen = {name for name in known if not only or name in only}
+    tracked = read_tracking()
+    together = {tracked[name].together for name in only if name in tracked}
+    chosen = {name for name in known if not only or name in only or name in together}
+    path = dest / LOCK.name
+    if only and path.exists():
+        source_lock.load(path)  # before anything is downloaded: it is to be kept
     fetcher = debian_archive.apt_fetcher(ca_bundle) if source == "debian" else fetch.Fetcher(ca_bundle=ca_bundle)
     lock = None
     with contextlib.nullcontext(progress) if progress else Progress() as shown:
         if source == "debian":
             lock = from_debian(
                 {name: pin for name, pin in pins.items() if name in chosen},
-                read_tracking(),
+                tracked,
                 dest,
                 archive=Archive.of_this_machine(fetcher, as_apt=True),
                 fetcher=fetcher,
@@ -501,12 +444,18 @@ def run(
                 progress=shown,
                 jobs=jobs,
             )
-            save_lock(lock, dest / LOCK.name)
+            if only:
+                lock = source_lock.renew(path, chosen, lock) or lock
+            else:
+                source_lock.save(lock, path)
             for line in describe_lock(lock, pins):
                 shown.say(line)
         else:
             from_upstream([item for item in wanted if item.name in chosen], dest, fetcher, shown, jobs)
-            (dest / LOCK.name).unlink(missing_ok=True)  # what is here now is what the Dockerfile pins
+            if only:
+                lock = source_lock.renew(path, chosen, None)
+            else:
+                path.unlink(missing_ok=True)  # what is here now is what the Dockerfile pins
         if wheels:
             fill_wheelhouse(smoke_minors(lock), dest / WHEELHOUSE.name, progress=shown)
     return lock
@@ -514,10 +463,6 @@ def run(
 
 def _wanted(name: str, version: str, url: str, sha256: str) -> Wanted:
     return Wanted(name, version, url, sha256, Path(name, url.rpartition("/")[2]))
-
-
-def _present(path: Path, sha256: str) -> bool:
-    return path.is_file() and fetch.digest(path) == sha256
 
 
 def main() -> None:
@@ -532,7 +477,9 @@ def main() -> None:
     )
     parser.add_argument("--suite", action="append", default=[], help="search only this Debian suite (repeatable)")
     parser.add_argument("--platform", help="whose prebuilt files to fetch (default: this machine's)")
-    parser.add_argument("--only", action="append", default=[], metavar="PIN", help="only this pin (repeatable)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="PIN", help="only this pin; the lock keeps the others"
+    )
     parser.add_argument("--dest", type=Path, default=SOURCES, help="directory to fill (default: docker/sources)")
     parser.add_argument(
         "--jobs", type=int, default=JOBS, metavar="N", help="downloads at a time (default: %(default)s)"

@@ -34,6 +34,7 @@ import places
 import plan as plans
 import prefetch
 import scratch
+import source_lock
 from engines import Engine, Mount
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -502,7 +503,7 @@ def _expectations(options: argparse.Namespace) -> dict[str, Any]:
         remembered: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
         return remembered
     tags = tuple(options.interpreters.split(",")) if options.interpreters else None
-    lock = prefetch.load_lock(options.lock) if options.lock else None
+    lock = source_lock.load(options.lock) if options.lock else None
     request = plans.Request(interpreters=tags, lock=lock)
     name = options.image or options.reference.rsplit("/", 1)[-1].split(":")[0]
     return plans.plan(images.load().image(name), request).expectations()

@@ -20,6 +20,7 @@ import engines
 import images
 import machine
 import prefetch
+import source_lock
 from engines import Engine
 
 pytestmark = [
@@ -52,7 +53,7 @@ def engine() -> Engine:
         pytest.skip(f"clang compiles for other architectures on {' and '.join(build.CLANG_BUILDERS)} only")
     if not bootstrap.runs(IMAGE.platform.debian):
         pytest.skip(f"this machine does not run {FOREIGN}: as root, {HOW}")
-    if not prefetch.LOCK.exists() or "zstd" not in prefetch.load_lock(prefetch.LOCK)["pins"]:
+    if not prefetch.LOCK.exists() or "zstd" not in source_lock.load(prefetch.LOCK)["pins"]:
         pytest.skip("docker/sources has no zstd: run ./build.sh --bootstrap")
     return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
 

@@ -16,6 +16,7 @@ import bootstrap
 import engines
 import images
 import prefetch
+import source_lock
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 SAME, BUMPED = "cp313-cp313", "cp311-cp311"
@@ -34,7 +35,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], di
     scratch = tmp_path_factory.mktemp("layers")
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     image = images.load().image(IMAGE.rpartition(":")[0].rpartition("/")[2])
-    lock = prefetch.load_lock(prefetch.LOCK)
+    lock = source_lock.load(prefetch.LOCK)
     (pin,) = (i.pin for i in image.interpreters if i.tag == BUMPED)
     moved = scratch / "lock.json"
     moved.write_text(json.dumps(benchmark.bump_lock(lock, pin, prefetch.SOURCES)), encoding="utf-8")

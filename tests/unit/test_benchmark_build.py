@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import images
-import prefetch
+import source_lock
 
 
 def _load() -> ModuleType:
@@ -171,7 +171,7 @@ def test_a_bump_is_another_release_in_one_file(tmp_path: Path) -> None:
             info = tarfile.TarInfo(name)
             info.size, info.mtime = len(data), 1_600_000_000
             tar.addfile(info, io.BytesIO(data))
-    row: prefetch.LockedPin = {
+    row: source_lock.LockedPin = {
         "version": "3.11.2",
         "url": "https://example.org/a.tar.gz",
         "sha256": "0" * 64,
@@ -180,7 +180,7 @@ def test_a_bump_is_another_release_in_one_file(tmp_path: Path) -> None:
         "suite": "bookworm",
         "verbatim": False,
     }
-    lock: prefetch.Lock = {
+    lock: source_lock.Lock = {
         "source": "debian",
         "created": "",
         "suites": [],

@@ -10,7 +10,7 @@ import pytest
 
 import errors
 import images
-import prefetch
+import source_lock
 
 
 def _load() -> ModuleType:
@@ -26,7 +26,7 @@ benchmark = _load()
 
 
 def test_only_the_address_of_a_source_moves() -> None:
-    row: prefetch.LockedPin = {
+    row: source_lock.LockedPin = {
         "version": "1.5.7",
         "url": "https://example.net/pool/zstd_1.5.7.tar.xz",
         "sha256": "0" * 64,
@@ -35,7 +35,7 @@ def test_only_the_address_of_a_source_moves() -> None:
         "suite": "trixie",
         "verbatim": False,
     }
-    lock: prefetch.Lock = {
+    lock: source_lock.Lock = {
         "source": "debian",
         "created": "2026-11-21T09:57:46+00:00",
         "suites": ["trixie"],

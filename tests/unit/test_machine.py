@@ -13,6 +13,7 @@ import build
 import images
 import machine
 import prefetch
+from catalogue import Image
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -53,7 +54,7 @@ def test_all_commands_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         monkeypatch.delenv(name, raising=False)
     catalogue = images.load()
     assert build.chosen_image(catalogue, "", "manylinux_2_28").name == "manylinux_2_28_aarch64"
-    shown: list[images.Image] = []
+    shown: list[Image] = []
     monkeypatch.setattr(bootstrap, "show", lambda image, *_: shown.append(image))
     monkeypatch.setattr("sys.argv", ["bootstrap.py"])
     bootstrap.main()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import fetch
 import images
 import pins
 import prefetch
+import source_lock
 from pins import Pin
 from plan import Request, plan
 from prefetch import Tracked
@@ -50,6 +52,28 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
         yield Mirror(server, tmp_path)
 
 
+def locked(*names: str) -> source_lock.Lock:
+    """A lock of these pins."""
+    return source_lock.Lock(
+        source="debian",
+        created="2026-11-21T09:57:46+00:00",
+        suites=["sid"],
+        pins={
+            name: source_lock.LockedPin(
+                version="1",
+                url=f"https://example.org/{name}_1.tar.xz",
+                sha256="a" * 64,
+                file=f"{name}/{name}_1.tar.xz",
+                package=name,
+                suite="sid",
+                verbatim=True,
+            )
+            for name in names
+        },
+        missing={},
+    )
+
+
 class Lines(Progress):
     """A display that keeps what it was told to say."""
 
@@ -61,7 +85,7 @@ class Lines(Progress):
         self.lines.append(line)
 
 
-def debian(mirror: Mirror, progress: Progress = QUIET, **more: Any) -> prefetch.Lock:
+def debian(mirror: Mirror, progress: Progress = QUIET, **more: Any) -> source_lock.Lock:
     """Prefetches PINS from the mirror."""
     fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
     return prefetch.from_debian(
@@ -139,7 +163,7 @@ def test_what_debian_lacks_is_named(mirror: Mirror) -> None:
 
 
 def test_the_summary_warns_only_without_cp39() -> None:
-    lock = prefetch.Lock(source="debian", created="", suites=[], pins={}, missing={"cpython-3.8": "none"})
+    lock = source_lock.Lock(source="debian", created="", suites=[], pins={}, missing={"cpython-3.8": "none"})
     assert "cibuildwheel" not in "\n".join(prefetch.describe_lock(lock, PINS))
 
 
@@ -211,11 +235,11 @@ def test_a_second_run_downloads_nothing(mirror: Mirror) -> None:
     assert all(path.endswith("/InRelease") for _, path, _ in mirror.server.requests)
     assert first["suites"] == ["trixie", "trixie-security"]
     path = mirror.directory / "lock.json"
-    assert prefetch.save_lock(first, path)
+    assert source_lock.save(first, path)
     before = path.read_bytes()
-    assert not prefetch.save_lock({**first, "created": "later"}, path), "a lock that says the same stays as it is"
+    assert not source_lock.save({**first, "created": "later"}, path), "a lock that says the same stays as it is"
     assert path.read_bytes() == before
-    assert prefetch.load_lock(path) == first
+    assert source_lock.load(path) == first
 
 
 @needs_gpgv
@@ -254,37 +278,6 @@ def test_passwords_of_the_mirror_stay_out_of_the_lock(mirror: Mirror) -> None:
     )
     assert not isinstance(row, str)
     assert "secret" not in json.dumps(row)
-
-
-def test_broken_locks_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "lock.json"
-    with pytest.raises(errors.UserError, match="write it with `prefetch --from debian`"):
-        prefetch.load_lock(path)
-    for text in ("", "[]", "{}", '{"pins": {"git": {}}, "source": "", "created": "", "suites": [], "missing": {}}'):
-        path.write_text(text)
-        with pytest.raises(errors.UserError, match="write it anew"):
-            prefetch.load_lock(path)
-    lock = prefetch.Lock(source="debian", created="", suites=[], pins={}, missing={})
-    assert prefetch.save_lock(lock, path), "a broken lock is replaced"
-    assert prefetch.load_lock(path) == lock
-
-
-def test_lock_holds(tmp_path: Path) -> None:
-    row = prefetch.LockedPin(
-        version="1",
-        url="https://example.org/a",
-        sha256=hashlib.sha256(b"a").hexdigest(),
-        file="git/a",
-        package="git",
-        suite="sid",
-        verbatim=True,
-    )
-    lock = prefetch.Lock(source="debian", created="", suites=[], pins={"git": row}, missing={})
-    assert not prefetch.lock_holds(lock, tmp_path)
-    (tmp_path / "git").mkdir()
-    for content, expected in ((b"b", False), (b"a", True)):
-        (tmp_path / "git" / "a").write_bytes(content)
-        assert prefetch.lock_holds(lock, tmp_path) is expected
 
 
 def test_tracking_knows_every_source_pin() -> None:
@@ -412,7 +405,7 @@ def test_wheels_for_a_variant_suit_the_image(
     calls: list[list[str]] = []
 
     def run_pip(arguments: Sequence[str], directory: Path) -> None:
-        assert directory == tmp_path / "house" / "shared-here"
+        assert directory.parent == tmp_path / "house" / "shared-here"
         calls.append([*arguments])
         (directory / "a.whl").write_bytes(b"one")
         (directory / "b.whl").write_bytes(b"two")
@@ -439,7 +432,7 @@ def test_an_incomplete_wheelhouse_is_a_failure(tmp_path: Path) -> None:
 
 def test_minors_that_the_lock_leaves_out_need_no_wheels(tmp_path: Path) -> None:
     locks = smoke_lock(tmp_path, "3.8")
-    lock = prefetch.Lock(source="debian", created="", suites=[], pins={}, missing={"cpython-3.8": "none"})
+    lock = source_lock.Lock(source="debian", created="", suites=[], pins={}, missing={"cpython-3.8": "none"})
     assert prefetch.smoke_minors(lock, locks) == []
 
 
@@ -453,6 +446,33 @@ def test_pip_is_found_or_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     uv.chmod(0o755)
     with pytest.raises(errors.Failure, match="tool run pip download"):
         prefetch.choose_pip()(["download"], tmp_path)
+
+
+def test_two_builds_fill_one_wheelhouse(tmp_path: Path) -> None:
+    """Neither disturbs the other, and none ever sees half a wheel."""
+    both = threading.Barrier(2, timeout=10)
+    house = tmp_path / "house"
+    locks = smoke_lock(tmp_path, "3.13")
+
+    def run_pip(arguments: Sequence[str], directory: Path) -> None:
+        (name,) = (word.partition("=")[2] for word in arguments if word.startswith("--requirement="))
+        assert (directory / name).is_file()
+        for wheel, content in (("a.whl", b"one"), ("b.whl", b"two")):
+            both.wait()
+            (directory / wheel).write_bytes(content[:1])
+            assert list(house.glob("*.whl")) == []
+            both.wait()
+            (directory / wheel).write_bytes(content)
+        both.wait()
+        assert (directory / name).is_file(), "the other build is not done yet"
+
+    fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
+
+    def fill(_: int) -> None:
+        prefetch.fill_wheelhouse(["3.13"], house, locks=locks, run_pip=run_pip, progress=QUIET)
+
+    fetch.in_parallel(fill, range(2), 2, fetcher)
+    assert sorted(path.name for path in house.iterdir()) == ["a.whl", "b.whl"]
 
 
 # --- The command -----------------------------------------------------------------------------------------------------
@@ -486,25 +506,46 @@ def test_the_command(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert command(monkeypatch, *words) == 0
     answer = capsys.readouterr()
     assert answer.out == "" and "cibuildwheel cannot use" in answer.err
-    lock = prefetch.load_lock(dest / "lock.json")
+    lock = source_lock.load(dest / "lock.json")
     assert set(lock["pins"]) == {"git", "cpython-3.11"}
-    assert prefetch.lock_holds(lock, dest)
+    assert all(fetch.holds(dest / row["file"], row["sha256"]) for row in lock["pins"].values())
     assert "pp311-pypy311_pp73" in lock["missing"]
+    mirror.publish("forky", [package("git", "1:2.56.0-1")])
     assert command(monkeypatch, *words, "--only", "git") == 0
-    only = prefetch.load_lock(dest / "lock.json")
-    assert (set(only["pins"]), only["missing"]) == ({"git"}, {})
+    renewed = source_lock.load(dest / "lock.json")
+    assert renewed["pins"]["git"]["version"] == "2.56.0"
+    rest = {name: row for name, row in lock["pins"].items() if name != "git"}
+    assert renewed["pins"] == {**rest, "git": renewed["pins"]["git"]}, "what was not asked for stays"
+    assert renewed["missing"] == lock["missing"]
+    (dest / "lock.json").write_text("nonsense")
+    assert command(monkeypatch, *words, "--only", "git") == 2
+    assert (dest / "lock.json").read_text() == "nonsense", "nobody knows what it said about the others"
     assert command(monkeypatch, *words, "--suite", "woody") == 1
     assert "woody: no mirror has it" in capsys.readouterr().err
 
 
+@needs_gpgv
+def test_what_moves_together_is_taken_together(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"tcl8.6": "8.6.18+dfsg-1", "tk8.6": "8.6.18-1"}
+    mirror.publish("sid", [package(name, version, suffix="tar.gz") for name, version in versions.items()])
+    monkeypatch.setenv("MANYLINUX_DEBIAN_MIRROR", mirror.server.url("/debian"))
+    monkeypatch.setenv("MANYLINUX_DEBIAN_KEYRING", str(mirror.keyring()))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(mirror.directory))
+    dest = mirror.directory / "sources"
+    words = ["--from", "debian", "--dest", str(dest), "--platform", "x86_64", "--no-wheels"]
+    assert command(monkeypatch, *words, "--only", "tcl") == 0
+    assert set(source_lock.load(dest / "lock.json")["pins"]) == {"tcl", "tk"}
+
+
 def test_upstream_replaces_an_older_lock(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     body = b"\x1f\x8bgit"
-    mirror.server.routes["/git.tar.gz"] = servers.good(body)
-    pin = Pin("git", "1", mirror.server.url("/git.tar.gz"), hashlib.sha256(body).hexdigest())
-    table = {**pins.read(), "git": pin}
-    monkeypatch.setattr(pins, "read", lambda: table)
+    item = wanted(mirror, "git", body)
+    monkeypatch.setattr(prefetch, "wanted_files", lambda *_: [item])
     dest = mirror.directory / "sources"
-    lock = prefetch.Lock(source="debian", created="", suites=[], pins={}, missing={})
-    prefetch.save_lock(lock, dest / "lock.json")
-    assert command(monkeypatch, "--dest", str(dest), "--only", "git", "--no-wheels", "--platform", "s390x") == 0
+    lock = locked("git", "zstd")
+    source_lock.save(lock, dest / "lock.json")
+    words = ["--dest", str(dest), "--no-wheels", "--platform", "s390x"]
+    assert command(monkeypatch, *words, "--only", "git") == 0
+    assert source_lock.load(dest / "lock.json") == {**lock, "pins": {"zstd": lock["pins"]["zstd"]}}
+    assert command(monkeypatch, *words) == 0
     assert [path.name for path in dest.iterdir()] == ["git"]
