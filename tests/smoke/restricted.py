@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from .context import LOCAL_BIN, Context, Interpreter, Problem
 from .registry import RESTRICTED, check
@@ -61,6 +62,24 @@ def tools(context: Context) -> Iterator[str]:
             context.run(argv)
         except Problem as problem:
             yield str(problem)
+
+
+@check("restricted-home", container=RESTRICTED)
+def home(context: Context) -> Iterator[str]:
+    """The entry point gives a user without a home directory one that pipx works in, keeps another, and needs none."""
+    without = {name: value for name, value in context.environment.items() if name != "HOME"}
+    script = 'pipx list --short >/dev/null && echo "$HOME"'
+    for given in ({}, {"HOME": "/"}, {"HOME": "/root"}):
+        environment = {**without, **given, "TMPDIR": str(context.scratch)}
+        found = context.output([LOCAL_BIN / "manylinux-entrypoint", "sh", "-c", script], env=environment)
+        if Path(found).parent != context.scratch:
+            yield f"{given or 'no HOME'} becomes {found}"
+    kept = {**without, "HOME": str(context.scratch)}
+    if context.output([LOCAL_BIN / "manylinux-entrypoint", "sh", "-c", script], env=kept) != str(context.scratch):
+        yield "a home directory that can be written is replaced"
+    nowhere = {**without, "HOME": "/", "TMPDIR": "/opt"}
+    if context.output([LOCAL_BIN / "manylinux-entrypoint", "sh", "-c", 'echo "$HOME"'], env=nowhere) != "/":
+        yield "where nothing can be written the command gets another home directory"
 
 
 @check("restricted-compile", container=RESTRICTED)
