@@ -291,9 +291,10 @@ def _apt_failure(sources: str, architecture: str) -> str:
             "APT::Architecture": architecture,
             "APT::Architectures": architecture,
             "APT::Sandbox::User": "root",
+            "APT::Update::Error-Mode": "any",
         }
         options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        argv = ["apt-get", "update", "--quiet", "--error-on=any", *options]
+        argv = ["apt-get", "update", "--quiet", *options]
         done = subprocess.run(argv, capture_output=True, text=True)
     said = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
     found = [said[i + 1] for i, line in enumerate(said[:-1]) if line.startswith("Err:")]
