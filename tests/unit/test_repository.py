@@ -379,7 +379,7 @@ def test_an_index_that_apt_cannot_fetch_is_an_error_wherever_we_ask() -> None:
                 callers.add(path.relative_to(ROOT).as_posix())
                 settings = '"APT::Update::Error-Mode": "any"' in text and "*options]" in line
                 assert "APT::Update::Error-Mode=any" in line or settings, f"{path}: {line.strip()}"
-    assert {".ci/run", "docker/build_scripts/debian.sh", "noxfile.py", "scripts/bootstrap.py", "scripts/dev"} <= callers
+    assert {".ci/run", "docker/build_scripts/debian.sh", "noxfile.py", "scripts/bootstrap.py"} <= callers
 
 
 def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:
