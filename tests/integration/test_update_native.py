@@ -113,11 +113,12 @@ def test_a_young_release_waits_and_the_older_one_is_taken(world: World, run: Run
     assert run("--dry-run", "--no-cooldown", "alpha").rows["alpha"]["acceptable"] == "1.2.0"
 
 
-def test_a_young_release_alone_is_pending(world: World, run: Run) -> None:
-    world.project("alpha", "1.0.0").release("1.1.0", days=6)
+@pytest.mark.parametrize(("days", "state"), [(6, "pending"), (7, "update")])
+def test_a_young_release_alone_is_pending(world: World, run: Run, days: int, state: str) -> None:
+    world.project("alpha", "1.0.0").release("1.1.0", days=days)
     world.commit(pins={"alpha": "1.0.0"})
     result = run()
-    assert (result.status, result.rows["alpha"]["state"], log(world)) == (0, "pending", [])
+    assert (result.status, result.rows["alpha"]["state"], len(log(world))) == (0, state, state == "update")
 
 
 def test_what_nothing_dates_is_as_old_as_our_own_sighting(world: World, run: Run, tmp_path: Path) -> None:
@@ -155,6 +156,16 @@ def test_what_is_no_tarball_is_passed_over(world: World, run: Run, route: server
     row = run("--dry-run", "--no-cooldown", "alpha").rows["alpha"]
     assert row["acceptable"] == "1.1.0"
     assert reason in row["passed_over"][0]
+
+
+def test_a_newer_release_that_could_not_be_asked_for_is_not_hidden(world: World, run: Run) -> None:
+    project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
+    world.server.routes[project.path("1.2.0")] = servers.status(500)
+    world.commit(pins={"alpha": "1.0.0"})
+    row = run("--dry-run", "--allow-unreachable").rows["alpha"]
+    assert (row["state"], row["acceptable"], row["unreachable"]) == ("update", "1.1.0", True)
+    assert run().status == 1
+    assert log(world) == ["Bump alpha 1.0.0 → 1.1.0"]
 
 
 def test_a_slow_drip_is_given_up(world: World, run: Run) -> None:
@@ -292,6 +303,8 @@ def test_a_clear_signed_list_and_a_file_for_each_architecture(world: World, run:
         "pending",
         [f"1.1.0: {url}1.1.0.tar.gz answers 404".replace("{goarch}", "arm64")],
     )
+    world.server.routes[f"/alpha/{names['arm64']}"] = servers.status(200, days_ago(1), contents["arm64"])
+    assert run("--dry-run").rows["alpha"]["passed_over"] == ["1.1.0: published 1 days ago, to be taken after 7"]
     world.server.routes[f"/alpha/{names['arm64']}"] = servers.status(200, days_ago(9), contents["amd64"])
     result = run("--dry-run")
     assert (result.status, result.rows["alpha"]["state"]) == (1, "failed")
@@ -411,6 +424,8 @@ def test_one_old_list_lowers_nothing(world: World, run: Run, tmp_path: Path) -> 
     world.rows["alpha"] = re.sub(r"sources = .*", lambda _: f"sources = [{both}]", project.row)
     world.commit(pins={"alpha": "1.2.0"})
     assert run().rows["alpha"]["state"] == "current"
+    world.server.routes[project.path("1.2.0")] = servers.status(404)
+    assert run().rows["alpha"]["state"] == "current", "another list has it"
     assert log(world) == []
 
 

@@ -64,7 +64,9 @@ def test_the_first_that_passes_is_taken_and_every_other_is_explained(verdicts: l
         assert (found.state is State.CURRENT) == (not verdicts)
 
 
-def look(listed: list[str], pinned: str, passing: set[str], *, gone: bool, left: bool = False) -> Row:
+def look(
+    listed: list[str], pinned: str, passing: set[str], *, gone: bool, left: bool = False, upstream: bool = True
+) -> Row:
     """The row for openssl with this list and these good releases; `left`: the file of the pin is still there."""
     row = ROWS["openssl"]
     pin = Pin("openssl", pinned, f"https://example.org/openssl-{pinned}.tar.gz", "0" * 64)
@@ -82,7 +84,7 @@ def look(listed: list[str], pinned: str, passing: set[str], *, gone: bool, left:
         return [Taken(proof, Dated(NOW, "published", 9))]
 
     versions = {version: Release(version) for version in listed if not (gone and version == pinned)}
-    listing = Listing(versions, True, ())
+    listing = Listing(versions, upstream, ())
     with (
         mock.patch.object(update_native_dependencies, "listing", lambda *_: listing),
         mock.patch.object(update_native_dependencies, "examine", examine),
@@ -133,6 +135,11 @@ def test_only_a_withdrawn_pin_goes_down(listed: list[str], patch: int, left: boo
     else:
         assert row.acceptable == ""
         assert "nothing can take the place" in row.alarms[0]
+
+
+def test_the_archive_alone_lowers_nothing() -> None:
+    row = look(["3.5.6"], "3.5.7", {"3.5.6"}, gone=True, upstream=False)
+    assert (row.state, row.acceptable) == (State.CURRENT, "3.5.7")
 
 
 def test_a_walk_ends() -> None:
@@ -235,3 +242,17 @@ def test_the_changelog_of_a_package() -> None:
     dates = changelog_dates(CHANGELOG, "8.22.0")
     assert min(dates) == datetime(2026, 9, 2, 6, 27, 46, tzinfo=UTC)
     assert changelog_dates(CHANGELOG, "8.21.0") == []
+
+
+@pytest.mark.parametrize(
+    ("date", "found"),
+    [
+        ("Tue, 01 Sep 2026 23:27:46 -0000", [datetime(2026, 9, 1, 23, 27, 46, tzinfo=UTC)]),
+        ("Tue, 01 Sep 2026 23:27:46", [datetime(2026, 9, 1, 23, 27, 46, tzinfo=UTC)]),
+        ("last week", []),
+        ("Tue, 99 Sep 2026 23:27:46 +0000", []),
+    ],
+)
+def test_a_changelog_with_odd_dates(date: str, found: list[datetime]) -> None:
+    text = CHANGELOG.replace("Tue, 01 Sep 2026 23:27:46 -0700", date).replace("Thu, 10 Sep 2026 10:00:00 +0200", date)
+    assert set(changelog_dates(text, "8.22.0")) == set(found)

@@ -92,7 +92,7 @@ LONG = [
 ]
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("width", [*range(60, 100), 120, 200])
 @pytest.mark.parametrize("rows", [ROWS, LONG, [Row(f"https://example.org/{'x' * 80}", "1.2.3", State.CURRENT)]])
 def test_no_line_is_wider_than_the_terminal(width: int, rows: list[Row]) -> None:
     """But for single words, which are not cut: an address that is cut cannot be followed."""
@@ -116,6 +116,13 @@ def test_the_columns_stay_together_where_they_fit() -> None:
     narrow = Report("Pins", LONG).table(80).splitlines()
     assert narrow[2].split() == [name for name in report.HEADINGS if name != "trust"]
     assert narrow[5] == "    trust: sigstore mayeut/static-clang-images"
+
+
+def test_what_could_not_be_asked_fails_the_run_whatever_the_state_says() -> None:
+    rows = [Row("a", "1", State.UPDATE, unchecked=True)]
+    assert (Report("Pins", rows).exit_code, Report("Pins", rows, allow_unreachable=True).exit_code) == (1, 0)
+    assert "--allow-unreachable makes them a warning" in Report("Pins", rows).summary()
+    assert json.loads(Report("Pins", rows).as_json())["rows"][0]["unreachable"] is True
 
 
 def test_markdown_is_inert() -> None:

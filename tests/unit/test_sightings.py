@@ -44,14 +44,15 @@ def test_a_broken_file_is_no_memory(tmp_path: Path, text: bytes) -> None:
     assert Sightings(path).seen("tool", "1.0") == NOW
 
 
-def test_two_sessions_at_once_keep_what_both_saw(tmp_path: Path) -> None:
+@pytest.mark.parametrize("early_first", [True, False])
+def test_two_sessions_at_once_keep_what_both_saw(tmp_path: Path, early_first: bool) -> None:
     path = tmp_path / "seen.json"
     early, late = Sightings(path), Sightings(path)
     late.first("tool", "1.0", NOW + timedelta(hours=1))
     late.first("other", "2.0", NOW)
     early.first("tool", "1.0", NOW)
-    late.save()
-    early.save()
+    for found in (early, late) if early_first else (late, early):
+        found.save()
     assert Sightings(path).seen("tool", "1.0") == NOW
     assert Sightings(path).seen("other", "2.0") == NOW
 
