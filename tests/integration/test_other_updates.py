@@ -46,7 +46,9 @@ class Place:
             "unconfirmed.toml",
         ):
             text = (ROOT / "docker" / name).read_text(encoding="utf-8")
-            (docker / name).write_text(text.replace("https://", server.url("/")), encoding="utf-8")
+            # Who signed is the same wherever the file comes from.
+            text = re.sub(r'(?<!identity = ")(?<!issuer = ")https://', server.url("/"), text)
+            (docker / name).write_text(text, encoding="utf-8")
         git(self.repository, "init", "--quiet")
         git(self.repository, "config", "user.name", "Tester")
         git(self.repository, "config", "user.email", "tester@example.org")
@@ -157,6 +159,8 @@ def test_pypy_moves_within_its_abi(interpreters: Place) -> None:
     assert rows["pp311-pypy311_pp73"]["state"] == "new series"
     assert rows["pp311-pypy311_pp73"]["reason"] == "there is also 8.0 (Python 3.11), 8.0 (Python 3.12)"
     assert report["commits"] == []
+    _, report = interpreters.run(update_interpreters_download)
+    assert {row["state"] for row in report["rows"] if row["name"].startswith("pp311")} == {"current"}, "said once"
 
 
 def test_pypy_needs_its_checksum_and_every_platform(interpreters: Place) -> None:
@@ -172,6 +176,50 @@ def test_pypy_needs_its_checksum_and_every_platform(interpreters: Place) -> None
     assert row["passed_over"][0] == "7.3.26: there is no archive for aarch64"
     assert "does not list pypy3.11-v7.3.25-x64-linux.tar.gz" in row["passed_over"][1]
     assert "7.3.24 is refused" in row["alarms"][0]
+
+
+def test_a_checksum_does_not_say_what_is_inside(interpreters: Place) -> None:
+    """Another version under a new name, with a published checksum of just that file."""
+    entry = pypy(interpreters, "7.3.24")
+    url = entry["files"][0]["download_url"]
+    content = tarball("pypy3.11-v7.3.22-x64-linux.tar.gz", "7.3.22")
+    interpreters.server.routes[url.removeprefix(interpreters.server.url(""))] = servers.good(content)
+    sums = checksums([entry]).replace(
+        sha256(tarball(entry["files"][0]["filename"], "7.3.24")).encode(), sha256(content).encode()
+    )
+    publish_pypy(interpreters, [entry], sums)
+    status, report = interpreters.run(update_interpreters_download)
+    row = next(row for row in report["rows"] if row["name"] == "pp311-pypy311_pp73")
+    assert (status, row["state"], interpreters.log()) == (1, "failed", [])
+    assert "is not what its name says: it holds 'pypy3.11-v7.3.22-x64-linux'" in row["alarms"][0]
+
+
+def test_a_newer_interpreter_that_could_not_be_asked_for_is_not_hidden(interpreters: Place) -> None:
+    newest, older = pypy(interpreters, "7.3.25"), pypy(interpreters, "7.3.24")
+    publish_pypy(interpreters, [newest, older])
+    path = newest["files"][0]["download_url"].removeprefix(interpreters.server.url(""))
+    interpreters.server.routes[path] = servers.status(500)
+    status, report = interpreters.run(update_interpreters_download)
+    row = next(row for row in report["rows"] if row["name"] == "pp311-pypy311_pp73")
+    assert (status, row["state"], row["acceptable"], row["unreachable"]) == (1, "update", "7.3.24", True)
+
+
+@pytest.mark.parametrize(
+    "text", [b"null", b"1", b"[1]", b"[[]]", b'{"a": 1}', b'[{"stable": true, "pypy_version": "7.3.99"}]']
+)
+def test_a_document_of_another_shape_is_a_failure_and_no_traceback(
+    interpreters: Place, text: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for url in (
+        "https://downloads.python.org/pypy/versions.json",
+        "https://api.github.com/repos/oracle/graalpython/releases?per_page=100",
+    ):
+        interpreters.route(url, text)
+    status, report = interpreters.run(update_interpreters_download)
+    assert status == 1
+    assert "internal error" not in str(report)
+    states = {row["name"][:2]: row["state"] for row in report["rows"]}
+    assert states["pp"] == "failed"
 
 
 def graalpy(place: Place, tag: str, version: str, prefix: str = "graalpy", **facts: Any) -> dict[str, Any]:
