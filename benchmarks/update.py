@@ -82,7 +82,9 @@ class Upstreams:
         text = re.sub(r'"[0-9A-F]{40}"(, "[0-9A-F]{40}")*', f'"{self.fingerprint}"', text)
         if dead:
             text = text.replace(f"https://{DEAD}/", f"http://127.0.0.1:{dead}/")
-        text = text.replace("https://", server.url("/")).replace("ghcr.io/", f"127.0.0.1:{server.port}/")
+        # Who signed is the same wherever the file comes from.
+        text = re.sub(r'(?<!identity = ")(?<!issuer = ")https://', server.url("/"), text)
+        text = text.replace("ghcr.io/", f"127.0.0.1:{server.port}/")
         (root / "docker").mkdir()
         (root / "docker" / "dependencies.toml").write_text(text, encoding="utf-8")
         for name in ("Dockerfile", native.UNCONFIRMED.rpartition("/")[2]):
