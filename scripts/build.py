@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import bases
 import bootstrap
 import checkout
 import engines
@@ -43,11 +44,9 @@ import tags
 from catalogue import Catalogue, Image
 from engines import Build, Engine, Mount
 from plan import Plan, Request
-from tables import read_toml
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
-BASES_TOML = ROOT / "docker" / "bases.toml"
 SOURCES = ROOT / "docker" / "sources"
 LOCK = SOURCES / "lock.json"
 NATIVE_HERE = {"amd64": ("amd64", "386"), "arm64": ("arm64", "arm")}  # what these processors run without emulation
@@ -249,9 +248,9 @@ class Base:
         return self.reference.startswith("localhost/")
 
 
-def base_of(plan: Plan, path: Path = BASES_TOML) -> Base:
+def base_of(plan: Plan, path: Path | None = None) -> Base:
     """The base of a plan, by the digest that docker/bases.toml pins, if it does."""
-    digest = read_toml(path).get(plan.base, "")
+    digest = bases.load(path).get(plan.base, "")
     if not digest:
         return Base(plan.base, plan.base.partition("@")[2])
     head, _, tail = plan.base.rpartition("/")  # podman refuses a tag and a digest at once

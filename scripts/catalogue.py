@@ -21,6 +21,7 @@ from tables import (
     NAME,
     Minor,
     Name,
+    Prose,
     Reference,
     Registry,
     Tag,
@@ -137,7 +138,7 @@ class Policy:
     platforms: Annotated[Mapping[PlatformName, Exceptions], filled]
     symbols: Symbols | None = None
     local_first: bool = False
-    eol_note: str = ""
+    eol_note: Prose = ""
     sqlite_exposed: bool = False
 
     @property
@@ -221,7 +222,7 @@ class Hold:
     """Releases of a tool that the updater does not take, and why."""
 
     below: Version
-    reason: str
+    reason: Prose
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ class Variant:
     """Images with something more: an extra target of the same Dockerfile."""
 
     name: Annotated[Name, NAME]
-    purpose: str
+    purpose: Prose
     minors: Annotated[tuple[Minor, ...], filled]
     images: Mapping[PolicyName, Annotated[tuple[PlatformName, ...], filled]]
     not_optimised_where: Mapping[Minor, tuple[str, ...]] = field(default_factory=dict)
@@ -287,7 +288,7 @@ class KeptTag:
     """A published tag that never expires, and why."""
 
     tag: Tag
-    reason: str
+    reason: Prose
 
 
 @dataclass(frozen=True)

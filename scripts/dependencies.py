@@ -21,6 +21,7 @@ from tables import (
     Beside,
     ImageTemplate,
     Name,
+    Prose,
     Template,
     Url,
     below,
@@ -65,7 +66,12 @@ def _rare(pattern: str) -> str:
 
 Address = Annotated[Template, _fields]
 Signature = Annotated[Beside, _fields]
-Pattern = Annotated[str, expression(groups=1), _fields]
+Pattern = Annotated[
+    str,
+    expression(groups=1),
+    form(r".*(\\d|\[0-9|\(\.\*\)).*", "a pattern with a group for digits, like v(\\d+)"),
+    _fields,
+]
 Series = Annotated[str, form(r"\d+(\.\d+)*", "the first numbers of a version like 3.5")]
 Fingerprint = Annotated[str, form(r"[0-9A-F]{40}", "a fingerprint (40 upper-case digits)")]
 Days = Annotated[int, between(1, 90)]
@@ -88,7 +94,7 @@ class Hold:
     """Versions not to be taken before a day, and why. `version`: one, or a comparison like >=9."""
 
     version: Annotated[str, form(r"(==|>=|<=|>|<)?\d+(\.\d+)*\w*", "a version or a comparison like >=9")]
-    reason: str
+    reason: Prose
     until: datetime.date
 
     @property
@@ -147,7 +153,7 @@ class Debian:
 
     source: Annotated[str, form(r"[a-z0-9][a-z0-9.+(){}\\?|*-]*", "a source package"), expression(), _fields]
     verbatim: bool
-    refuse: Mapping[Annotated[str, form(r"\d[\w.+~-]*", "a version")], str] = field(default_factory=dict)
+    refuse: Mapping[Annotated[str, form(r"\d[\w.+~-]*", "a version")], Prose] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -288,7 +294,7 @@ def is_release(version: str, pattern: str) -> bool:
 def check(rows: Mapping[str, Dependency], pins: Mapping[str, Pin]) -> None:
     """The laws between rows and pins. Raises UserError naming every breach."""
     pinned = {name: pin.version for name, pin in pins.items()}
-    problems = [f"pin {name} has no row in {DEPENDENCIES_TOML.name}" for name in sorted(set(pinned) - set(rows))]
+    problems = [f"pin {name} has no row" for name in sorted(set(pinned) - set(rows))]
     problems += [f"row [{name}] tracks no pin of the Dockerfile" for name in sorted(set(rows) - set(pinned))]
     for name in sorted(set(rows) & set(pinned)):
         if not rows[name].in_series(pinned[name]):
@@ -303,4 +309,4 @@ def check(rows: Mapping[str, Dependency], pins: Mapping[str, Pin]) -> None:
         elif mate and pinned.get(mate) != pinned[name]:
             problems.append(f"{name} and {mate} move together, but are pinned to different versions")
     if problems:
-        raise errors.UserError("; ".join(problems))
+        raise errors.UserError(f"{DEPENDENCIES_TOML.name}: {'; '.join(problems)}")

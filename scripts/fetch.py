@@ -31,10 +31,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import environment
 import errors
+import tables
 import transport
 from progress import Progress, Task
 from progress import size as human_size
@@ -418,10 +419,25 @@ class Fetcher:
             raise _Refused("it was stopped")
 
 
+@dataclass(frozen=True)
+class _Mirrors:
+    """A line of docker/mirrors.txt."""
+
+    places: tuple[Annotated[tables.Url, tables.form(r".*/", "an https:// address that ends in /")], ...]
+
+
 def read_mirrors(path: Path) -> dict[str, list[str]]:
-    """URL prefix -> alternative prefixes, of a file like docker/mirrors.txt."""
-    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
-    return {words[0]: words[1:] for words in lines if words}
+    """URL prefix -> alternative prefixes, of a file like docker/mirrors.txt. Raises UserError for a malformed line."""
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(tables.read_text(path).splitlines(), start=1):
+        if line.startswith("#") or not line:
+            continue
+        where = f"{path.name}:{number}:"
+        places = tables.read(_Mirrors, {"places": line.split(" ")}, where).places
+        if len(places) < 2 or places[0] in found:
+            raise errors.UserError(f"{where} write a prefix once, and behind it those that can stand in its place")
+        found[places[0]] = list(places[1:])
+    return found
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
@@ -445,7 +461,7 @@ def expect_format(name: str, start: bytes) -> None:
 
 def without_password(url: str) -> str:
     """The URL without user name and password."""
-    return re.sub(r"^([a-z0-9+.-]+://)[^/?#]*@", r"\1", url)
+    return re.sub(r"^([A-Za-z0-9+.-]+://)[^/?#]*@", r"\1", url)
 
 
 class _Http(urllib.request.HTTPHandler):

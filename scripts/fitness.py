@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import build
+import bases
 import checkout
 from answers import printable
 from catalogue import Image
 from oci import Configuration, platform_name
-from tables import read_toml
 
 COMPLETE_LABEL = "org.pypa.manylinux.complete"
 TITLE_LABEL = "org.opencontainers.image.title"
@@ -43,7 +42,7 @@ def unfit(image: Image, found: Configuration, commit: str) -> list[str]:
         reasons.append("it was built from a tree with changes that no commit has: commit them, then build it again")
     elif built_from != commit:
         reasons.append(f"it was built from {built_from}, not from {commit}")
-    pinned = read_toml(build.BASES_TOML).get(image.policy.base)
+    pinned = bases.load().get(image.policy.base)
     base = printable(labels.get(BASE_DIGEST_LABEL) or "unknown")
     if not pinned:
         reasons.append("its base image is not pinned: nox -s update_base_images, then build again")

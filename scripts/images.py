@@ -20,6 +20,7 @@ import downloads
 import errors
 import pins as native_pins
 from catalogue import Catalogue, Image, InterpreterTag, Platform, Policy, PolicyName, Variant, matches
+from pins import Pin
 from tables import Name, Registry, Url, below, filled, near_matches, read, read_toml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,14 +51,20 @@ def load(path: Path = IMAGES_TOML, overlay: Path | None = None) -> Catalogue:
     if overlay is None:
         named = os.environ.get("MANYLINUX_IMAGES_OVERLAY", "")
         overlay = Path(named) if named else LOCAL_OVERLAY if LOCAL_OVERLAY.exists() else NO_OVERLAY
-    return parse(read_toml(path), f"{path.name}:", read_toml(overlay), f"{overlay.name}:")
+    raw, changes = read_toml(path), read_toml(overlay)
+    table = parse(raw, f"{path.name}:")
+    return narrow(table, raw, changes, f"{overlay.name}:") if changes else table
 
 
-def parse(raw: Mapping[str, Any], where: str, changes: Mapping[str, Any], overlaid: str) -> Catalogue:
-    """The catalogue of a parsed table and a parsed overlay; `where` and `overlaid` begin the complaints about each.
+def parse(raw: Mapping[str, Any], where: str) -> Catalogue:
+    """The catalogue of a parsed table; `where` begins every complaint."""
+    return _checked(read(Catalogue, raw, where), where)
 
-    The table obeys the laws by itself, so that what is wrong after the overlay is the overlay's fault."""
-    table = _checked(read(Catalogue, raw, where), where)
+
+def narrow(table: Catalogue, raw: Mapping[str, Any], changes: Mapping[str, Any], overlaid: str) -> Catalogue:
+    """The catalogue with the changes of a parsed overlay; `raw` is the parsed table, `overlaid` begins every complaint.
+
+    The table obeys the laws by itself, so that what is wrong now is the overlay's fault."""
     overlay = read(Overlay, changes, overlaid)
     for tag in overlay.interpreters or ():
         if tag not in table.interpreters:
@@ -109,10 +116,10 @@ def _breaches(table: Catalogue) -> Iterator[tuple[str, str]]:
         said = [getattr(platform, attribute) for platform in table.platforms.values()]
         for word in {word for word in said if said.count(word) > 1}:
             yield "platforms", f"two of them have {attribute} = {word!r}"
-    stages, pinned = native_pins.stages(), native_pins.read()
+    stages, components, pinned = native_pins.stages(), native_pins.components(), native_pins.read()
     for name, found in table.policies.items():
         place = below("policies", name)
-        yield from ((place, problem) for problem in _breaches_of_policy(table, found))
+        yield from ((place, problem) for problem in _breaches_of_policy(table, found, pinned, components))
     for name, retired in table.retired.items():
         if name in table.policies:
             yield below("retired", name), "it stands under policies and under retired"
@@ -149,14 +156,15 @@ def _unknown(platforms: Iterable[str], known: Mapping[str, Platform]) -> Iterato
             yield f"unknown platform {platform!r}{near_matches(platform, known)}"
 
 
-def _breaches_of_policy(table: Catalogue, policy: Policy) -> Iterator[str]:
+def _breaches_of_policy(
+    table: Catalogue, policy: Policy, pinned: Mapping[str, Pin], components: Iterable[str]
+) -> Iterator[str]:
     yield from _unknown(policy.platforms, table.platforms)
     if policy.toolset and policy.toolset not in table.toolsets:
         yield f"unknown toolset {policy.toolset!r}{near_matches(policy.toolset, table.toolsets)}"
     spelling = f"{'manylinux' if policy.libc == 'glibc' else 'musllinux'}_{policy.libc_version.replace('.', '_')}"
     if policy.tags[-1] != spelling or policy.name not in policy.tags:
         yield f"tags {list(policy.tags)} must hold {policy.name} and end with {spelling} (PEP 600, 656)"
-    components = native_pins.components()
     for component in policy.build:
         if component not in components:
             yield f"build: docker/Dockerfile has no stage component-{component}{near_matches(component, components)}"
@@ -167,15 +175,22 @@ def _breaches_of_policy(table: Catalogue, policy: Policy) -> Iterator[str]:
     for name, exceptions in policy.platforms.items():
         if name not in table.platforms:
             continue
+        for component in policy.build:
+            digests = pinned[component].sha256 if component in pinned else ""
+            if not isinstance(digests, str) and table.platforms[name].go not in digests:
+                yield f"docker/Dockerfile has no {component} for {name}: ARG {native_pins.env_prefix(component)}_SHA256"
         if policy.libc not in table.platforms[name].triples:
             yield f"platforms.{name}.triple has no {policy.libc}"
         if policy.symbols and not policy.symbols.gcc_on(name):
             yield f"symbols.gcc has neither {name} nor '*'"
         if exceptions.published and policy.status == "unpublished":
             yield f"{policy.name} is unpublished, so published must be false on {name}"
-        for package_set in policy.on(name).package_sets:
+        package_sets = policy.on(name).package_sets
+        for package_set in package_sets:
             if not (PACKAGES / package_set).is_dir():
                 yield f"package_sets: there is no docker/packages/{package_set}"
+        if {policy.toolset} - {""} != set(package_sets) & set(table.toolsets):
+            yield f"toolset is {policy.toolset!r}, which package_sets do not have, or they have another: {package_sets}"
 
 
 def _breaches_of_images(table: Catalogue) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ The build reads the same files in docker/build_scripts/system.sh; tests hold bot
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 from collections.abc import Iterable
@@ -13,12 +14,16 @@ from pathlib import Path
 
 import errors
 import images
+import pins as native_pins
+from tables import near_matches, read_text
 
 PACKAGES = Path(__file__).resolve().parent.parent / "docker" / "packages"
 LAYERS = ("policy", "runtime", "base", "toolchain", "build")
 KEPT_LAYERS = LAYERS[:-1]  # what the finished image has: `build` is for the builds alone
 
-_LINE = re.compile(r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9.+_-]*)(?:\s+\[(?P<negated>!?)(?P<platform>\w+)\])?\s*(?:#.*)?")
+_LINE = re.compile(
+    r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9.+_-]*)(?: +\[(?P<negated>!?)(?P<platform>\w+)\])? *(?:#.*)?", re.ASCII
+)
 
 
 def read(
@@ -27,13 +32,16 @@ def read(
     """Package names in the order in which they are installed: by layer, then by set.
 
     Raises UserError for an unknown set, a layer that no set has and a line that cannot be read."""
-    sets = tuple(sets)
+    sets, known = tuple(sets), (*LAYERS, *native_pins.components())
     names: list[str] = []
     for layer in layers:
         found = False
         for name in sets:
             if not (directory / name).is_dir():
                 raise errors.UserError(f"no package set {name!r} in {directory}")
+            for path in (directory / name).glob("*.txt"):
+                if path.stem not in known:
+                    raise errors.UserError(f"{path}: no layer {path.stem!r}{near_matches(path.stem, known)}")
             path = directory / name / f"{layer}.txt"
             if path.is_file():
                 found = True
@@ -43,15 +51,26 @@ def read(
     return tuple(names)
 
 
+@functools.cache
+def _platforms() -> frozenset[str]:
+    return frozenset(images.load(overlay=images.NO_OVERLAY).platforms)
+
+
 def _read_file(path: Path, platform: str) -> list[str]:
-    names = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    names: list[str] = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.partition("#")[0].strip():
             continue
         match = _LINE.fullmatch(line.strip())
         if match is None:
             raise errors.UserError(f"{path}:{number}: write 'name', 'name [platform]' or 'name [!platform]'")
+        known = _platforms()
+        if match["platform"] is not None and match["platform"] not in known:
+            problem = f"unknown platform {match['platform']!r}{near_matches(match['platform'], known)}"
+            raise errors.UserError(f"{path}:{number}: {problem}")
         if match["platform"] is None or (match["platform"] == platform) != bool(match["negated"]):
+            if match["name"] in names:
+                raise errors.UserError(f"{path}:{number}: {match['name']} stands there twice")
             names.append(match["name"])
     return names
 

@@ -15,14 +15,21 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import errors
+from tables import Reference, Template, form, key, read_text
+from tables import read as read_table
 
 DOCKERFILE = Path(__file__).resolve().parent.parent / "docker" / "Dockerfile"
+_FIELDS = re.compile(r"[A-Z0-9]_(VERSION|SHA256|URL|IMAGE)\s*=")
 _ARG = re.compile(
     r'^ARG (?P<prefix>[A-Z][A-Z0-9_]*)_(?P<field>VERSION|SHA256|URL|IMAGE)=(?P<quote>"?)(?P<value>[^"\n]*)(?P=quote)$'
 )
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+_DIGEST = "[0-9a-f]{64}"
+_RIGHT = "a valid sha256, or one for each architecture as in amd64:0123..."
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,16 @@ class Pin:
         return Pin(self.name, self.version, self.url.replace("{goarch}", goarch), self.sha256[goarch])
 
 
+@dataclass(frozen=True)
+class _Arguments:
+    """The ARGs of a pin, the version filled in."""
+
+    version: Annotated[str, key("VERSION"), form(r"\d+(\.\d+)*([a-z]|(a|b|rc)\d+)?", "a version like 3.14.0")]
+    url: Annotated[Template, key("URL"), form(r"[^?#]+/[A-Za-z0-9][^/?#]*", "the address of a file")] = ""
+    image: Annotated[Reference, key("IMAGE")] = ""
+    sha256: Annotated[str, key("SHA256"), form(f"{_DIGEST}|[a-z0-9]+:{_DIGEST}( [a-z0-9]+:{_DIGEST})*", _RIGHT)] = ""
+
+
 def env_prefix(name: str) -> str:
     """The ARG prefix of a pin: "git-lfs" -> "GIT_LFS", "cpython-3.13" -> "CPYTHON_3_13"."""
     return re.sub(r"[-.]", "_", name).upper()
@@ -62,21 +79,25 @@ def pin_name(prefix: str) -> str:
 
 def read(path: Path = DOCKERFILE) -> dict[str, Pin]:
     """Every pin of a Dockerfile by name. Raises errors.UserError for a half-written or malformed one."""
-    return parse(path.read_text(encoding="utf-8"), str(path))
+    return parse(read_text(path), str(path))
 
 
 def parse(text: str, where: str = "Dockerfile") -> dict[str, Pin]:
     """Like `read`, of a text."""
-    fields = _fields(text)
     found: dict[str, Pin] = {}
-    for prefix, values in fields.items():
+    for prefix, values in _fields(text, where).items():
         name = pin_name(prefix)
-        version = values.get("VERSION", "")
-        url = _expand(values.get("URL") or values.get("IMAGE") or "", prefix, version)
-        digest = values.get("SHA256", "")
-        if not version or not url or ("URL" in values and not digest):
+        expanded = {
+            field: _expand(value, prefix, values.get("VERSION", "")) if field in ("URL", "IMAGE") else value
+            for field, value in values.items()
+        }
+        arguments = read_table(_Arguments, expanded, f"{where}: {name}:")
+        if bool(arguments.image) == bool(arguments.url) or bool(arguments.url) != bool(arguments.sha256):
             raise errors.UserError(f"{where}: {name} needs ARG {prefix}_VERSION, {prefix}_SHA256 and {prefix}_URL")
-        found[name] = Pin(name, version, url, _digests(digest, where, name) if "URL" in values else "")
+        digests = dict(item.split(":") for item in arguments.sha256.split()) if ":" in arguments.sha256 else {}
+        if bool(digests) != ("{goarch}" in arguments.url) or len(digests) != arguments.sha256.count(":"):
+            raise errors.UserError(f"{where}: {name} needs {{goarch}} in its URL and one sha256 for each, or neither")
+        found[name] = Pin(name, arguments.version, arguments.url or arguments.image, digests or arguments.sha256)
     return found
 
 
@@ -103,7 +124,7 @@ def replace(text: str, name: str, *, version: str, url: str, sha256: str | Mappi
     prefix = env_prefix(name)
     if name not in parse(text):
         raise errors.Failure(f"no pin {name} in the Dockerfile: no line begins with ARG {prefix}_VERSION=")
-    fields = _fields(text)[prefix]
+    fields = _fields(text, "Dockerfile")[prefix]
     digest = sha256 if isinstance(sha256, str) else " ".join(f"{arch}:{value}" for arch, value in sha256.items())
     wanted = {"VERSION": version, "SHA256": digest}
     location = "URL" if "URL" in fields else "IMAGE"
@@ -123,26 +144,32 @@ def replace(text: str, name: str, *, version: str, url: str, sha256: str | Mappi
     return moved
 
 
-def _fields(text: str) -> dict[str, dict[str, str]]:
-    """ARG prefix -> field -> raw value, of the global ARGs (those before the first FROM) that belong to pins."""
+def _fields(text: str, where: str) -> dict[str, dict[str, str]]:
+    """ARG prefix -> field -> raw value, of the global ARGs (those before the first FROM) that belong to pins.
+
+    Raises UserError for a line that is almost one, a second ARG of that name and another value of it in a stage."""
     fields: dict[str, dict[str, str]] = {}
-    for line in re.split(r"(?m)^FROM ", text, maxsplit=1)[0].splitlines():
-        if match := _ARG.match(line):
-            fields.setdefault(match["prefix"], {})[match["field"]] = match["value"]
+    in_stage = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        in_stage = in_stage or line.startswith("FROM ")
+        match = _ARG.fullmatch(line)
+        if match and in_stage and match["prefix"] in fields:
+            raise errors.UserError(f"{where}:{number}: a stage says only ARG {match['prefix']}_{match['field']}")
+        if in_stage or line.startswith("#"):
+            continue
+        if not match:
+            if almost := _FIELDS.search(line):
+                raise errors.UserError(f"{where}:{number}: write ARG NAME_{almost[1]}=value")
+            continue
+        values = fields.setdefault(match["prefix"], {})
+        if match["field"] in values:
+            raise errors.UserError(f"{where}:{number}: a second ARG {match['prefix']}_{match['field']}")
+        values[match["field"]] = match["value"]
     return fields
 
 
 def _expand(template: str, prefix: str, version: str) -> str:
     return template.replace(f"${{{prefix}_VERSION}}", version)
-
-
-def _digests(value: str, where: str, name: str) -> str | dict[str, str]:
-    if _SHA256.fullmatch(value):
-        return value
-    pairs = dict(item.partition(":")[::2] for item in value.split())
-    if not pairs or not all(_SHA256.fullmatch(digest) for digest in pairs.values()):
-        raise errors.UserError(f"{where}: {name} has no valid sha256: {value!r}")
-    return pairs
 
 
 def main() -> None:

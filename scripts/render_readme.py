@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import datetime
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import errors
 from catalogue import Catalogue, Image, Libc, Policy
@@ -76,7 +76,7 @@ class Release:
     `eol` is a date, "rolling", or empty where nobody says."""
 
     distribution: Annotated[str, _named]
-    release: Annotated[str, form(r"[a-z]*[0-9]*([.-][0-9a-z]+)*", "a release like 12 or stream9")]
+    release: Annotated[str, form(r"[a-z]*\d{0,4}(\.\d+)?", "a release like 12 or stream9")]
     libc: Libc
     libc_version: Annotated[str, form(r"\d+\.\d+", "a version like 2.28")]
     eol: Annotated[str, MAY_BE_EMPTY, _day_or_rolling]
@@ -106,10 +106,12 @@ def version_key(version: str) -> tuple[int, ...]:
 def read_releases(path: Path = DISTRIBUTIONS_CSV) -> list[Release]:
     """Every release of the table. Raises UserError, naming file and line, for an unknown or malformed one."""
     lines = read_text(path).splitlines()
-    header, *rows = csv.reader(lines, strict=True)
+    header = [field.name for field in dataclasses.fields(Release)]
+    if not lines or lines[0].split(",") != header:
+        raise errors.UserError(f"{path.name}, line 1: it must be {','.join(header)}")
     found: list[Release] = []
-    for number, row in enumerate(rows, start=2):
-        where = f"{path.name}, line {number}:"
+    for number, line in enumerate(lines[1:], start=2):
+        where, row = f"{path.name}, line {number}:", line.split(",")
         if len(row) != len(header):
             raise errors.UserError(f"{where} {len(row)} fields, not {', '.join(header)}")
         release = read(Release, dict(zip(header, row, strict=True)), where)
@@ -138,7 +140,12 @@ class _Compatibility:
 
 def read_pip(path: Path = COMPATIBILITY_TOML) -> tuple[PipSupport, ...]:
     """Which pip installs which wheels. Raises UserError for a malformed row."""
-    return read(_Compatibility, read_toml(path), f"{path.name}:").pip
+    return parse_pip(read_toml(path), f"{path.name}:")
+
+
+def parse_pip(raw: Mapping[str, Any], where: str) -> tuple[PipSupport, ...]:
+    """The parsed file; `where` begins every complaint."""
+    return read(_Compatibility, raw, where).pip
 
 
 def document_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:

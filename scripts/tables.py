@@ -93,6 +93,7 @@ Beside = Annotated[str, form(rf"\{{url\}}[A-Za-z0-9._-]*|{_WEB}{_FILLED}", f"{UR
 ImageTemplate = Annotated[
     str, form(rf"{_IMAGE}:[\w.-]*\{{version\}}[\w.-]*", "an image like ghcr.io/name/image:{version}")
 ]
+Prose = Annotated[str, form(r"(?!.*(?<!https)://)(?!.*//[^/\s]*@)[A-Za-z0-9].*", "words, with https:// links at most")]
 Sha256 = Annotated[str, form(r"[0-9a-f]{64}", "a sha256, 64 of 0-9 and a-f")]
 Version = Annotated[str, form(r"\d{1,9}(?:\.\d{1,9}){0,5}", "a version like 3.14.0")]
 Minor = Annotated[str, form(r"3\.\d{1,2}", "a minor of Python like 3.14")]
@@ -151,7 +152,8 @@ def wrong(where: str, value: object, right: str) -> errors.UserError:
 def below(where: str, name: object) -> str:
     """The place of a key in the table at `where`."""
     text = str(name)
-    shown = text if re.fullmatch(r"[\w-]+", text, re.ASCII) else repr(text if len(text) <= 80 else f"{text[:77]}...")
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    shown = text if re.fullmatch(r"[\w-]+", text, re.ASCII) else repr(text)
     return f"{where} {shown}" if where.endswith(":") else f"{where}.{shown}"
 
 

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import bases
 import errors
 import images
 import oci
@@ -58,7 +59,7 @@ def write(digests: Mapping[str, str]) -> str:
 
 def _bump(reference: str, old: str, new: str) -> Bump:
     def edit(read: Callable[[str], str]) -> Mapping[str, str]:
-        return {BASES: write(tomllib.loads(read(BASES)) | {reference: new})}
+        return {BASES: write({**bases.parse(tomllib.loads(read(BASES)), f"{BASES}:"), reference: new})}
 
     body = f"Image: {reference}@{new}\nBefore: {old or 'not pinned'}\n"
     return Bump(f"Bump {reference} {_short(old)} → {_short(new)}", body, edit)
@@ -71,7 +72,7 @@ def _short(digest: str) -> str:
 def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> int:
     """Looks up the digests of the base images in their registries."""
     options = updates.parse(str(main.__doc__), arguments)
-    pinned = tomllib.loads((root / BASES).read_text(encoding="utf-8"))
+    pinned = bases.load(root / BASES)
     subjects = [
         Subject(
             {reference: _short(pinned.get(reference, ""))},

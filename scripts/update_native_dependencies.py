@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated, Any
 
 from packaging.version import Version
 
@@ -32,6 +33,7 @@ from proof import NotYet, Proof
 from releases import Release
 from report import Row, State
 from signatures import BadSignature
+from tables import REST, Name, Prose, Url, read, read_toml
 from updates import Bump, Outcome, Subject
 
 END_OF_LIFE_NEAR = timedelta(days=180)
@@ -43,13 +45,28 @@ UNCONFIRMED_HEAD = """\
 
 
 @dataclass(frozen=True)
+class Unconfirmed:
+    """A pin that was taken on the word of the Debian archive: the file there, and the source package."""
+
+    url: Url
+    by: Prose
+
+
+@dataclass(frozen=True)
+class _UnconfirmedList:
+    """docker/unconfirmed.toml."""
+
+    pins: Annotated[Mapping[Name, Unconfirmed], REST]
+
+
+@dataclass(frozen=True)
 class Run:
     """A run over all pins: the rows, the pins, the Dockerfiles below `root` that hold each, those to be confirmed."""
 
     rows: Mapping[str, Dependency]
     pinned: Mapping[str, Pin]
     places: Mapping[str, Sequence[str]]
-    unconfirmed: Mapping[str, Mapping[str, str]]
+    unconfirmed: Mapping[str, Unconfirmed]
     context: Context
     root: Path = updates.ROOT
 
@@ -239,13 +256,18 @@ def _facts(row: Dependency, pinned: str, version: str, item: Taken) -> str:
 
 def _unconfirmed(read: Callable[[str], str], changes: Mapping[str, Proof | None]) -> dict[str, str]:
     """The new text of the list of unconfirmed pins, if these changes (None: strike it off) touch it."""
-    before = tomllib.loads(read(UNCONFIRMED))
+    before = parse_unconfirmed(tomllib.loads(read(UNCONFIRMED)))
     after = {name: facts for name, facts in before.items() if name not in changes}
-    after |= {name: {"url": proof.url, "by": proof.by} for name, proof in changes.items() if proof}
+    after |= {name: Unconfirmed(proof.url, proof.by) for name, proof in changes.items() if proof}
     if after == before:
         return {}
-    tables = [f'["{name}"]\nurl = "{facts["url"]}"\nby = "{facts["by"]}"\n' for name, facts in sorted(after.items())]
+    tables = [f'["{name}"]\nurl = "{facts.url}"\nby = "{facts.by}"\n' for name, facts in sorted(after.items())]
     return {UNCONFIRMED: "\n".join([UNCONFIRMED_HEAD, *tables])}
+
+
+def parse_unconfirmed(raw: Mapping[str, Any]) -> Mapping[str, Unconfirmed]:
+    """The list of unconfirmed pins by name. Raises UserError where it breaks a law."""
+    return read(_UnconfirmedList, raw, f"{UNCONFIRMED}:").pins
 
 
 def _standing(run: Run, row: Dependency) -> str:
@@ -295,7 +317,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = updates.ROOT) -> i
     pinned, places = read_pins(root)
     dependencies.check(rows, pinned)
     with Context.open(rows.values(), options.no_cooldown, dry_run=options.dry_run) as context:
-        unconfirmed = tomllib.loads((root / UNCONFIRMED).read_text(encoding="utf-8"))
+        unconfirmed = parse_unconfirmed(read_toml(root / UNCONFIRMED))
         run = Run(rows, pinned, places, unconfirmed, context, root)
         return updates.run("Native dependencies", subjects(run), options, root)
 

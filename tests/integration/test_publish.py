@@ -13,7 +13,7 @@ import pytest
 from tests.integration import registries
 from tests.unit.repositories import git, repository
 
-import build
+import bases
 import errors
 import images
 import publish
@@ -45,7 +45,7 @@ def pinned_bases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "bases.toml"
     lines = {f'"{image.policy.base}" = "{BASE}"\n' for image in GROUP.members}
     path.write_text("".join(sorted(lines)), encoding="utf-8")
-    monkeypatch.setattr(build, "BASES_TOML", path)
+    monkeypatch.setattr(bases, "BASES_TOML", path)
     return path
 
 

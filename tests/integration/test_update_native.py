@@ -769,7 +769,7 @@ def test_upstream_may_contradict_debian(world: World, run: Run, archive: Archive
     world.rows["alpha"] = project.row + archive_row()
     archive.publish("1.0.0")
     repository = world.commit(pins={"alpha": "1.0.0"})
-    (repository / "docker" / "unconfirmed.toml").write_text('["alpha"]\nurl = ""\nby = ""\n')
+    (repository / "docker" / "unconfirmed.toml").write_text('["alpha"]\nurl = "https://example.org/a"\nby = "a"\n')
     dockerfile = repository / "docker" / "Dockerfile"
     dockerfile.write_text(re.sub(r"SHA256=.*", f"SHA256={'1' * 64}", dockerfile.read_text()))
     git(repository, "commit", "--quiet", "--all", "--message", "Taken on Debian's word")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,15 +67,22 @@ def every(table: Mapping[str, Any]) -> Iterator[Mutation]:
             yield Mutation(kind, path, _changed(table, path, change))
 
 
-def sample(table: Mapping[str, Any], shape: Callable[[Path], Path], seed: int) -> list[Mutation]:
-    """The mutations without those that differ only in which of several like rows they spoil.
+def shape(path: Path, rows: Collection[str]) -> str:
+    """A path as text, with "*" for an item of a list and for the name of a row: a key in one of the tables `rows`."""
+    found = ""
+    for step in path:
+        found += "." * bool(found) + ("*" if isinstance(step, int) or found in rows else step)
+    return found
 
-    `shape` maps a path to what it has in common with others; one of them is drawn for each kind of mutation."""
-    found: dict[tuple[str, Path], list[Mutation]] = {}
+
+def sample(table: Mapping[str, Any], rows: Collection[str], most: int, seed: int) -> list[Mutation]:
+    """At most so many mutations, none of which differs from another only in which of several like rows it spoils."""
+    found: dict[tuple[str, str], list[Mutation]] = {}
     for mutation in every(table):
-        found.setdefault((mutation.kind, shape(mutation.path)), []).append(mutation)
+        found.setdefault((mutation.kind, shape(mutation.path, rows)), []).append(mutation)
     draw = random.Random(seed)
-    return [draw.choice(alike) for alike in found.values()]
+    chosen = [draw.choice(alike) for alike in found.values()]
+    return draw.sample(chosen, min(most, len(chosen)))
 
 
 def _walk(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

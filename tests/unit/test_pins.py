@@ -117,5 +117,5 @@ def test_half_a_pin_is_an_error(line: str) -> None:
 
 
 def test_a_malformed_digest_is_an_error() -> None:
-    with pytest.raises(errors.UserError, match="git has no valid sha256"):
+    with pytest.raises(errors.UserError, match="git: SHA256 must be a valid sha256"):
         pins.parse(DOCKERFILE.replace(f"ARG GIT_SHA256={A}", "ARG GIT_SHA256=abc"))
