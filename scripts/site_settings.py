@@ -15,6 +15,7 @@ import io
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -43,7 +44,8 @@ DEBIAN_SUITES = {"12": "bookworm", "13": "trixie"}
 APT_IN_BUILDS = Path("/dev/shm/manylinux-apt")  # in memory: what lies there is in no layer
 DEBIAN_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-_PASSWORD = re.compile(r"//[^/@\s]+@")
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
+_LOGIN = re.compile(r"(?m)(//|^|(?<=\s))[^/?#\s]*@")  # up to the last @: a password may hold one
 
 
 # --- Certificate authorities --------------------------------------------------------------------------------
@@ -54,13 +56,20 @@ def ca_bundle(option: Path | None = None, env: Mapping[str, str] = os.environ) -
 
     `option`, else the first of CA_VARIABLES that is set, else the system's bundle if it holds CAs that certifi
     lacks. Where there is no certifi to compare with, a bundle counts when it holds more than the distribution's
-    own package of CAs brings, or when that cannot be told. Raises UserError for a file that is missing or holds no
-    certificate."""
+    own package of CAs brings, or when that cannot be told. Raises UserError for a file that is missing, holds no
+    certificate or one that cannot be read, or holds a private key, since containers would get it, too."""
     named = [(str(option), "--ca-bundle")] if option else [(env[key], key) for key in CA_VARIABLES if env.get(key)]
     if named:
         path, source = named[0]
-        if not certificates(_readable(path, source)):
+        text = _readable(path, source)
+        if not certificates(text):
             raise errors.UserError(f"{source}={path}: no PEM certificate in that file")
+        if "PRIVATE KEY-----" in text:
+            raise errors.UserError(f"{source}={path} holds a private key: name a file with the certificates alone")
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=_only_certificates(text))
+        except (ssl.SSLError, ValueError) as error:
+            raise errors.UserError(f"{source}={path}: a certificate in that file cannot be read: {error}") from None
         return Path(path).resolve()
     system = system_bundle()
     if system is None:
@@ -71,8 +80,12 @@ def ca_bundle(option: Path | None = None, env: Mapping[str, str] = os.environ) -
 
 def certificates(text: str) -> frozenset[str]:
     """The certificates of a PEM text, each as its base64 without white space."""
-    found = re.findall(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", text, re.DOTALL)
-    return frozenset("".join(body.split()) for body in found)
+    return frozenset("".join(body.split()) for body in _CERTIFICATE.findall(text))
+
+
+def _only_certificates(text: str) -> str:
+    """A PEM text without what else stands there."""
+    return "".join(f"{match[0]}\n" for match in _CERTIFICATE.finditer(text))
 
 
 def certifi_cas(system: Path) -> frozenset[str]:
@@ -216,7 +229,7 @@ class Mirror:
 
     def without_passwords(self) -> str:
         """For people."""
-        return _PASSWORD.sub("//", " ".join(dict.fromkeys((self.main, self.updates, self.security))).strip())
+        return without_logins(" ".join(dict.fromkeys((self.main, self.updates, self.security))).strip())
 
     def lines(self, suite: str, architecture: str = "", directory: Path | None = None) -> tuple[str, ...]:
         """The sources of a suite, one a line: the suite itself, its updates and its security updates.
@@ -380,7 +393,7 @@ class Site:
         """What a person should know about it, one a line."""
         notes = [f"trusting the CAs of {self.ca}"] if self.ca else []
         if self.index.left_out:
-            places = ", ".join(self.index.left_out)
+            places = without_logins(", ".join(self.index.left_out))
             notes.append(f"index settings that name places on this machine are left out in containers: {places}")
         return tuple(notes)
 
@@ -417,11 +430,16 @@ class Site:
     def secrets(self, suite: str = "") -> dict[str, str]:
         """Build secrets: id -> text; only those there are."""
         texts = {
-            "ca": _read(self.ca) if self.ca else "",
+            "ca": _only_certificates(_read(self.ca)) if self.ca else "",
             "pip": self.index.pip_conf(),
             "apt": self.mirror.secret(suite) if self.mirror and suite else "",
         }
         return {name: text for name, text in texts.items() if text}
+
+
+def without_logins(text: str) -> str:
+    """For people: the text without the user names and passwords of its URLs, whatever their scheme."""
+    return _LOGIN.sub(r"\1", text)
 
 
 def mounts(secrets: Mapping[str, Path]) -> list[Mount]:
@@ -453,7 +471,7 @@ def main() -> None:
     argparse.ArgumentParser(description=main.__doc__).parse_args()
     site = load()
     print(f"CA bundle: {site.ca or 'none'}")
-    print("pip.conf:\n" + _PASSWORD.sub("//...@", site.index.pip_conf() or "none\n"), end="")
+    print("pip.conf:\n" + without_logins(site.index.pip_conf() or "none\n"), end="")
     print(f"Debian mirror: {site.mirror.without_passwords() if site.mirror else 'none'}")
     for note in site.notes():
         print(note, file=sys.stderr)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit import certificates
 
 import apt_settings
 import environment
@@ -39,7 +41,10 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_option_goes_before_variables_and_these_in_order(tmp_path: Path, system: Path) -> None:
-    files = {name: pem(tmp_path / f"{name}.pem", name) for name in ("option", *environment.CA_VARIABLES)}
+    authority = certificates.make(tmp_path)[0]
+    files = {name: tmp_path / f"{name}.pem" for name in ("option", *environment.CA_VARIABLES)}
+    for path in files.values():
+        shutil.copy(authority, path)
     env = {name: str(files[name]) for name in environment.CA_VARIABLES}
     assert site_settings.ca_bundle(files["option"], env) == files["option"]
     for name in environment.CA_VARIABLES:
@@ -49,7 +54,13 @@ def test_the_option_goes_before_variables_and_these_in_order(tmp_path: Path, sys
 
 @pytest.mark.parametrize("name", ["--ca-bundle", *environment.CA_VARIABLES])
 def test_a_ca_file_must_be_there_and_hold_a_certificate(name: str, tmp_path: Path, system: Path) -> None:
-    for path in (tmp_path / "missing.pem", tmp_path, pem(tmp_path / "empty.pem")):
+    authority, with_key = certificates.make(tmp_path)
+    cut = tmp_path / "cut.pem"
+    cut.write_text(authority.read_text().replace("MII", "MI", 1) + authority.read_text())
+    for path in (
+        *(tmp_path / "missing.pem", tmp_path, pem(tmp_path / "empty.pem"), pem(tmp_path / "no-body.pem", "")),
+        *(pem(tmp_path / "no-base64.pem", "one!"), pem(tmp_path / "no-certificate.pem", "AAAA"), cut, with_key),
+    ):
         option, env = (path, {}) if name == "--ca-bundle" else (None, {name: str(path)})
         with pytest.raises(errors.UserError, match=f"{name}={path}") as caught:
             site_settings.ca_bundle(option, env)
@@ -316,6 +327,25 @@ def test_secrets_are_private_files_that_go(tmp_path: Path) -> None:
     assert not any(path.parent.exists() for path in secrets.values())
     assert list(site.secrets()) == ["ca", "pip"]
     assert Site().secrets("bookworm") == {}
+
+
+def test_only_certificates_enter_the_secret(tmp_path: Path) -> None:
+    authority, with_key = certificates.make(tmp_path)
+    both = tmp_path / "both.pem"
+    both.write_text(f"# CA\n{with_key.read_text()}{authority.read_text()}")
+    secret = Site(ca=both).secrets()["ca"]
+    assert "PRIVATE" not in secret and "# CA" not in secret
+    assert site_settings.certificates(secret) == site_settings.certificates(both.read_text())
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://me:s3cret@x/y", "HTTP://me:s3cret@x", "git+ssh://me:s3cret@x", "https://me:a@s3cret@x", "me:s3cret@x:3128"],
+)
+def test_no_note_shows_a_password(url: str) -> None:
+    site = Site(index=Index({"proxy": (url,)}, left_out=("file:///srv/x@2", url)), mirror=mirror_of())
+    shown = " ".join((*site.notes(), site_settings.without_logins(site.index.pip_conf())))
+    assert "s3cret" not in shown and "file:///srv/x@2" in shown
 
 
 def test_smoke_tests_see_the_index_but_no_links() -> None:
