@@ -16,7 +16,7 @@ import git
 import pytest
 from tests.integration import registries
 
-import build
+import bases
 import checkout
 import destination
 import engines
@@ -223,7 +223,7 @@ def here(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> Place:
     """The fork's registry for calls within this process; the engine is logged in."""
     for name, value in fork.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(build, "BASES_TOML", fork.root / "docker" / "bases.toml")
+    monkeypatch.setattr(bases, "BASES_TOML", fork.root / "docker" / "bases.toml")
     found = Place.parse(fork.place, (USER, PASSWORD))
     pushing.log_in(fork.engine, found.registry)
     return found
