@@ -138,7 +138,7 @@ def index_settings(env: Mapping[str, str] = os.environ) -> Index:
 
     Later files override earlier ones as they do for pip. Passwords of a .netrc are written into the URLs."""
     home = places.home(env) or Path("/")
-    pip, uv = pip_settings(env), _uv(env, home)
+    pip, uv = pip_settings(env), uv_settings(env)
     merged = {key: pip.get(key) or uv.get(key) or () for key in CARRIED}
     left_out = tuple(dict.fromkeys(v for key in PIP_PLACES for v in merged[key] if not _elsewhere(v)))
     passwords = netrc_logins([Path(env.get("NETRC") or home / ".netrc")])
@@ -151,7 +151,9 @@ def index_settings(env: Mapping[str, str] = os.environ) -> Index:
     return Index(kept, left_out)
 
 
-def _uv(env: Mapping[str, str], home: Path) -> dict[str, tuple[str, ...]]:
+def uv_settings(env: Mapping[str, str] = os.environ) -> dict[str, tuple[str, ...]]:
+    """Where uv's files and variables say that packages are, by pip's names of the settings."""
+    home = places.home(env) or Path("/")
     config = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
     files = [UV_FILE, config / "uv" / "uv.toml"]
     if env.get("UV_CONFIG_FILE"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -193,3 +194,180 @@ def test_an_index_that_does_not_answer_is_unreachable(index: servers.Server, roo
 def test_an_unknown_lock_is_wrong_use() -> None:
     with pytest.raises(errors.UserError, match="did you mean tools/uv"):
         updater.main(["--dry-run", "--only", "tools/uw"])
+
+
+# --- Whose settings count ---------------------------------------------------------------------------------------------
+
+HOSTILE_TOML = """
+resolution = "lowest"
+prerelease = "allow"
+exclude-newer = "2001-01-01T00:00:00Z"
+override-dependencies = ["demo==0.1"]
+constraint-dependencies = ["demo<1"]
+no-binary = true
+offline = true
+[pip]
+resolution = "lowest-direct"
+prerelease = "allow"
+emit-index-url = true
+emit-index-annotation = true
+emit-find-links = true
+emit-build-options = true
+no-emit-package = ["demo"]
+strip-extras = false
+output-file = "elsewhere.txt"
+generate-hashes = false
+universal = true
+only-binary = [":none:"]
+"""
+
+
+@pytest.mark.parametrize("place", ["user", "named", "project", "variables"])
+def test_the_callers_uv_changes_nothing(
+    index: servers.Server, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    publish(index, "demo", *(release("demo", version, days=30) for version in ("0.1", "1.0", "1.1", "2.0rc1")))
+    plain = updater.compile_lock(DEMO, root), updater.compile_lock(MINOR, root)
+    assert updater.versions(plain[0]) == {"demo": "1.1"}
+    monkeypatch.delenv("UV_NO_CONFIG")
+    url = index.url("/simple")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    if place != "variables":
+        monkeypatch.delenv("UV_DEFAULT_INDEX")
+        user = tmp_path / "config" / "uv" / "uv.toml"
+        user.parent.mkdir(parents=True)
+        user.write_text(f'index-url = "{url}"\n' + (HOSTILE_TOML if place == "user" else ""))
+    if place == "named":
+        (tmp_path / "my.toml").write_text(f'index-url = "{url}"\n{HOSTILE_TOML}')
+        monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "my.toml"))
+    if place == "project":
+        text = "[project]\nname = 'x'\nversion = '1'\n" + HOSTILE_TOML.replace("[pip]", "[tool.uv.pip]")
+        (root / "pyproject.toml").write_text(
+            text.replace('\nresolution = "lowest"', '\n[tool.uv]\nresolution = "lowest"')
+        )
+        (root / "uv.toml").write_text(HOSTILE_TOML)
+    if place == "variables":
+        (tmp_path / "limits.txt").write_text("demo==0.1\n")
+        for name in ("OVERRIDE", "CONSTRAINT", "BUILD_CONSTRAINT", "EXCLUDE"):
+            monkeypatch.setenv(f"UV_{name}", str(tmp_path / "limits.txt"))
+        for name, value in (
+            ("RESOLUTION", "lowest"),
+            ("PRERELEASE", "allow"),
+            ("EXCLUDE_NEWER", "2001-01-01"),
+            ("CUSTOM_COMPILE_COMMAND", "make"),
+            ("OFFLINE", "1"),
+            ("NO_BINARY", "1"),
+            ("PROJECT", str(tmp_path)),
+            ("WORKING_DIR", str(tmp_path)),
+            ("INDEX_STRATEGY", "unsafe-best-match"),
+            ("FORK_STRATEGY", "requires-python"),
+            ("PYTHON", "3.99"),
+            ("TORCH_BACKEND", "cpu"),
+        ):
+            monkeypatch.setenv(f"UV_{name}", value)
+        monkeypatch.setenv("PYTHONHOME", str(tmp_path))
+    assert (updater.compile_lock(DEMO, root), updater.compile_lock(MINOR, root)) == plain
+    assert not list(root.rglob("elsewhere.txt"))
+
+
+def test_an_index_that_only_pip_is_told_of_counts(
+    index: servers.Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(index, "demo", release("demo", "1.0", days=30))
+    monkeypatch.delenv("UV_DEFAULT_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", index.url("/simple"))
+    assert updater.versions(updater.compile_lock(DEMO, root)) == {"demo": "1.0"}
+
+
+def test_no_source_package_is_built(index: servers.Server, root: Path) -> None:
+    """Its code would run here, with the tokens of a run that commits."""
+    row = release("demo", "2.0", days=30)
+    source = {**row, "filename": "demo-2.0.tar.gz", "url": "/files/demo-2.0.tar.gz", "core-metadata": False}
+    publish(index, "demo", release("demo", "1.0", days=60))
+    page = json.loads(index_page(index, "demo"))
+    page["files"].append(source)
+    index.routes["/simple/demo/"] = servers.good(
+        json.dumps(page).encode(), content_type="application/vnd.pypi.simple.v1+json"
+    )
+    assert updater.versions(updater.compile_lock(DEMO, root)) == {"demo": "1.0"}
+    assert index.asked("/files/demo-2.0.tar.gz") == 0
+
+
+def index_page(index: servers.Server, name: str) -> bytes:
+    """What the index says of a package."""
+    with urllib.request.urlopen(index.url(f"/simple/{name}/")) as answer:
+        body: bytes = answer.read()
+    return body
+
+
+# --- What is refused --------------------------------------------------------------------------------------------------
+
+
+def commit_lock(root: Path, text: str) -> None:
+    (root / DEMO.path).write_text(text, encoding="utf-8")
+    git.Repo(root).git.add("--all")
+    git.Repo(root).git.commit("-m", "lock")
+
+
+def test_nothing_goes_down(index: servers.Server, root: Path, run: Run) -> None:
+    publish(index, "demo", release("demo", "1.0", days=60), release("demo", "1.1", days=30))
+    commit_lock(root, updater.compile_lock(DEMO, root))
+    publish(index, "demo", release("demo", "1.0", days=60))
+    status, report = run(root, [DEMO, MINOR], WRITE)
+    (row, _) = report["rows"]
+    assert (status, report["commits"], row["state"], row["pinned"]) == (1, [], State.FAILED, "1.1")
+    assert row["reason"].startswith("it would go down to 1.0: to accept that")
+    held = replace(DEMO, constraint="demo<1.1", reason="1.1 eats files")
+    status, report = run(root, [held], WRITE)
+    assert (status, report["commits"]) == (0, ["Bump Python dependencies"]), "the table says so"
+
+
+def test_what_was_taken_before_its_cool_down_was_over_stays(index: servers.Server, root: Path, run: Run) -> None:
+    publish(index, "demo", release("demo", "1.0", days=60), release("demo", "1.1", days=3), needs="helper")
+    publish(index, "helper", release("helper", "0.5", days=30))
+    assert run(root, [DEMO], replace(WRITE, no_cooldown=("demo",)))[0] == 0
+    newest = (release("demo", "1.0", days=60), release("demo", "1.1", days=3), release("demo", "1.2", days=2))
+    publish(index, "demo", *newest, needs="helper")
+    publish(index, "helper", release("helper", "0.5", days=60), release("helper", "0.6", days=20))
+    assert run(root, [DEMO], WRITE)[0] == 0
+    assert updater.versions((root / DEMO.path).read_text()) == {"demo": "1.1", "helper": "0.6"}
+
+
+def test_a_requirement_does_not_vanish(index: servers.Server, root: Path, run: Run) -> None:
+    """A marker can be false for one Python; what was there before has to stay, and what has none always."""
+    (root / "requirements" / "demo.in").write_text("demo\nhelper; python_version < '3.0' # never\n", encoding="utf-8")
+    publish(index, "demo", release("demo", "1.0", days=60))
+    publish(index, "helper", release("helper", "0.5", days=60))
+    digest = hashlib.sha256(b"x").hexdigest()
+    commit_lock(root, f"demo==1.0 \\\n    --hash=sha256:{digest}\n")
+    assert run(root, [DEMO], DRY)[0] == 0
+    commit_lock(root, f"demo==1.0 \\\n    --hash=sha256:{digest}\nhelper==0.5 \\\n    --hash=sha256:{digest}\n")
+    status, report = run(root, [DEMO], WRITE)
+    (row,) = report["rows"]
+    assert (status, report["commits"], row["name"], row["state"]) == (1, [], "demo: helper", State.FAILED)
+    assert "requirements/demo.in asks for it" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--index-url https://me:secret@example.org/simple\n",
+        "demo==1.0\n",
+        "demo==1.0 \\\n",
+        "demo @ file:///tmp/demo\n",
+        "demo==1.0 \\\n    --hash=md5:00\n",
+        f"    --hash=sha256:{'0' * 64}\ndemo\n",
+        f"demo==1.0 \\\n    --hash=sha256:{'0' * 64}\n# from https://example.org/simple\n",
+    ],
+)
+def test_what_has_no_place_in_a_lock(text: str) -> None:
+    with pytest.raises(errors.Failure, match=r"no place in a lock|without hashes"):
+        updater._expect_form(text)
+
+
+def test_every_lock_of_the_project_has_the_form() -> None:
+    for path in sorted((updater.ROOT / "requirements").rglob("*.txt")):
+        header, _, text = path.read_text(encoding="utf-8").partition("\n")
+        assert header.startswith("# Compiled from ")
+        updater._expect_form(text)
+        assert len(updater.versions(text)) > 0, path
