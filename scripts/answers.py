@@ -31,9 +31,9 @@ class Answer:
 
     @classmethod
     def parse(cls, content: bytes | str, where: str) -> Answer:
-        """The whole of a document. Raises Failure where it is no JSON."""
+        """The whole of a document. Raises Failure where it is no JSON in UTF-8."""
         try:
-            return cls(json.loads(content), where)
+            return cls(json.loads(content if isinstance(content, str) else content.decode()), where)
         except (ValueError, RecursionError):
             raise errors.Failure(f"{where}: this is not JSON") from None
 

@@ -97,7 +97,7 @@ class Registry:
         found = Manifest(reply.content, media_type, f"{self.host}/{path}")
         if reference.startswith("sha256:") and found.digest != reference:
             raise errors.Failure(f"{self.host}/{path}: the registry sent {found.digest}")
-        _ = found.answer  # raises where it is none
+        _ = found.entries if found.is_index else found.blobs  # raises where it is neither
         return found
 
     def blob(self, repository: str, digest: str) -> bytes:
@@ -137,7 +137,7 @@ class Registry:
             also=f"repository:{origin}:pull",
         )
         if reply.status != 201:
-            raise errors.Failure(f"{self.host} cannot mount {digest} of {origin} into {repository}")
+            raise errors.Failure(f"{self.host}/{repository}/blobs/uploads/: it cannot mount {digest} of {origin}")
 
     def tags(self, repository: str) -> list[str]:
         """Every tag of a repository, in the registry's order. Raises NotFound for a repository that does not exist."""
@@ -147,7 +147,10 @@ class Registry:
             seen.add(path)
             where = f"{self.host}/{path}"
             reply = self._call("GET", path, repository, "pull")
-            found |= {row.text(SYNTAX): None for row in Answer.parse(reply.content, where)["tags"].rows(optional=True)}
+            answer = Answer.parse(reply.content, where)
+            if "tags" not in answer.members():  # null is an empty list to some
+                raise errors.Failure(f"{where}: tags is missing")
+            found |= {row.text(SYNTAX): None for row in answer["tags"].rows(optional=True)}
             path = self._next_path(path, reply.following)
             if path in seen or len(seen) > MOST_PAGES:
                 raise errors.Failure(f"{where}: its list of tags does not end")

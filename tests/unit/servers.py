@@ -50,7 +50,7 @@ def running(certificate: Path | None = None) -> Iterator[Server]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             state.requests.append((self.command, self.path, self.headers))
             self.close_connection = True
             state.routes.get(self.path, status(404))(self)
