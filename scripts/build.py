@@ -432,6 +432,7 @@ def _base_here(engine: Engine, base: Base, platform: str) -> list[str] | None:
     if said is None:
         return None
     found = json.loads(said)
+    found = found[0] if isinstance(found, list) else found  # podman's template is given all that were asked for
     wanted = [*platform.split("/"), ""][:3]
     # Not every engine says the variant, and arm64 has but one.
     variant = found.get("Variant") or wanted[2]
