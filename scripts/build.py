@@ -26,6 +26,7 @@ from typing import IO
 
 import bases
 import bootstrap
+import build_log
 import checkout
 import engines
 import errors
@@ -70,6 +71,7 @@ and built as it says, too:
   MANYLINUX_DISABLE_CLANG_FOR_CPYTHON    1: gcc for CPython even then (default: 1 where PEP 11 prefers gcc)
   MANYLINUX_STATIC_CLANG_IMAGE           the image that holds this clang in /opt/clang (default: the Dockerfile's;
                                          none with --offline or --bootstrap; see scripts/debian_clang.py)
+  MANYLINUX_BUILD_VERBOSE                1: as --verbose
   SSL_CERT_FILE, PIP_CERT,
   REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE     CAs to trust inside the build, see --ca-bundle
 """
@@ -129,6 +131,12 @@ def parser(catalogue: Catalogue) -> argparse.ArgumentParser:
         default="",
         metavar="NAME",
         help="build only up to this stage of docker/Dockerfile, as in component-zstd, and print a tag for it",
+    )
+    how.add_argument(
+        "--verbose",
+        action="store_true",
+        default=os.environ.get(inputs.VERBOSE) == "1",
+        help="show all that the engine says, instead of the stages, with the rest in a file of build/logs",
     )
     how.add_argument("--no-test", action="store_true", help="tag the image without smoke-testing it")
     how.add_argument(
@@ -492,8 +500,7 @@ def build_and_test(
             if not options.stage:
                 print(temporary, file=left, flush=True)
                 build = dataclasses.replace(build, tag=temporary)
-            if engine.stream(engine.build(build)):
-                raise errors.Failure(f"the build of {plan.reference} failed, see above; no tag was moved")
+            build_log.run(engine, build, plan.reference, None if options.verbose else log_of(plan, options.stage))
             keep_cache(options, plan.image)
             if options.stage:
                 return
@@ -506,6 +513,11 @@ def build_and_test(
         smoke.remember(plan.reference, plan.expectations())
         _forget_runs(engine, left)
     say(f"{plan.reference} is ready" + ("" if options.no_test else ", and its smoke tests passed"))
+
+
+def log_of(plan: Plan, stage: str) -> Path:
+    """Where all that the engine says of a build goes."""
+    return ROOT / "build" / "logs" / f"{'-'.join(filter(None, (plan.image.name, plan.tag, stage)))}.log"
 
 
 def _forget_runs(engine: Engine, left: IO[str]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import errors
 import images
 import inputs
+from build_log import Stages
 from catalogue import Image
 from progress import Progress
 
@@ -69,9 +70,11 @@ class Builder:
         log, start, last = self.logs / f"{image.name}.log", time.monotonic(), ""
         env = {**os.environ, "POLICY": image.policy.name, "PLATFORM": image.platform.name, "VARIANT": image.variant}
         env |= {"COMMIT_SHA": self.tag} if self.tag else {}
+        env |= {inputs.VERBOSE: "1"}  # the whole of it is in our log
+        stages = Stages()
         command = [str(self.build), *self.options]
         with (
-            progress.task(image.name) as task,
+            progress.task(image.name, timed=True) as task,
             log.open("w", encoding="utf-8") as file,
             subprocess.Popen(
                 command,
@@ -89,9 +92,11 @@ class Builder:
             assert process.stdout is not None
             for line in process.stdout:
                 file.write(line)
+                stages.line(line)
                 if line.startswith(("==> ", "error: ")):
                     last = line.rstrip().removeprefix("==> ")
-                    task.note = last[:100]
+                    stages.end()
+                task.note = ", ".join(stages.running) or last[:100]
             status = process.wait()
             self._running.discard(process)
             task.note = "failed" if status else "ok"

@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -313,22 +313,34 @@ class Engine:
             return said
         raise errors.UserError(f"{self.name} has no image {reference}: build it, or pull it first")
 
-    def stream(self, argv: Sequence[str], grace: float = 30) -> int:
-        """Runs one of the argument lists with its output on standard error; returns its exit status.
+    def stream(self, argv: Sequence[str], grace: float = 30, each: Callable[[str], object] | None = None) -> int:
+        """Runs one of the argument lists; `each` gets every line that it says (default: standard error does).
 
-        When we are interrupted, it has `grace` seconds to clean up before it is killed."""
+        Returns its exit status. When we are interrupted, it has `grace` seconds to clean up before it is killed."""
         # A session of its own: Ctrl+C on a terminal reaches us alone, and we decide how the engine is told.
-        child = subprocess.Popen(
-            argv, env=self.environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
-        )
-        try:
-            return child.wait()
-        except BaseException:
-            with undisturbed():
-                self._stop(child, grace)
-            raise
+        with subprocess.Popen(
+            argv,
+            env={**self.environment(), "BUILDKIT_PROGRESS": "plain"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        ) as child:
+            assert child.stdout is not None
+            try:
+                for line in child.stdout:
+                    (each or _show)(line)
+                return child.wait()
+            except BaseException:
+                with undisturbed():
+                    threading.Thread(target=child.stdout.read, daemon=True).start()  # it must not wait for us
+                    self._stop(child, grace)
+                raise
 
-    def _stop(self, child: subprocess.Popen[bytes], grace: float) -> None:
+    def _stop(self, child: subprocess.Popen[str], grace: float) -> None:
         """Ends a command so that it leaves nothing behind.
 
         Docker cancels a build when its client is interrupted. podman would just end and leave its containers
@@ -360,6 +372,11 @@ class Engine:
             errors="replace",
             timeout=seconds,
         )
+
+
+def _show(line: str) -> None:
+    sys.stderr.write(line)
+    sys.stderr.flush()
 
 
 @contextlib.contextmanager

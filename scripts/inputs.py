@@ -20,6 +20,7 @@ from tables import near_matches
 DISABLE_CLANG = "MANYLINUX_DISABLE_CLANG"
 DISABLE_CLANG_FOR_CPYTHON = "MANYLINUX_DISABLE_CLANG_FOR_CPYTHON"
 BUILDARCH = "MANYLINUX_BUILDARCH"
+VERBOSE = "MANYLINUX_BUILD_VERBOSE"
 STATIC_CLANG_IMAGE = "MANYLINUX_STATIC_CLANG_IMAGE"
 
 # The grammar of github.com/distribution/reference.
@@ -103,7 +104,7 @@ def build_environment(env: Mapping[str, str], catalogue: Catalogue) -> None:
     engines.checked(env.get("MANYLINUX_BUILD_FRONTEND", ""))
     if value := env.get(BUILDARCH):
         architecture(BUILDARCH, value, catalogue)
-    for name in (DISABLE_CLANG, DISABLE_CLANG_FOR_CPYTHON):
+    for name in (DISABLE_CLANG, DISABLE_CLANG_FOR_CPYTHON, VERBOSE):
         if value := env.get(name):
             switch(name, value)
     if value := env.get(STATIC_CLANG_IMAGE):

@@ -28,8 +28,8 @@ _CLEAR = "\x1b[2K"
 class Task:
     """One thing being done. Leaving its `with` block reports it, but whoever handles an exception reports that."""
 
-    def __init__(self, progress: Progress, name: str, total: int | None, unit: str) -> None:
-        self._progress, self.name, self.unit = progress, name, unit
+    def __init__(self, progress: Progress, name: str, total: int | None, unit: str, timed: bool) -> None:
+        self._progress, self.name, self.unit, self._timed = progress, name, unit, timed
         self.total, self.done, self.note = total, 0, ""
         self.started = time.monotonic()
 
@@ -42,8 +42,8 @@ class Task:
         self.done, self.total = done, total or self.total
 
     def describe(self) -> str:
-        """The state in one line: name, share or amount done, note."""
-        amount = ""
+        """The state in one line: name, time, share or amount done, note."""
+        amount = duration(time.monotonic() - self.started) if self._timed else ""
         if self.total:
             amount = f"{min(100, 100 * self.done // self.total):3d} % of {size(self.total, self.unit)}"
         elif self.done:
@@ -59,26 +59,39 @@ class Task:
     ) -> None:
         seconds = time.monotonic() - self.started
         result = self.note or (size(self.done, self.unit) if self.done else "done")
-        self._progress._remove(self, None if kind else f"{self.name}: {result} ({seconds:.1f} s)")
+        took = duration(seconds) if self._timed else f"{seconds:.1f} s"
+        self._progress._remove(self, None if kind else f"{self.name}: {result} ({took})")
 
 
 class Progress:
-    """The one display of a command. `quiet` shows nothing; `live` defaults to whether the stream is a terminal."""
+    """The one display of a command. `quiet` shows nothing; `live` defaults to whether the stream is a terminal.
 
-    def __init__(self, stream: TextIO | None = None, *, live: bool | None = None, quiet: bool = False) -> None:
+    `heartbeat`: seconds between signs of life where it is none."""
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        *,
+        live: bool | None = None,
+        quiet: bool = False,
+        heartbeat: float | None = None,
+    ) -> None:
         self._stream = stream or sys.stderr
         usable = self._stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
         self._live = (usable if live is None else live) and not quiet
         self._quiet = quiet
+        self._heartbeat = heartbeat
         self._lock = threading.Lock()
         self._tasks: list[Task] = []
         self._drawn = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh, daemon=True)
 
-    def task(self, name: str, total: int | None = None, unit: str = "B") -> Task:
-        """A new task, to be used in a `with` statement. `total` is in bytes, or in steps when `unit` is ""."""
-        return Task(self, name, total, unit)
+    def task(self, name: str, total: int | None = None, unit: str = "B", timed: bool = False) -> Task:
+        """A new task, to be used in a `with` statement. `total` is in bytes, or in steps when `unit` is "".
+
+        `timed`: how long it has been going on counts, rather than an amount."""
+        return Task(self, name, total, unit, timed)
 
     def say(self, line: str) -> None:
         """Writes a line that stays."""
@@ -113,7 +126,7 @@ class Progress:
             self.say(line)
 
     def _refresh(self) -> None:
-        while not self._stop.wait(REFRESH_SECONDS if self._live else HEARTBEAT_SECONDS):
+        while not self._stop.wait(REFRESH_SECONDS if self._live else self._heartbeat or HEARTBEAT_SECONDS):
             with self._lock:
                 if self._live:
                     self._erase()
@@ -136,6 +149,12 @@ class Progress:
         if self._drawn:
             self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
             self._drawn = 0
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "4 s", "12 min 05 s"."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def size(amount: int, unit: str = "B") -> str:

@@ -351,9 +351,13 @@ def test_nothing_of_this_site_is_in_a_real_image(tmp_path: Path) -> None:
 
 def test_a_build_that_fails_leaves_nothing(project: Project) -> None:
     before = project.containers()
-    project.dockerfile("exit 3")
-    with pytest.raises(errors.Failure, match="no tag was moved"):
+    project.dockerfile("echo the last word; exit 3")
+    with pytest.raises(errors.Failure, match=r"failed in image; no tag was moved(?s:.*)the last word") as caught:
         project.build("--no-test")
+    log = Path(str(caught.value).rpartition(": ")[2])
+    assert "the last word" in log.read_text(encoding="utf-8")
+    with pytest.raises(errors.Failure, match="failed in image, see above"):
+        project.build("--no-test", "--verbose")
     assert not project.there(project.plan.reference)
     assert project.temporary() == []
     assert project.containers() == before

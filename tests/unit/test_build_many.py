@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 import build_many
 import images
+import progress
 from build_many import Builder
 from progress import Progress
 
@@ -30,6 +32,7 @@ def script(tmp_path: Path) -> Path:
         'echo "${POLICY} ${PLATFORM} ${VARIANT:-none} ${COMMIT_SHA:-none} $*"\n'
         f'echo "begin $(date +%s%N)" >>{tmp_path}/times\n'
         'echo "==> building"\n'
+        '[[ "${MANYLINUX_BUILD_VERBOSE}" == 1 ]] && echo "#5 [component-git 2/2] RUN build"\n'
         "sleep ${SECONDS_EACH:-0.3} >/dev/null 2>&1 & wait $!\n"
         f'echo "end $(date +%s%N)" >>{tmp_path}/times\n'
         'if [[ "${PLATFORM}" == i686 ]]; then echo "error: no luck"; exit 1; fi\n',
@@ -52,10 +55,11 @@ def test_a_failure_stops_no_other_and_each_has_its_log(
     tmp_path: Path, script: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VARIANT", "other")  # the name of the image says it
+    monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", 0.05)
     stream = io.StringIO()
     builder = Builder(["--offline"], "local", tmp_path / "logs", script)
-    with Progress(stream) as progress:
-        outcomes = builder.all(CHOSEN, jobs, progress)
+    with Progress(stream) as shown:
+        outcomes = builder.all(CHOSEN, jobs, shown)
     assert [outcome.status for outcome in outcomes] == [0, 1, 0]
     assert [outcome.log.read_text(encoding="utf-8").splitlines()[0] for outcome in outcomes] == [
         "manylinux_2_36 x86_64 none local --offline",
@@ -68,6 +72,7 @@ def test_a_failure_stops_no_other_and_each_has_its_log(
     assert text[1].endswith("error: no luck")
     assert text[-1] == "2 of 3 built"
     assert "manylinux_2_36_x86_64: ok" in stream.getvalue()
+    assert re.search(r"manylinux_2_36_x86_64 \d s component-git \d s", stream.getvalue()), "the stage it is at"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

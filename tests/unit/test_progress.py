@@ -158,3 +158,12 @@ def screen(written: str) -> list[str]:
             lines[row] += written[position]
             position += 1
     return [line for line in lines if line]
+
+
+def test_a_timed_task_says_how_long() -> None:
+    stream = io.StringIO()
+    with Progress(stream) as shown, shown.task("git", timed=True) as task:
+        task.note = "step 2 of 3"
+        assert task.describe() == "git  0 s  step 2 of 3"
+    assert stream.getvalue() == "git: step 2 of 3 (0 s)\n"
+    assert progress.duration(725) == "12 min 05 s"
