@@ -115,25 +115,31 @@ def list_(context: Context, all: bool = False, json: bool = False) -> None:
     iterable=["image"],
     help={
         "image": "name or glob, repeatable",
-        "jobs": "how many to build side by side",
+        "jobs": "how many to build side by side (default: 1)",
         "options": "options of build.sh, in one word: '--interpreters cp39-cp39,cp313-cp313 --offline'",
         "tag": "the tag (default: latest)",
     },
 )
-def build(context: Context, image: list[str], jobs: int = 1, options: str = "", tag: str = "") -> None:
+def build(context: Context, image: list[str], jobs: str = "1", options: str = "", tag: str = "") -> None:
     """Build and smoke-test images; of several, one that fails does not stop the rest, and each has a log."""
     if not image:
         raise Exit("error: say which images: -i manylinux_2_36_x86_64 or -i '*_x86_64' (`invoke list` shows all)", 2)
     chosen = select(image)
     if tag:
         checked(lambda: inputs.tag("--tag", tag))
+    try:
+        words = shlex.split(options)
+    except ValueError as error:
+        raise Exit(f"error: --options {options!r}: {error}: quote each word as for a shell", 2) from None
+    if not (str(jobs).isascii() and str(jobs).isdecimal() and int(jobs)):
+        raise Exit(f"error: --jobs {jobs}: it must be a number from 1", 2)
     if len(chosen) > 1:
-        words = ["--jobs", str(jobs), *(["--tag", tag] if tag else []), *image]
-        return script(context, "build_many", *words, "--", *shlex.split(options))
+        general = ["--jobs", str(jobs), *(["--tag", tag] if tag else []), *image]
+        return script(context, "build_many", *general, "--", *words)
     (each,) = chosen
     env = {"POLICY": each.policy.name, "PLATFORM": each.platform.name, "VARIANT": each.variant}
     env |= {"COMMIT_SHA": tag} if tag else {}
-    if status := command(context, ROOT / "build.sh", *shlex.split(options), env=env):
+    if status := command(context, ROOT / "build.sh", *words, env=env):
         raise Exit(code=status)
 
 

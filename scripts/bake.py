@@ -21,6 +21,7 @@ import checkout
 import errors
 import images
 import inputs
+import outputs
 import plan as plans
 import site_settings
 import tags
@@ -44,6 +45,7 @@ def target(image: Image, tag: str, site: site_settings.Site, cache: str) -> dict
         "args": dict(wanted.args),
         "labels": dict(wanted.labels),
         "tags": [plan.reference],
+        "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
         "secret": [f"type=file,id={name},src={path}" for name, path in wanted.secrets.items()],
     }
     if wanted.target:
@@ -75,6 +77,10 @@ def main() -> None:
     parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust inside the builds")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
     options = parser.parse_args()
+    if options.output:
+        outputs.directory("--output", options.output.parent)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        outputs.file("--output", options.output)
     catalogue = images.load()
     inputs.build_environment(os.environ, catalogue)
     if options.tag is not None:
@@ -86,7 +92,6 @@ def main() -> None:
     build.make_source_directories(catalogue)
     text = json.dumps(bake_file(selection, tag, site_settings.load(options.ca_bundle), options.cache), indent=2)
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(text + "\n", encoding="utf-8")
     else:
         print(text)

@@ -17,6 +17,7 @@ from pathlib import Path
 import errors
 import images
 import inputs
+import outputs
 from build_log import Stages
 from catalogue import Image
 from progress import Progress
@@ -128,6 +129,7 @@ def main() -> int:
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         raise errors.UserError("--jobs must be 1 or more")
+    outputs.directory("--logs", options.logs)
     if options.tag:
         inputs.tag("--tag", options.tag)
     catalogue = images.load()

@@ -472,6 +472,11 @@ def main() -> None:
     parser.add_argument("package", nargs="+", help="regular expression that a whole source package name must match")
     parser.add_argument("--suite", action="append", default=[], help="search only this suite (repeatable)")
     options = parser.parse_args()
+    for pattern in options.package:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise errors.UserError(f"{pattern!r} is no regular expression: {error}") from None
     with Progress() as progress:
         index = Archive.of_this_machine().search("|".join(options.package), options.suite, progress)
         for name, reason in index.unusable.items():

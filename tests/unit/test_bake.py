@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bake
+import errors
 import images
 from site_settings import Site
 
@@ -94,3 +96,19 @@ def test_buildx_accepts_it(document: dict[str, Any], tmp_path: Path) -> None:
         for key in ("args", "labels", "platforms", "tags", "target", "context", "dockerfile"):
             assert target[key] == wanted[key], f"{name}: {key}"
         assert target["cache-from"] and target["cache-to"]
+
+
+def test_nothing_is_attested(document: dict[str, Any]) -> None:
+    for target in document["target"].values():
+        assert target["attest"] == ["type=provenance,disabled=true", "type=sbom,disabled=true"]
+
+
+@pytest.mark.parametrize("where", ["", "file/x"])
+def test_a_file_that_cannot_be_written_is_refused_first(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["bake.py", "--output", str(tmp_path / where)])
+    monkeypatch.setattr(bake, "bake_file", lambda *_: pytest.fail("it is looked at first"))
+    with pytest.raises(errors.UserError, match="--output"):
+        bake.main()

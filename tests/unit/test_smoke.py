@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 import engines
 import errors
+import images
+import plan as plans
 import smoke
 from smoke import Report, Result
 
@@ -320,3 +323,44 @@ class TestWhatHasPassed:
         assert not smoke.has_passed(engine, "unknown:1")
         smoke.note_pass(engine, "a:again", False)
         assert not smoke.has_passed(engine, "a:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no JSON"),
+        ("[1]", "is no object"),
+        ("{}", "lacks "),
+        ("\udcff", "is no JSON"),
+        (None, "No such file"),
+    ],
+)
+def test_expectations_that_are_none_are_wrong_use(
+    text: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "expectations.json"
+    if text is not None:
+        path.write_bytes(text.encode(errors="surrogateescape"))
+    monkeypatch.setattr(sys, "argv", ["smoke.py", "manylinux_2_36_x86_64", "--expectations", str(path)])
+    with pytest.raises(errors.UserError, match=said) as caught:
+        smoke.main()
+    assert str(path) in str(caught.value) and "--print-expectations" in str(caught.value)
+
+
+def test_expectations_of_the_wrong_kind_are_wrong_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = plans.plan(images.load().image("manylinux_2_36_x86_64"), plans.Request()).expectations()
+    path = tmp_path / "expectations.json"
+    monkeypatch.setattr(sys, "argv", ["smoke.py", "x", "--print-expectations", "--expectations", str(path)])
+    path.write_text(json.dumps(whole))
+    assert smoke.main() == 0
+    path.write_text(json.dumps({**whole, "interpreters": "all"}))
+    with pytest.raises(errors.UserError, match="interpreters is not what it should be"):
+        smoke.main()
+
+
+def test_results_that_could_not_be_written_are_refused_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "choose", lambda *_: pytest.fail("no engine is asked"))
+    for option in ("--junit", "--json"):
+        monkeypatch.setattr(sys, "argv", ["smoke.py", "manylinux_2_36_x86_64", option, "/nowhere/x"])
+        with pytest.raises(errors.UserError, match=f"{option} /nowhere/x: there is no directory /nowhere"):
+            smoke.main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+import subprocess
 import sys
 from types import ModuleType
 from typing import Any
@@ -162,3 +163,22 @@ def test_publishing_is_a_dry_run_unless_told_otherwise() -> None:
         "publish.py rollback 2026.11.21-1 musllinux_1_2",
         "prune.py --all",
     ]
+
+
+@pytest.mark.parametrize("pattern", ["manylinux_2_36_x86_64", "*_x86_64"])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"options": "'"}, {"options": '--x "'}, {"jobs": "abc"}, {"jobs": "0"}, {"jobs": "-1"}, {"jobs": "\u00b2"}],
+)
+def test_what_no_shell_or_number_is_is_wrong_use(pattern: str, wrong: dict[str, str]) -> None:
+    context = Recorder()
+    with pytest.raises(Exit, match=f"--{next(iter(wrong))}") as stopped:
+        tasks.build(context, [pattern], **wrong)
+    assert stopped.value.code == 2
+    assert not context.lines
+
+
+def test_the_whole_command_is_one_line() -> None:
+    words = [sys.executable, "-m", "invoke", "build", "-i", "manylinux_2_36_x86_64", "--jobs", "abc"]
+    done = subprocess.run(words, cwd=images.ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: --jobs abc: it must be a number from 1\n")
