@@ -35,6 +35,7 @@ from tests.unit import debian_mirrors, servers  # noqa: E402
 import choice  # noqa: E402
 import debian_archive  # noqa: E402
 import dependencies  # noqa: E402
+import oci  # noqa: E402
 import pins  # noqa: E402
 import sightings  # noqa: E402
 import update_native_dependencies as native  # noqa: E402
@@ -135,7 +136,9 @@ class Upstreams:
             bundle = json.dumps({"messageSignature": {"messageDigest": claim}})
             self._route(row.fill(row.sigstore.url, version, url), bundle.encode())
         if row.image:
-            self._route(f"http://127.0.0.1:{self.server.port}/v2/mayeut/static-clang/manifests/{version}", b"{}")
+            index = json.dumps({"schemaVersion": 2, "mediaType": oci.INDEX_TYPES[0], "manifests": []}).encode()
+            place = self.server.url(f"/v2/mayeut/static-clang/manifests/{version}")
+            self._route(place, index, {"Content-Type": oci.INDEX_TYPES[0]})
         if row.openpgp:
             names = [url.replace("{goarch}", arch).rpartition("/")[2] for arch in arches]
             sums = "".join(f"{sha256(content)}  {name}\n" for name in names).encode()

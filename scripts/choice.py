@@ -207,11 +207,10 @@ def listing(context: Context, row: Dependency, pinned: str) -> Listing:
     versions, carried = context.witness.versions(row), context.witness.released(row)
     gaps += [f"Debian's {number} is not used: {why}" for number, why in row.debian.refuse.items() if number in carried]
     asked = {source.suite for sources in versions.values() for source in sources}
-    gaps += [
-        f"Debian's {suite.name} calls itself outdated since {suite.valid_until:%Y-%m-%d}: its mirror does not follow"
-        for suite in index.stale(context.now)
-        if suite.name in asked
-    ]
+    outdated = {suite.name: suite.valid_until for suite in index.stale(context.now) if suite.name in asked}
+    if since := [date for date in outdated.values() if date]:
+        names = ", ".join(outdated)
+        gaps.append(f"Debian's index of {names} is outdated since {min(since):%Y-%m-%d}: the mirror does not follow")
     if not any(row.in_series(version) and Version(version) >= Version(pinned) for version in versions):
         known = [version for version in carried if row.accepts(version, pinned)]
         hint = f"has {max(known, key=Version)}, not as upstream's own file" if known else "does not have this series"
