@@ -107,10 +107,10 @@ def distribution_pip(directory: Path) -> Path:
     for below in ("lists/partial", "cache/archives/partial"):
         (directory / below).mkdir(parents=True)
     settings = (f"Dir::State::lists={directory}/lists", f"Dir::Cache={directory}/cache", "APT::Sandbox::User=root")
-    apt = ["apt-get", "-q", *(word for setting in settings for word in ("-o", setting))]
+    options = [word for setting in settings for word in ("-o", setting)]
     for argv in (
-        [*apt, "update"],
-        [*apt, "download", DISTRIBUTION_PIP],
+        ["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any", *options],
+        ["apt-get", "download", "-q", *options, DISTRIBUTION_PIP],
         ["sh", "-c", f"dpkg-deb --extract {DISTRIBUTION_PIP}_*.deb ."],
     ):
         done = subprocess.run(argv, cwd=directory, capture_output=True, text=True)

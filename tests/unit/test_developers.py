@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +23,6 @@ import images
 
 STRANGER = 4711  # a user that this machine does not know
 MAKING = "dev: making .venv from requirements/dev.txt\n"
-OLD_PIP = "23.0.1"  # Debian 12's
 
 
 @dataclass(frozen=True)
@@ -176,7 +173,7 @@ def test_what_the_command_gets(made: Checkout) -> None:
     assert made.run("no-such-command") == (127, "", "error: no-such-command: No such file or directory\n")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as another user")
 def test_a_user_without_home_in_a_container(checkout: Checkout) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:  # those of pytest are for their owner alone
         root, temporary = Path(directory, "project"), Path(directory, "tmp")
@@ -205,38 +202,7 @@ def test_a_user_without_home_in_a_container(checkout: Checkout) -> None:
         assert (done.returncode, done.stdout) == (0, f"1\n{temporary}/manylinux-{STRANGER}\n"), done.stderr
 
 
-# --- Without ensurepip, and with an old pip ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def old_pip(tmp_path: Path) -> Path:
-    """Debian 12's pip, of this machine's index."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(tmp_path)]
-    subprocess.run([*command, f"pip=={OLD_PIP}"], check=True)
-    return tmp_path / f"pip-{OLD_PIP}-py3-none-any.whl"
-
-
-@pytest.mark.network
-def test_an_old_pip_takes_what_the_lock_says(
-    checkout: Checkout, old_pip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    lock = checkout.root / "requirements/dev.txt"
-    lock.write_text(lock.read_text() + indexes.locked(old_pip))
-    wheels = sorted((tmp_path / "wheels").iterdir())
-    monkeypatch.setenv("PIP_INDEX_URL", indexes.offer(checkout.server, [*wheels, old_pip]))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    monkeypatch.setattr(developers, "ROOT", checkout.root)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    venv = checkout.root / ".venv"
-    developers.make(venv, lock)
-    assert developers.is_ready(venv, lock)
-    said = subprocess.run([venv / "bin/python", "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
-    assert {line.split()[0]: line.split()[1] for line in said.splitlines()[2:]} == {
-        "nox": "1",
-        "base": "1",
-        "pip": OLD_PIP,
-    }
+# --- Without ensurepip -----------------------------------------------------------------------------------------------
 
 
 def locked_pip(tmp_path: Path, wheel: Path, **settings: str) -> Path:
@@ -286,13 +252,3 @@ def test_without_any_pip_it_is_said_what_to_do(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(errors.Failure, match="no index is configured") as refused:
         developers.find_pip(lock, tmp_path, {"PIP_CONFIG_FILE": os.devnull})
     assert "python3-venv" in str(refused.value) and "PIP_INDEX_URL" in str(refused.value)
-
-
-@pytest.mark.network
-@pytest.mark.skipif(not shutil.which("apt-get"), reason="only Debian and its derivatives have apt")
-def test_the_distributions_pip_without_being_root(tmp_path: Path) -> None:
-    wheel = developers.distribution_pip(tmp_path)
-    said = subprocess.run(
-        [sys.executable, f"{wheel}/pip", "--version"], capture_output=True, text=True, check=True
-    ).stdout
-    assert str(wheel) in said

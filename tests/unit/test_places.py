@@ -67,7 +67,7 @@ def test_nobody_else_prepares_our_directory(temporary: Path) -> None:
         places.state({"HOME": "/"})
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user that does not exist")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can run a command as another user")
 @pytest.mark.parametrize("home", [None, "/", "/root/none"])
 def test_a_user_without_an_entry(home: str | None) -> None:
     code = "import places; print(places.home(), places.state(), places.cache(), places.settled()['XDG_DATA_HOME'])"

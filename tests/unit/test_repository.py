@@ -305,6 +305,12 @@ def test_no_file_names_a_package_registry_or_the_mirror_of_one_machine() -> None
     assert not found
 
 
+def test_a_stock_machine_runs_the_first_commands_of_the_readme() -> None:
+    text = (ROOT / ".ci" / "stock").read_text(encoding="utf-8")
+    first, second = FIRST_COMMANDS
+    assert f'as_root=("{first}" "{second}")\nas_user=("{second}")\n' in text
+
+
 def test_what_is_run_can_be_run() -> None:
     wrong = []
     for path in _tracked():
@@ -312,7 +318,7 @@ def test_what_is_run_can_be_run() -> None:
         executable = bool(path.stat().st_mode & stat.S_IXUSR)
         if executable and first != b"#!":
             wrong.append(f"{path}: executable without an interpreter")
-    for name in ("build.sh", "scripts/dev", ".ci/run"):
+    for name in ("build.sh", "scripts/dev", ".ci/run", ".ci/stock"):
         if not (ROOT / name).stat().st_mode & stat.S_IXUSR:
             wrong.append(f"{name}: not executable")
     assert not wrong

@@ -53,7 +53,7 @@ COMMANDS = [
 
 def test_the_workflows_of_the_project_are_there() -> None:
     names = {path.stem for path in WORKFLOWS}
-    assert names == {"build", "checks", "check-links", "clean-cache", "prune", "update-dependencies", "weekly"}
+    assert names == {"build", "checks", "check-links", "clean-cache", "daily", "prune", "update-dependencies", "weekly"}
 
 
 # --- The matrix -----------------------------------------------------------------------------------------------------
