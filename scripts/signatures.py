@@ -10,6 +10,7 @@ import functools
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # both take a second to load, and most runs need neither
     from sigstore.verify.verifier import Verifier
 
 _ARMORED = re.compile(rb"-----BEGIN PGP SIGNATURE-----.*?-----END PGP SIGNATURE-----", re.DOTALL)
+_LOADING = threading.Lock()  # threads begin at once: one loads sigstore and fetches its root, the others wait
 _MOST_SIGNATURES = 8  # that are tried: each reads the whole file
 
 
@@ -101,12 +103,14 @@ def sigstore_attestation(bundle: bytes, algorithm: str, digest: str, identity: s
 
 
 def _sigstore(bundle: bytes, identity: str, issuer: str, verify: Callable[[Verifier, Bundle, Identity], None]) -> str:
-    from sigstore.errors import Error
-    from sigstore.models import Bundle, InvalidBundle
-    from sigstore.verify.policy import Identity
+    with _LOADING:
+        from sigstore.errors import Error
+        from sigstore.models import Bundle, InvalidBundle
+        from sigstore.verify.policy import Identity
 
+        verifier = _verifier()
     try:
-        verify(_verifier(), Bundle.from_json(bundle), Identity(identity=identity, issuer=issuer))
+        verify(verifier, Bundle.from_json(bundle), Identity(identity=identity, issuer=issuer))
     except (Error, InvalidBundle, ValueError, KeyError) as error:
         raise BadSignature(f"sigstore: {_first_line(error)}") from None
     return identity

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 import git
 import pytest
+import uv
 from tests.unit import servers
 
 import errors
@@ -189,6 +191,22 @@ def test_an_index_that_does_not_answer_is_unreachable(index: servers.Server, roo
         updater.compile_lock(DEMO, root)
     assert run(root, [DEMO], DRY)[0] == 1
     assert run(root, [DEMO], replace(DRY, allow_unreachable=True))[0] == 0
+
+
+def test_uv_is_looked_for_once_and_by_no_thread(
+    index: servers.Server, root: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(index, "demo", release("demo", "1.0", days=30))
+    asked, program = [], uv.find_uv_bin()
+
+    def find() -> str:
+        asked.append(threading.current_thread())
+        return program
+
+    monkeypatch.setattr(uv, "find_uv_bin", find)
+    updater.uv_program.cache_clear()
+    assert run(root, [DEMO, MINOR], DRY)[0] == 0
+    assert asked == [threading.main_thread()]
 
 
 def test_an_unknown_lock_is_wrong_use() -> None:

@@ -7,7 +7,9 @@ import json
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -278,3 +280,22 @@ def test_a_bundle_that_claims_another_digest() -> None:
 def test_an_attestation_is_no_signature_of_a_file() -> None:
     with pytest.raises(BadSignature):
         signatures.sigstore_digest(BUNDLE, DIGEST, IDENTITY, ISSUER)
+
+
+def test_several_threads_load_the_verifier_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def slow(**options: object) -> object:
+        made.append(1)
+        time.sleep(0.1)
+        return object()
+
+    monkeypatch.setattr("sigstore.verify.verifier.Verifier.production", slow)
+    signatures._verifier.cache_clear()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            wrong = [pool.submit(signatures.sigstore_digest, b"{}", "00" * 32, IDENTITY, ISSUER) for _ in range(4)]
+        assert all(isinstance(each.exception(), BadSignature) for each in wrong)
+        assert len(made) == 1
+    finally:
+        signatures._verifier.cache_clear()
