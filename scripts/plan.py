@@ -17,6 +17,7 @@ import errors
 import packages
 import pins as native_pins
 from catalogue import Image, Interpreter, SharedInterpreter, Tool, matches
+from expectations import Expectations, ExpectedInterpreter, ExpectedShared
 from pins import Pin
 from tables import near_matches
 
@@ -154,7 +155,7 @@ class Plan:
             "org.pypa.manylinux.complete": "true" if self.complete and not self.missing_pockets else "false",
         }
 
-    def expectations(self) -> dict[str, Any]:
+    def expectations(self) -> Expectations:
         """What the smoke tests hold the image to, as JSON-ready data; nothing in it comes from the image."""
         image, policy, platform = self.image, self.image.policy, self.image.platform
         args = self.build_args
@@ -183,13 +184,13 @@ class Plan:
                 name: v for name, v in _locked(REQUIREMENTS / "base.txt").items() if name in ("pipx", "certifi")
             },
             "components": {
-                name: {"version": pin.version, "url": pin.url, "sha256": pin.sha256}
+                name: {"version": pin.version, "url": pin.url, "sha256": str(pin.sha256)}
                 for component in self.components
                 for name in COMPONENT_PINS.get(component, (component,))
                 for pin in [self.pins[name].for_arch(platform.go)]
             },
             "sqlite_exposed": policy.sqlite_exposed,
-            "system_packages": list(packages.read(policy.package_sets, platform.name)),
+            "system_packages": list(dict.fromkeys(packages.read(policy.package_sets, platform.name))),
             "env": {
                 "AUDITWHEEL_POLICY": policy.name,
                 "AUDITWHEEL_ARCH": platform.name,
@@ -216,7 +217,7 @@ class Plan:
     def _piped_tools(self) -> tuple[Tool, ...]:
         return tuple(t for t in self.image.tools if not matches(self.image.place, t.distribution_where))
 
-    def _expected_interpreter(self, interpreter: Interpreter) -> dict[str, Any]:
+    def _expected_interpreter(self, interpreter: Interpreter) -> ExpectedInterpreter:
         version = self.versions[interpreter.pin]
         locked = _locked(REQUIREMENTS / "interpreter" / f"{interpreter.minor}.txt")
         return {
@@ -231,12 +232,12 @@ class Plan:
             "packages": locked,
         }
 
-    def _expected_shared(self) -> dict[str, Any]:
+    def _expected_shared(self) -> ExpectedShared:
         if not self.shared:
             return {}
         pin = self.pins[SHARED_OPENSSL]
         return {
-            "openssl": {"version": pin.version, "url": pin.url, "sha256": pin.sha256},
+            "openssl": {"version": pin.version, "url": pin.url, "sha256": str(pin.sha256)},
             "pyinstaller": self.pyinstaller_wheels,
             "interpreters": [
                 {

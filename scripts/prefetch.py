@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import debian_archive
+import dependencies
 import downloads
 import environment
 import errors
@@ -36,13 +37,12 @@ from debian_archive import Archive, Index, Source, Upstream, upstream_version
 from pins import Pin
 from progress import Progress
 from source_lock import Lock, LockedPin
-from tables import near_matches, read_toml
+from tables import near_matches
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "docker" / "sources"
 LOCK = SOURCES / "lock.json"
 WHEELHOUSE = SOURCES / "wheelhouse"
-DEPENDENCIES_TOML = ROOT / "docker" / "dependencies.toml"
 SMOKE_LOCKS = ROOT / "requirements" / "smoke"
 SHARED_LOCKS = ROOT / "requirements" / "smoke-shared"
 UTILITY_PIN = "cpython-3.9"  # cibuildwheel 3 and 4 start the image's cp39-cp39 whatever they build for
@@ -239,22 +239,19 @@ def _newest(
     return f"the Debian archive has no version of the series {row.series}{limit}"
 
 
-def read_tracking(path: Path = DEPENDENCIES_TOML) -> dict[str, Tracked]:
+def read_tracking(path: Path = dependencies.DEPENDENCIES_TOML) -> dict[str, Tracked]:
     """The pins that have a Debian source package. Raises errors.UserError for a malformed table."""
-    raw = read_toml(path)
-    templates = raw.pop("templates", {})
-    rows = {}
-    for name, row in raw.items():
-        if isinstance(row, dict):
-            row = {**templates.get(row.get("use", ""), {}), **row}
-            if debian := row.get("debian"):
-                try:
-                    source = debian["source"].replace("{series}", row["series"].replace(".", r"\."))
-                    verbatim, refuse = debian.get("verbatim", False), debian.get("refuse", {})
-                    rows[name] = Tracked(row["series"], source, verbatim, refuse, row.get("together", ""))
-                except (KeyError, AttributeError, TypeError) as error:
-                    raise errors.UserError(f"{path}: [{name}] debian: {error}") from None
-    return rows
+    return {
+        name: Tracked(
+            row.series,
+            row.debian.source.replace("{series}", re.escape(row.series)),
+            row.debian.verbatim,
+            row.debian.refuse,
+            row.together,
+        )
+        for name, row in dependencies.load(path).items()
+        if row.debian.source
+    }
 
 
 def describe_index(index: Index) -> list[str]:

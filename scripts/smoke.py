@@ -36,6 +36,8 @@ import prefetch
 import scratch
 import source_lock
 from engines import Engine, Mount
+from expectations import Expectations
+from expectations import load as load_expectations
 
 ROOT = Path(__file__).resolve().parent.parent
 SUITE = ROOT / "tests" / "smoke"
@@ -491,45 +493,22 @@ def main() -> int:
     return 0 if passed else 1
 
 
-def _expectations(options: argparse.Namespace) -> dict[str, Any]:
+def _expectations(options: argparse.Namespace) -> Expectations:
     """What the image is held to: from the table and the request that it was built by, never from the image."""
     if options.expectations:
-        return _read_expectations(options.expectations)
+        return load_expectations(
+            options.expectations, "--expectations: name a file that --print-expectations has written"
+        )
     record = record_of(options.reference)
     if not (options.interpreters or options.lock or options.table) and record.exists():
         said = f"held to what the last build of {options.reference} here asked for ({record}; --table: all of it)"
         print(said, file=sys.stderr)
-        return _read_object(record, "add --table, or build the image again")
+        return load_expectations(record, "add --table, or build the image again")
     tags = tuple(options.interpreters.split(",")) if options.interpreters else None
     lock = source_lock.load(options.lock) if options.lock else None
     request = plans.Request(interpreters=tags, lock=lock)
     name = options.image or options.reference.rsplit("/", 1)[-1].split(":")[0]
     return plans.plan(images.load().image(name), request).expectations()
-
-
-def _read_object(path: Path, advice: str) -> dict[str, Any]:
-    """An object in a JSON file. Raises UserError, with the advice, for anything else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise errors.UserError(f"{errors.of_system(error)}; {advice}") from None
-    except ValueError as error:
-        raise errors.UserError(f"{path} is no JSON ({error}); {advice}") from None
-    if not isinstance(content, dict):
-        raise errors.UserError(f"{path} is no object; {advice}")
-    return content
-
-
-def _read_expectations(path: Path) -> dict[str, Any]:
-    """What a file holds an image to. Raises UserError where it does not say all that is needed."""
-    advice = "--expectations: name a file that --print-expectations has written"
-    content = _read_object(path, advice)
-    known = json.loads(json.dumps(plans.plan(images.load().images()[0], plans.Request()).expectations()))
-    if missing := [key for key in known if key not in content]:
-        raise errors.UserError(f"{path} lacks {', '.join(missing)}; {advice}")
-    if wrong := [k for k, value in known.items() if value is not None and type(content[k]) is not type(value)]:
-        raise errors.UserError(f"{path}: {', '.join(wrong)} is not what it should be; {advice}")
-    return content
 
 
 if __name__ == "__main__":

@@ -292,16 +292,6 @@ def test_tracking_knows_every_source_pin() -> None:
     assert "signature" in tracked["libtool"].refuse["2.6.2"]
 
 
-@pytest.mark.parametrize(
-    "row", ["debian = { verbatim = true }", 'debian = "git"', 'series = 1\ndebian = { source = "{series}" }']
-)
-def test_malformed_tracking(tmp_path: Path, row: str) -> None:
-    path = tmp_path / "dependencies.toml"
-    path.write_text(f"[git]\n{row}\n")
-    with pytest.raises(errors.UserError, match=r"\[git\] debian"):
-        prefetch.read_tracking(path)
-
-
 # --- Upstream --------------------------------------------------------------------------------------------------------
 
 

@@ -294,10 +294,14 @@ class TestWhatItIsHeldTo:
     def test_what_the_last_build_asked_for_counts_unless_told_otherwise(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        smoke.remember("example.org/manylinux_2_36_x86_64:y", {"from": "a build of another tag"})
-        assert "from" not in self.expectations(monkeypatch, capsys)
-        smoke.remember("example.org/manylinux_2_36_x86_64:x", {"from": "the last build"})
-        assert self.expectations(monkeypatch, capsys)["from"] == "the last build"
+        table = self.expectations(monkeypatch, capsys, "--table")
+        smoke.remember("example.org/manylinux_2_36_x86_64:y", table | {"distribution": "a build of another tag"})
+        assert self.expectations(monkeypatch, capsys) == table
+        smoke.remember("example.org/manylinux_2_36_x86_64:x", table | {"distribution": "the last build"})
+        assert self.expectations(monkeypatch, capsys)["distribution"] == "the last build"
+        smoke.record_of("example.org/manylinux_2_36_x86_64:x").write_text("{}")
+        with pytest.raises(errors.UserError, match="image is missing; add --table"):
+            self.expectations(monkeypatch, capsys)
         assert len(self.expectations(monkeypatch, capsys, "--table")["interpreters"]) == 12
         chosen = self.expectations(monkeypatch, capsys, "--interpreters", "cp313-cp313,cp39-cp39")
         assert [row["tag"] for row in chosen["interpreters"]] == ["cp39-cp39", "cp313-cp313"]
@@ -328,11 +332,11 @@ class TestWhatHasPassed:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is no JSON"),
-        ("[1]", "is no object"),
-        ("{}", "lacks "),
-        ("\udcff", "is no JSON"),
-        (None, "No such file"),
+        ("", "is not JSON"),
+        ("[1]", "must be a table"),
+        ("{}", "image is missing"),
+        ("\udcff", "is not UTF-8"),
+        (None, "does not exist"),
     ],
 )
 def test_expectations_that_are_none_are_wrong_use(
@@ -354,7 +358,7 @@ def test_expectations_of_the_wrong_kind_are_wrong_use(tmp_path: Path, monkeypatc
     path.write_text(json.dumps(whole))
     assert smoke.main() == 0
     path.write_text(json.dumps({**whole, "interpreters": "all"}))
-    with pytest.raises(errors.UserError, match="interpreters is not what it should be"):
+    with pytest.raises(errors.UserError, match="interpreters must be a list"):
         smoke.main()
 
 

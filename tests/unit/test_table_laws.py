@@ -7,6 +7,7 @@ The seed is fixed: the same tables give the same mutations. `python tests/unit/t
 from __future__ import annotations
 
 import collections
+import json
 import re
 import sys
 import tomllib
@@ -27,13 +28,16 @@ import bases
 import dependencies
 import downloads
 import errors
+import expectations
 import fetch
 import images
 import packages
 import pins
+import plan
 import render_readme
 import tables
 import update_native_dependencies
+from catalogue import Image
 
 DOCKER = images.ROOT / "docker"
 OVERLAY = """\
@@ -346,6 +350,44 @@ def test_a_list_of_packages_that_no_layer_reads_is_refused(tmp_path: Path) -> No
     (tmp_path / "debian" / "bsae.txt").write_text("git\n", encoding="utf-8")
     with pytest.raises(errors.UserError, match=r"bsae\.txt: no layer 'bsae'; did you mean base"):
         packages.read(["debian"], "x86_64", ["base"], tmp_path)
+
+
+# --- Expectations -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("image", CATALOGUE.all_images, ids=lambda image: image.name)
+def test_what_a_plan_expects_can_be_read_again(tmp_path: Path, image: Image) -> None:
+    content = plan.plan(image, plan.Request()).expectations()
+    path = tmp_path / "expectations.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert expectations.load(path, "") == content
+
+
+def test_nonsense_in_expectations_is_refused(tmp_path: Path) -> None:
+    image = CATALOGUE.image("manylinux_2_36_x86_64-shared")
+    raw = json.loads(json.dumps(plan.plan(image, plan.Request()).expectations()))
+    path, crashes = tmp_path / "expectations.json", {}
+    refused = 0
+    for mutation in mutations.sample(raw, ("components", "tools", "env", "labels", "symbols", "base_tools"), 400, SEED):
+        try:
+            path.write_text(json.dumps(mutation.table), encoding="utf-8")
+        except TypeError:
+            continue  # JSON has no dates
+        try:
+            expectations.load(path, "write it anew")
+        except errors.UserError as error:
+            refused += 1
+            assert str(path) in str(error) and str(error).endswith("; write it anew") and "\n" not in str(error)
+        except Exception as error:  # a traceback is what must not happen
+            crashes[str(mutation)] = repr(error)
+    assert crashes == {} and refused > 250
+    for text in ("", "null", "[]", "{", "7", '"x"', "[" * 100_000, "\0"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(errors.UserError, match=r"expectations\.json"):
+            expectations.load(path, "write it anew")
+    for missing in (tmp_path / "none.json", tmp_path):
+        with pytest.raises(errors.UserError, match=re.escape(str(missing))):
+            expectations.load(missing, "write it anew")
 
 
 def main() -> None:
