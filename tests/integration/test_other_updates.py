@@ -286,7 +286,7 @@ def test_static_clang_grows_on_top(place: Place, monkeypatch: pytest.MonkeyPatch
     upstream.mkdir()
     git(upstream, "init", "--quiet")
     git(upstream, "commit", "--quiet", "--allow-empty", "--message", "x")
-    for tag in ("v22.1.8.1", "v22.1.9.0", "v23.1.0.0", "v23.1.1.0", "v23.2.0.0-rc1"):
+    for tag in ("v22.1.8.1", "v22.1.9.0", "v23.1.0.0", "v23.1.1.0", "v23.1.2.0", "v23.2.0.0-rc1"):
         git(upstream, "tag", tag)
     table = place.repository / "docker" / "dependencies.toml"
     text = table.read_text()
@@ -296,13 +296,15 @@ def test_static_clang_grows_on_top(place: Place, monkeypatch: pytest.MonkeyPatch
     )
     table.write_text(text.replace("ghcr.io/", f"127.0.0.1:{place.server.port}/"))
     place.commit("Use the server")
-    for version in ("22.1.9.0", "23.1.0.0", "23.1.1.0"):
+    for version in ("22.1.9.0", "23.1.0.0", "23.1.1.0", "23.1.2.0"):
         base = f"https://github.com/mayeut/static-clang-images/releases/download/v{version}"
         place.route(f"{base}/sha256sums.txt", version.encode(), days_ago(1 if version == "23.1.1.0" else 9))
         place.route(f"{base}/attestation-bundle.json", b"{}")
         place.server.routes[f"/v2/mayeut/static-clang/manifests/{version}"] = servers.good(
             json.dumps(INDEX).encode(), content_type=oci.INDEX_TYPES[0]
         )
+    silent = "/github.com/mayeut/static-clang-images/releases/download/v23.1.2.0/sha256sums.txt"
+    place.server.routes[silent] = servers.status(500)
     asked: list[tuple[str, str]] = []
 
     def attested(bundle: bytes, algorithm: str, digest: str, identity: str, issuer: str) -> str:
@@ -312,8 +314,9 @@ def test_static_clang_grows_on_top(place: Place, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(signatures, "sigstore_attestation", attested)
     status, report = place.run(update_static_clang)
     row = report["rows"][0]
-    assert (status, row["newest"], row["acceptable"], row["state"]) == (0, "23.1.1.0", "23.1.0.0", "update")
-    assert row["passed_over"] == ["23.1.1.0: published 1 days ago, to be taken after 7"]
+    assert (row["newest"], row["acceptable"], row["state"]) == ("23.1.2.0", "23.1.0.0", "update")
+    assert (status, row["unreachable"]) == (1, True), "one could not be asked for"
+    assert row["passed_over"][1:] == ["23.1.1.0: published 1 days ago, to be taken after 7"]
     known = place.table("downloads.toml")["static_clang"]
     assert list(known)[:3] == ["v23.1.0.0", "v22.1.9.0", "v22.1.8.1"]
     assert known["v23.1.0.0"] == sha256(b"23.1.0.0")
