@@ -31,6 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, NoReturn, TypeVar
 
 import environment
@@ -68,6 +69,7 @@ class Limits:
     slowest: float = 10_000  # on average, once `stall` seconds have passed
     total: float = 3600  # for one file, all attempts and mirrors together
     attempts: int = 4  # for each URL
+    silent: int | None = None  # of these, how many may bring no answer at all
     backoff: float = 1  # before the second attempt, doubled for each further one
     retry_after: float = 60  # longest Retry-After that is obeyed; python.org has asked for twelve hours
     redirects: int = 5
@@ -78,12 +80,16 @@ class Limits:
 class Unusable(errors.Failure):
     """No URL gave the file. `reasons` has what was wrong with each of them.
 
-    `missing`: every one of them answered that there is no such file; `passing`: one of them may have it later."""
+    `missing`: every one of them answered that there is no such file; `passing`: one of them may have it later;
+    `unanswered`: one of them was not reached, or did not want to be asked; `silent`: hosts that did not answer at all.
+    """
 
     def __init__(self, name: str, problems: Mapping[str, Exception]) -> None:
         self.reasons = [f"{url}: {error}" for url, error in problems.items()]
         self.missing = all(isinstance(error, _Missing) for error in problems.values())
         self.passing = any(isinstance(error, _Again) for error in problems.values())
+        self.unanswered = any(isinstance(error, _Again | _Closed) for error in problems.values())
+        self.silent = {host for error in problems.values() if (host := getattr(error, "silent", ""))}
         advice = ["It may work later: run the same command again."] if self.passing else []
         super().__init__("\n  ".join([f"{name} could not be downloaded:", *self.reasons, *advice]))
 
@@ -92,17 +98,35 @@ class _Refused(Exception):
     """This URL will not give the file, now or later: try the next one."""
 
 
+class _Closed(_Refused):
+    """Nothing was said about the file. `silent`: the host, where it is because of it that nothing was said at all."""
+
+    def __init__(self, reason: str, silent: str = "") -> None:
+        super().__init__(reason)
+        self.silent = silent
+
+
 class _Missing(_Refused):
     """The server answered that there is no such file."""
 
 
 class _Again(Exception):
     """It may work in a moment. `wait`: seconds the server asked for; `whole`: only a request for all of it may;
-    `ranged`: that request was one for the rest, which may be the reason."""
+    `ranged`: that request was one for the rest, which may be the reason; `silent`: the host that did not answer."""
 
-    def __init__(self, reason: str, wait: float = 0, whole: bool = False, ranged: bool = False) -> None:
+    def __init__(
+        self, reason: str, wait: float = 0, whole: bool = False, ranged: bool = False, silent: str = ""
+    ) -> None:
         super().__init__(reason)
-        self.wait, self.whole, self.ranged = wait, whole, ranged
+        self.wait, self.whole, self.ranged, self.silent = wait, whole, ranged, silent
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said about a page, and the page."""
+
+    headers: Message
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -215,25 +239,35 @@ class Fetcher:
 
     def read(self, url: str, *, most: int = 64 << 20) -> bytes:
         """The body of a small page, unverified: the caller must check it. Raises Unusable."""
-        problem: Exception | None = None
+        return self.ask(url, most=most).body
+
+    def ask(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        most: int = 64 << 20,
+        unread: bool = False,
+    ) -> Answer:
+        """A page of at most `most` bytes, unverified; `unread`: without its body. Raises Unusable.
+
+        `headers` are for the host of the URL and go nowhere else."""
         deadline = time.monotonic() + self.limits.total
-        for attempt in range(self.limits.attempts):
-            if problem:
-                self._pause(problem, attempt, deadline)
-            try:
-                with self._open(url, deadline) as answer:
-                    body = bytearray()
+
+        def attempt(_: bool) -> Answer:
+            with self._open(url, deadline, method=method, headers=headers or {}) as answer:
+                body = bytearray()
+                if not unread and method != "HEAD":
                     for chunk in self._chunks(answer, 0, most, deadline):
                         body += chunk
                     _expect_whole(answer, len(body))
-                    return bytes(body)
-            except _Refused as error:
-                problem = error
-                break
-            except _Again as error:
-                problem = error
-        assert problem is not None
-        raise Unusable(url.rpartition("/")[2], {without_password(url): problem})
+                return Answer(answer.headers, bytes(body))
+
+        try:
+            return self._repeat(attempt, deadline)
+        except (_Refused, _Again) as error:
+            raise Unusable(url.rpartition("/")[2], {without_password(url): error}) from None
 
     def stop(self) -> None:
         """Ends every download at the next opportunity, for good; parts stay, so that a later run goes on from them."""
@@ -277,27 +311,41 @@ class Fetcher:
 
     def _attempts(self, url: str, job: _Job) -> None:
         """Downloads from one URL. Raises _Refused, or the last _Again."""
-        problem: _Again | None = None
-        for attempt in range(self.limits.attempts):
-            if problem:
+
+        def attempt(whole: bool) -> None:
+            resumed = self._stream(url, job, whole)
+            found = digest(job.part)
+            if job.sha256 in (None, found):
+                job.part.replace(job.target)
                 if job.task:
-                    job.task.note = f"attempt {attempt + 1}: {problem}"
-                self._pause(problem, attempt, job.deadline)
-            last = attempt == self.limits.attempts - 1
+                    job.task.note = ""
+                return
+            job.forget()
+            if not resumed:
+                raise _Refused(f"the content is not what was pinned: its sha256 is {found}, expected {job.sha256}")
+            raise _Again("an earlier part did not fit the rest")
+
+        self._repeat(attempt, job.deadline, job.task)
+
+    def _repeat(self, attempt: Callable[[bool], T], deadline: float, task: Task | None = None) -> T:
+        """What `attempt` returns, called again while that may help, and told whether to ask for the whole file.
+
+        Raises _Refused, or the last _Again."""
+        problem: _Again | None = None
+        silent = 0
+        for number in range(1, self.limits.attempts + 1):
+            if problem:
+                if task:
+                    task.note = f"attempt {number}: {problem}"
+                self._pause(problem, number - 1, deadline)
+            last = number == self.limits.attempts
             try:
-                resumed = self._stream(url, job, problem is not None and (problem.whole or (problem.ranged and last)))
-                found = digest(job.part)
-                if job.sha256 in (None, found):
-                    job.part.replace(job.target)
-                    if job.task:
-                        job.task.note = ""
-                    return
-                job.forget()
-                if not resumed:
-                    raise _Refused(f"the content is not what was pinned: its sha256 is {found}, expected {job.sha256}")
-                problem = _Again("an earlier part did not fit the rest")
+                return attempt(problem is not None and (problem.whole or (problem.ranged and last)))
             except _Again as error:
                 problem = error
+                silent += bool(error.silent)
+            if silent == self.limits.silent:
+                break
         assert problem is not None
         raise problem
 
@@ -355,7 +403,7 @@ class Fetcher:
                 problem = error
             now = time.monotonic()
             if now >= deadline:
-                raise _Refused(self._late())
+                raise _Closed(self._late())
             if now >= slowest:
                 raise _Again(f"it comes slower than {self.limits.slowest / 1000:g} kB a second")
             if problem:
@@ -369,14 +417,22 @@ class Fetcher:
 
     @contextlib.contextmanager
     def _open(
-        self, url: str, deadline: float, offset: int = 0, version: str = ""
+        self,
+        url: str,
+        deadline: float,
+        offset: int = 0,
+        version: str = "",
+        method: str = "GET",
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[http.client.HTTPResponse]:
-        """The answer to a GET from byte `offset` on, if the file is still this version, its status judged.
+        """The answer to a request from byte `offset` on, if the file is still this version, its status judged.
 
         Redirects are followed: not from TLS to anything else, not away from HTTP, and with a password or another
         header that is for one host to no other."""
+        place = ""
         try:
             place, secret = _authorization(url)
+            secret |= headers
             wanted = {"User-Agent": USER_AGENT}
             if offset:
                 wanted |= {"Range": f"bytes={offset}-"} | ({"If-Range": version} if version else {})
@@ -384,8 +440,8 @@ class Fetcher:
                 self._go_on()
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise _Refused(self._late())
-                request = urllib.request.Request(place, headers={**wanted, **secret})
+                    raise _Closed(self._late())
+                request = urllib.request.Request(place, headers={**wanted, **secret}, method=method)
                 try:
                     answer = self._opener.open(request, timeout=min(self.limits.stall, left))
                 except urllib.error.HTTPError as error:
@@ -401,7 +457,7 @@ class Fetcher:
             else:
                 raise _Refused(f"it redirects more than {self.limits.redirects} times")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            _explain(error)
+            _explain(error, urllib.parse.urlsplit(place).netloc)
         with answer:
             if answer.status == http.client.PARTIAL_CONTENT and not offset:
                 raise _Refused("it sends a part of the file where all of it was asked for")
@@ -536,13 +592,13 @@ def _judge(status: int, headers: Message, limits: Limits, offset: int) -> NoRetu
     if status in _TRY_LATER:
         wait = _retry_after(headers.get("Retry-After", ""))
         if wait > limits.retry_after:
-            raise _Refused(f"it answers {status} and asks to wait {wait:.0f} seconds")
+            raise _Closed(f"it answers {status} and asks to wait {wait:.0f} seconds")
         raise _Again(f"it answers {status}", wait, ranged=offset > 0)
     if status == http.client.PROXY_AUTHENTICATION_REQUIRED:
-        raise _Refused("the proxy wants a user name and a password: put them into HTTPS_PROXY and HTTP_PROXY")
+        raise _Closed("the proxy wants a user name and a password: put them into HTTPS_PROXY and HTTP_PROXY")
     if offset:
         raise _Again(f"it answers {status} to a request for the rest of the file", whole=True)
-    raise _Refused(f"it answers {status}")
+    raise (_Closed if status in (401, 403) or status >= 500 else _Refused)(f"it answers {status}")
 
 
 def _retry_after(value: str) -> float:
@@ -553,23 +609,24 @@ def _retry_after(value: str) -> float:
     return float(seconds or 0)
 
 
-def _explain(error: Exception) -> NoReturn:
+def _explain(error: Exception, host: str) -> NoReturn:
     """Raises what a failed connection means for the next attempt."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
-        raise _Refused(
+        raise _Closed(
             f"its certificate is not trusted ({reason.verify_message}): behind a proxy that inspects TLS, set "
-            f"SSL_CERT_FILE to a bundle with its CA"
+            f"SSL_CERT_FILE to a bundle with its CA",
+            host,
         )
     if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
-        raise _Refused("the host name is not known here")
+        raise _Closed("the host name is not known here", host)
     if isinstance(reason, FileNotFoundError):
         raise _Missing("there is no such file")
     if isinstance(reason, TimeoutError):
-        raise _Again("it does not answer in time")
+        raise _Again("it does not answer in time", silent=host)
     if isinstance(error, ValueError | http.client.InvalidURL):
         raise _Refused(f"this is no URL to download from: {error}")
-    raise _Again(f"the connection failed: {_plain(reason)}")
+    raise _Again(f"the connection failed: {_plain(reason)}", silent=host)
 
 
 def _expect_whole(answer: http.client.HTTPResponse, have: int) -> None:

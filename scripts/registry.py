@@ -22,6 +22,7 @@ import environment
 import errors
 import logins
 import oci
+import session
 import web
 from answers import Answer
 from logins import Login
@@ -59,7 +60,7 @@ class Registry:
     host: str
     credentials: Login | None = None
     _tokens: dict[str, str] = field(default_factory=dict)
-    _session: web.Session = field(default_factory=web.Session)
+    _session: session.Session = field(default_factory=session.Session)
 
     def __post_init__(self) -> None:
         if self.credentials is None:
@@ -230,13 +231,13 @@ class Registry:
                     raise errors.Failure(f"{where}: it redirects to a place without TLS")
                 if answer.headers.get("Content-Encoding", "identity") != "identity":
                     raise errors.Failure(f"{where}: it is compressed although nobody asked for that")
-                content = b"".join(web.chunks(answer, MOST_BYTES))
+                content = b"".join(session.chunks(answer, MOST_BYTES))
                 following = answer.links.get("next", {}).get("url", "")
                 return Reply(answer.status_code, answer.headers, content, following)
         except (web.Refused, web.Unreachable) as error:
             raise errors.Failure(f"{where}: {error}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            raise errors.Failure(f"{where}: no answer, {web.plain(error)}") from None
+            raise errors.Failure(f"{where}: no answer, {session.plain(error)}") from None
 
     def _authorization(self, challenge: str, where: str, scopes: list[str]) -> str:
         """The Authorization header that answers a 401."""

@@ -1,6 +1,6 @@
 """What the updaters ask of servers: every request has time and size limits, a bounded wait, and is made once in a run.
 
-Pages and what HEAD says are read here; files are downloaded by fetch.py, as everywhere else.
+fetch.py makes the requests, as everywhere else; here they are remembered, and hosts that are down.
 
 Three outcomes besides success, because they mean different things to an updater: the host did not answer
 (`Unreachable`), it answered that the thing is not there (`Missing`), it sent something unusable (`Refused`).
@@ -8,35 +8,23 @@ Three outcomes besides success, because they mean different things to an updater
 
 from __future__ import annotations
 
-import email.utils
 import json
-import re
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from http.cookiejar import DefaultCookiePolicy
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
-from requests.utils import get_auth_from_url
-
-import environment
 import fetch
+import transport
 
 T = TypeVar("T")
 
-USER_AGENT = "manylinux-updater"
 # `least` and `most` are for files. Patience is shorter than a build's: there are other hosts to ask.
-LIMITS = fetch.Limits(total=600, attempts=3, backoff=0.3, retry_after=20, least=10_000, most=400 << 20)
+LIMITS = fetch.Limits(total=600, attempts=3, silent=2, backoff=0.3, retry_after=20, least=10_000, most=400 << 20)
 PAGE_LIMIT = 16 << 20
 GITHUB_API = "api.github.com"
 
@@ -59,7 +47,6 @@ class Head:
 
     size: int | None
     modified: datetime | None
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -70,48 +57,11 @@ class File:
     sha256: str
 
 
-class _NamedLogin(AuthBase):
-    """The login that a URL or a header names: where requests knows of one, it looks for none in .netrc."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        login = get_auth_from_url(request.url or "")
-        return HTTPBasicAuth(*login)(request) if any(login) and "Authorization" not in request.headers else request
-
-
-class Session(requests.Session):
-    """Sends no login but the one that it was given: what a .netrc says would replace that. It keeps no cookies."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.auth = _NamedLogin()
-        self.verify = str(environment.ca_bundle() or "") or True  # requests reads some of its variables only
-        self.headers.update({"Accept-Encoding": "identity"})  # what is compressed can be larger than it looks
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """After a redirect: the login goes to the host that it was meant for, and nowhere else."""
-        if self.should_strip_auth(response.request.url, prepared_request.url):  # type: ignore[no-untyped-call]
-            prepared_request.headers.pop("Authorization", None)
-
-
 class Client:
     """The HTTP of one run: may be used from many threads, remembers answers and hosts that are down."""
 
     def __init__(self, token: str | None = None) -> None:
         self._token = token
-        self._session = Session()
-        self._session.max_redirects = LIMITS.redirects
-        self._session.headers.update({"User-Agent": USER_AGENT})
-        retry = urllib3.Retry(
-            total=LIMITS.attempts - 1,
-            connect=1,
-            backoff_factor=LIMITS.backoff,
-            status_forcelist=(429, 500, 502, 503, 504),
-            raise_on_status=False,
-            retry_after_max=int(LIMITS.retry_after),
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=64))
         self._fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
         self._lock = threading.Lock()
         self._once: dict[str, Future[Any]] = {}
@@ -122,9 +72,9 @@ class Client:
         """A page of at most PAGE_LIMIT bytes."""
 
         def ask() -> bytes:
-            with self._answer("GET", url) as answer:
-                self._modified[url] = _head(answer).modified
-                return b"".join(chunks(answer, PAGE_LIMIT))
+            answer = self._ask("GET", url)
+            self._modified[url] = _head(answer).modified
+            return answer.body
 
         return self.once(("GET", url), ask)
 
@@ -144,11 +94,9 @@ class Client:
 
         def ask() -> Head:
             try:
-                with self._answer("HEAD", url) as answer:
-                    return _head(answer)
+                return _head(self._ask("HEAD", url))
             except Refused:
-                with self._answer("GET", url) as answer:
-                    return _head(answer)
+                return _head(self._ask("GET", url, unread=True))
 
         return self.once(("HEAD", url), ask)
 
@@ -161,8 +109,7 @@ class Client:
         try:
             self._fetcher.download(url, path, sha256=sha256)
         except fetch.Unusable as error:
-            problem = Missing if error.missing else Unreachable if error.passing else Refused
-            raise problem("; ".join(error.reasons)) from None
+            raise self._problem(error) from None
         return File(path, sha256 or fetch.digest(path))
 
     def once(self, key: object, make: Callable[[], T]) -> T:
@@ -187,85 +134,22 @@ class Client:
             return {"Authorization": f"Bearer {self._token}"}
         return {}
 
-    @contextmanager
-    def _answer(self, method: str, url: str) -> Iterator[requests.Response]:
-        host = _host(url)
+    def _ask(self, method: str, url: str, *, unread: bool = False) -> fetch.Answer:
+        host = urlsplit(fetch.without_password(url)).netloc
         if reason := self._down.get(host):
-            raise Unreachable(f"{host}: {reason}")
+            raise Unreachable(reason)
         try:
-            answer = self._session.request(
-                method,
-                url,
-                headers=self.headers_for(url),
-                timeout=(LIMITS.connect, LIMITS.stall),
-                stream=True,
-                allow_redirects=True,
-            )
-            with answer:
-                _judge(url, answer)
-                yield answer
-        except requests.TooManyRedirects:
-            raise Refused(f"{fetch.without_password(url)} redirects for ever") from None
-        except requests.ConnectionError as error:
-            if error.request and error.request.url:
-                host = _host(error.request.url)  # not the one that redirected there
-            self._down[host] = plain(error)
-            raise Unreachable(f"{host}: {plain(error)}") from None
-        except requests.Timeout:
-            raise Unreachable(f"{host}: no answer within {LIMITS.stall:.0f} seconds") from None
-        except requests.RequestException as error:
-            raise Unreachable(f"{host}: {plain(error)}") from None
+            return self._fetcher.ask(url, method=method, headers=self.headers_for(url), most=PAGE_LIMIT, unread=unread)
+        except fetch.Unusable as error:
+            raise self._problem(error) from None
+
+    def _problem(self, error: fetch.Unusable) -> Exception:
+        """What it means to an updater that a URL was of no use; a host that did not answer is not asked again."""
+        reasons = "; ".join(error.reasons)
+        self._down |= dict.fromkeys(error.silent, reasons)
+        return (Missing if error.missing else Unreachable if error.unanswered else Refused)(reasons)
 
 
-def _host(url: str) -> str:
-    return urlsplit(fetch.without_password(url)).netloc
-
-
-def _judge(url: str, answer: requests.Response) -> None:
-    """Raises what the status means; a redirect from TLS to plain HTTP is refused."""
-    url = fetch.without_password(url)
-    hops = [urlsplit(hop.url).scheme for hop in (*answer.history, answer)]
-    if "https" in hops and hops[-1] != "https":
-        raise Refused(f"{url} redirects to plain {answer.url}")
-    status = answer.status_code
-    if status in (404, 410):
-        raise Missing(f"{url} answers {status}")
-    if status in (401, 403, 408, 425, 429) or status >= 500:
-        raise Unreachable(f"{_host(url)}: status {status} for {url}")
-    if status != 200:
-        raise Refused(f"{url} answers {status}")
-
-
-def chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
-    """The body as it arrives. Raises Refused beyond `limit` bytes, Unreachable when it breaks off or is slow."""
-    url, started, size = fetch.without_password(answer.url), time.monotonic(), 0
-    try:
-        while chunk := answer.raw.read1(1 << 16):
-            size += len(chunk)
-            if size > limit:
-                raise Refused(f"{url} is longer than {limit} bytes")
-            if time.monotonic() - started > LIMITS.stall + size / LIMITS.slowest:
-                raise Unreachable(f"{url} comes slower than {LIMITS.slowest / 1000:g} kB a second")
-            yield chunk
-    except urllib3.exceptions.HTTPError:
-        raise Unreachable(f"{url} breaks off after {size} bytes") from None
-
-
-def _head(answer: requests.Response) -> Head:
-    length, modified = answer.headers.get("Content-Length"), answer.headers.get("Last-Modified")
-    try:
-        when = email.utils.parsedate_to_datetime(modified).astimezone(UTC) if modified else None
-    except (ValueError, OverflowError):
-        when = None
-    return Head(int(length) if length and length.isdigit() else None, when, answer.headers)
-
-
-def plain(error: BaseException) -> str:
-    """The innermost cause in a few words, without addresses of Python objects."""
-    cause: Any = error
-    while isinstance(inner := getattr(cause, "reason", None) or next(iter(cause.args), None), BaseException):
-        cause = inner
-    if isinstance(cause, urllib3.exceptions.NameResolutionError):
-        return "name not known"
-    words = re.sub(r"^(<.*>|\w+\(host=.*?\)): ", "", str(cause))
-    return " ".join(re.sub(r"\[Errno -?\d+\] ", "", words).split()) or type(cause).__name__
+def _head(answer: fetch.Answer) -> Head:
+    size, modified = answer.headers.get("Content-Length", ""), answer.headers.get("Last-Modified", "")
+    return Head(transport.number(size), transport.moment(modified))

@@ -76,7 +76,7 @@ class Upstream(web.Client):
         there = self.listed(self.now)
         if version not in there and not (self.leaves_files and version in self.released):
             raise Missing(f"{url} answers 404")
-        return Head(1, START + timedelta(days=self.released[version]), {})
+        return Head(1, START + timedelta(days=self.released[version]))
 
     def download(self, url: str, directory: Path, sha256: str | None = None) -> File:
         self.head(url)

@@ -143,9 +143,9 @@ def test_what_nothing_dates_is_as_old_as_our_own_sighting(world: World, run: Run
         (servers.html(), "an HTML page"),
         (servers.good(b""), "only 0 bytes"),
         (servers.good(b"\x1f\x8b" + b"x" * 100), "only 102 bytes"),
-        (servers.redirecting("/alpha/alpha-1.2.0.tar.gz"), "redirects for ever"),
-        (servers.status(500), "status 500"),
-        (servers.status(429, {"Retry-After": "86400"}), "status 429"),
+        (servers.redirecting("/alpha/alpha-1.2.0.tar.gz"), "redirects more than 5 times"),
+        (servers.status(500), "answers 500"),
+        (servers.status(429, {"Retry-After": "86400"}), "answers 429"),
         (servers.truncated(tarball("alpha", "1.2.0"), 9000), "ended after 9000"),
     ],
 )

@@ -207,7 +207,7 @@ def test_every_pin_of_a_group_waits_at_the_same_time(tmp_path: Path) -> None:
 
     def head(url: str) -> web.Head:
         asked.append(url.rpartition("/")[2])
-        return web.Head(1, None, {})
+        return web.Head(1, None)
 
     where.client.head.side_effect = head  # type: ignore[attr-defined]
     pair = [(ROWS[name], Pin(name, "8.6.17", "", "0" * 64), Release("8.6.19")) for name in ("tcl", "tk")]

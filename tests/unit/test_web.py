@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-import requests
-from tests.unit import servers
+from tests.unit import certificates, servers
+from tests.unit.test_fetch import ENDLESS
 
+import session
 import web
 
 BODY = b"\x1f\x8b" + bytes(range(256)) * 100
@@ -72,7 +74,7 @@ def test_a_file_without_end(server: servers.Server, tmp_path: Path, monkeypatch:
 
 def test_a_redirect_loop(server: servers.Server, client: web.Client) -> None:
     server.routes["/loop"] = servers.redirecting("/loop")
-    with pytest.raises(web.Refused, match="redirects for ever"):
+    with pytest.raises(web.Refused, match="redirects more than 5 times"):
         client.get(server.url("/loop"))
     assert server.asked("/loop") <= 7
 
@@ -91,7 +93,7 @@ def test_errors_that_pass_are_waited_out(server: servers.Server, client: web.Cli
 
 def test_a_server_that_stays_broken_is_unreachable(server: servers.Server, client: web.Client) -> None:
     server.routes["/"] = servers.status(500)
-    with pytest.raises(web.Unreachable, match="status 500"):
+    with pytest.raises(web.Unreachable, match="answers 500"):
         client.get(server.url("/"))
 
 
@@ -99,7 +101,7 @@ def test_twelve_hours_are_not_waited(server: servers.Server, client: web.Client)
     """python.org has answered 429 with a Retry-After of half a day."""
     server.routes["/"] = servers.status(429, {"Retry-After": "42578"})
     started = time.monotonic()
-    with pytest.raises(web.Unreachable, match="status 429"):
+    with pytest.raises(web.Unreachable, match="answers 429"):
         client.get(server.url("/"))
     assert time.monotonic() - started < 5
 
@@ -212,17 +214,85 @@ def test_json_that_is_none(server: servers.Server, client: web.Client) -> None:
         client.json(server.url("/"))
 
 
-def test_tls_is_not_left() -> None:
-    answer = requests.Response()
-    hop = requests.Response()
-    hop.url, answer.url, answer.status_code, answer.history = (
-        "https://example.org/a",
-        "http://example.org/b",
-        200,
-        [hop],
-    )
-    with pytest.raises(web.Refused, match="redirects to plain"):
-        web._judge("https://example.org/a", answer)
+def test_tls_is_not_left(server: servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ca, certificate = certificates.make(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+    server.routes["/b"] = servers.good(b"page")
+    with servers.running(certificate) as encrypted:
+        encrypted.routes["/a"] = servers.redirecting(server.url("/b"))
+        encrypted.routes["/c"] = servers.good(b"page")
+        with pytest.raises(web.Refused, match="redirects to unencrypted"):
+            web.Client().get(encrypted.url("/a"))
+        assert web.Client().get(encrypted.url("/c")) == b"page"
+    assert server.requests == []
+
+
+def test_the_token_does_not_follow_a_redirect(server: servers.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For instance to the host that keeps what a release holds."""
+    client = web.Client("secret")
+    monkeypatch.setattr(client, "headers_for", lambda url: {"Authorization": "Bearer secret"})
+    with servers.running() as other:
+        other.routes["/page"] = servers.good(b"page")
+        server.routes["/here"] = servers.redirecting("/there")
+        server.routes["/there"] = servers.redirecting(other.url("/page"))
+        assert client.get(server.url("/here")) == b"page"
+        assert [headers["Authorization"] for _, _, headers in server.requests] == ["Bearer secret"] * 2
+        assert other.requests[0][2]["Authorization"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Content-Length", "²"),
+        ("Content-Length", "9" * 5000),
+        ("Last-Modified", "Fri, 01 Jan 2027 00:00:00 +99999999999999"),
+        ("Last-Modified", "Fri, 31 Dec 9999 23:59:59 -2359"),
+    ],
+)
+def test_a_header_that_means_nothing(server: servers.Server, client: web.Client, name: str, value: str) -> None:
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        servers.head(handler, 200, {name: value})
+
+    server.routes["/"] = route
+    assert client.head(server.url("/")) == web.Head(None, None)
+
+
+@pytest.mark.parametrize("value", ["²", "soon", "Fri, 01 Jan 2027 00:00:00 +99999999999999"])
+def test_a_meaningless_retry_after(server: servers.Server, client: web.Client, value: str) -> None:
+    server.routes["/"] = servers.failing(1, 429, then=servers.good(b"fine"), headers={"Retry-After": value})
+    assert client.get(server.url("/")) == b"fine"
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_drips_around_a_page_is_limited(
+    server: servers.Server, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(web, "LIMITS", replace(web.LIMITS, stall=0.3, attempts=1))
+    server.routes["/"] = ENDLESS[what]
+    started = time.monotonic()
+    with pytest.raises((web.Unreachable, web.Missing)):
+        web.Client().get(server.url("/"))
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [(401, web.Unreachable), (403, web.Unreachable), (501, web.Unreachable), (410, web.Missing), (400, web.Refused)],
+)
+def test_what_a_status_means(
+    server: servers.Server, client: web.Client, tmp_path: Path, code: int, meaning: type[Exception]
+) -> None:
+    """For a page, and for a file that HEAD said was there."""
+    server.routes["/"] = servers.status(code)
+    with pytest.raises(meaning, match=f"answers {code}"):
+        client.get(server.url("/"))
+
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        servers.status(200 if handler.command == "HEAD" else code)(handler)
+
+    server.routes["/a.tar.gz"] = route
+    with pytest.raises(meaning, match=f"answers {code}"):
+        client.download(server.url("/a.tar.gz"), tmp_path)
 
 
 def test_no_login_comes_from_netrc(
@@ -236,9 +306,11 @@ def test_no_login_comes_from_netrc(
     server.routes["/page"] = servers.good(b"page")
     server.routes["/there"] = servers.redirecting(server.url("/page"))
     client.get(server.url("/there"))
-    web.Session().get(server.url("/there"), headers={"Authorization": "Bearer ours"})
+    session.Session().get(server.url("/there"), headers={"Authorization": "Bearer ours"})
     assert [headers["Authorization"] for _, _, headers in server.requests] == [None, None, "Bearer ours", "Bearer ours"]
-    web.Session().get(server.url("/there").replace("127.0.0.1", "localhost"), headers={"Authorization": "Bearer ours"})
+    session.Session().get(
+        server.url("/there").replace("127.0.0.1", "localhost"), headers={"Authorization": "Bearer ours"}
+    )
     assert [headers["Authorization"] for _, _, headers in server.requests[4:]] == ["Bearer ours", None]
 
 
