@@ -274,6 +274,24 @@ def test_pull_requests_reach_no_secret() -> None:
                 assert "github.ref == 'refs/heads/main'" in job["if"], f"{path.name}: {name}"
 
 
+def test_what_is_published_is_what_was_handed_over() -> None:
+    """The digest that push prints goes from job to job outside the tree, which must be clean, and never by a tag."""
+    jobs = read(GITHUB / "workflows" / "build.yml")["jobs"]
+
+    def step(job: str, text: str) -> dict[str, Any]:
+        (found,) = [each for each in jobs[job]["steps"] if text in json.dumps(each)]
+        return dict(found)
+
+    given, taken = step("candidate", "actions/upload-artifact@"), step("publish", "actions/download-artifact@")
+    assert '> "$RUNNER_TEMP/$IMAGE"' in step("candidate", "invoke push")["run"]
+    assert given["with"]["path"] == "${{ runner.temp }}/${{ matrix.image }}"
+    assert given["with"]["if-no-files-found"] == "error"
+    assert given["with"]["name"] == taken["with"]["pattern"].replace("*", "${{ matrix.image }}")
+    assert taken["with"]["path"] == "${{ runner.temp }}/candidates"
+    run = step("publish", "invoke manifest")["run"]
+    assert 'candidates="$RUNNER_TEMP/candidates"' in run and '--candidates "$candidates"' in run
+
+
 def test_secrets_are_given_to_single_steps() -> None:
     for path in EVERY:
         content = read(path)
