@@ -573,7 +573,8 @@ def _on_path(executable: str) -> list[str]:
     found: dict[Path, str] = {}
     for directory in os.get_exec_path():
         path = Path(directory, executable)
-        if path.is_file() and os.access(path, os.X_OK):
+        # Not Path.is_file: a directory on PATH that we may not look into, say root's, is no reason to fail.
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113
             found.setdefault(path.resolve(), str(path))
     return list(found.values())
 

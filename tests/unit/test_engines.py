@@ -235,6 +235,14 @@ def test_every_executable_on_path_is_tried(program: Program, tmp_path: Path) -> 
     assert engines.choose().executable == str(working)
 
 
+def test_a_directory_on_path_that_cannot_be_looked_into_is_passed_over(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    podman = program("podman", WORKS)
+    monkeypatch.setenv("PATH", f"/{'x' * 300}:{os.environ['PATH']}")  # refused to root, too
+    assert engines.choose().executable == str(podman)
+
+
 def test_podman_is_tried_with_ever_more_settings_and_these_are_remembered(program: Program) -> None:
     program("runc", "")
     podman = program("podman", NEEDS_RUNC)
