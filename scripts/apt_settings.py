@@ -259,8 +259,7 @@ def _expand(uri: str) -> list[str]:
     """The archives behind one URI of apt; none for media and methods that are no download."""
     method, _, rest = uri.partition(":")
     if method == "mirror+file":
-        path = Path("/" + rest.lstrip("/"))
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = _bytes(Path("/" + rest.lstrip("/"))).decode(errors="replace").splitlines()
         return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
     return [uri] if method in ("http", "https", "file") else []
 
@@ -269,9 +268,9 @@ def _sources(apt: Path) -> Iterator[tuple[str, list[str], list[str], dict[str, s
     """URI, suites, components and options (their names in lower case) of every enabled source."""
     parts = sorted((apt / "sources.list.d").glob("*"))
     for path in (apt / "sources.list", *parts):
-        if path.suffix not in (".list", ".sources") or not path.is_file():
+        if path.suffix not in (".list", ".sources"):
             continue
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = _bytes(path).decode(errors="replace")
         if path.suffix == ".list":
             for line in text.splitlines():
                 match = re.match(r"\s*deb(?:-src)?\s+(?:\[([^]]*)\]\s+)?(.*)", line.partition("#")[0])
