@@ -6,11 +6,14 @@ to a script of scripts/, so that what invoke can do the script can do alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from invoke.collection import Collection
@@ -57,10 +60,28 @@ def only(pattern: str) -> Image:
     return found[0]
 
 
+@contextlib.contextmanager
+def ends_passed_on() -> Iterator[None]:
+    """Hands SIGTERM and SIGHUP to what we have started: it cleans up and ends, and so do we. Alone it would go on."""
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), number)
+
+    before = {number: signal.signal(number, pass_on) for number in errors.ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def command(context: Context, *words: str | Path, env: dict[str, str] | None = None) -> int:
     """Runs a command with its output shown, and returns its exit status."""
     line = shlex.join(str(word) for word in words)
-    result = context.run(line, env=env or {}, warn=True, pty=sys.stdin.isatty() and sys.stdout.isatty())
+    with ends_passed_on():
+        result = context.run(line, env=env or {}, warn=True, pty=sys.stdin.isatty() and sys.stdout.isatty())
     return 1 if result is None else result.exited  # a failed result counts as false
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -182,3 +185,23 @@ def test_the_whole_command_is_one_line() -> None:
     words = [sys.executable, "-m", "invoke", "build", "-i", "manylinux_2_36_x86_64", "--jobs", "abc"]
     done = subprocess.run(words, cwd=images.ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "error: --jobs abc: it must be a number from 1\n")
+
+
+PARENT = """
+import sys; sys.path[:0] = ["scripts", "."]
+import tasks; from invoke.context import Context
+sys.exit(tasks.command(Context(), "bash", "-c", sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_started_ends_with_us(number: signal.Signals, tmp_path: Path) -> None:
+    ready, cleaned = tmp_path / "ready", tmp_path / "cleaned"
+    script = f"trap 'touch {cleaned}; exit 130' TERM HUP; touch {ready}; while :; do read -r -t 0.1 < <(:); done"
+    with subprocess.Popen([sys.executable, "-c", PARENT, script], cwd=images.ROOT, stdin=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 130
+    assert cleaned.exists()
