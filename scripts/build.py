@@ -320,7 +320,7 @@ def cache_alone(options: argparse.Namespace, image: Image) -> Iterator[argparse.
         return
     place = cache_place(options, image)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(place, "lock").open("a") as lock:
+    with _lock_of(str(place)) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -597,14 +597,18 @@ def _engine_architecture(engine: Engine) -> str:
 @contextlib.contextmanager
 def alone(reference: str) -> Iterator[IO[str]]:
     """A file to note things of a reference in, with a lock on it. Raises UserError when another build is running."""
-    directory = places.state() / "builds"
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / hashlib.sha256(reference.encode()).hexdigest()[:16]).open("a+", encoding="utf-8") as file:
+    with _lock_of(reference) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise errors.UserError(f"{reference} is being built already; give this one another COMMIT_SHA") from None
         yield file
+
+
+def _lock_of(name: str) -> IO[str]:
+    directory = places.state() / "builds"
+    directory.mkdir(parents=True, exist_ok=True)
+    return (directory / hashlib.sha256(name.encode()).hexdigest()[:16]).open("a+", encoding="utf-8")
 
 
 def describe(plan: Plan) -> None:

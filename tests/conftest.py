@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import socket
 
 import hypothesis
@@ -24,6 +25,11 @@ os.environ["GIT_CONFIG_GLOBAL"] = os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
 
 # The tests are about the table itself: they hold in a fork, whatever its overlay chooses.
 os.environ["MANYLINUX_IMAGES_OVERLAY"] = str(images.NO_OVERLAY)
+
+# What tests start inherits which signals are ignored: nohup and a script's background jobs ignore some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 # A busy machine is no reason to fail: what an example may take is not what these tests are about.
 hypothesis.settings.register_profile(
