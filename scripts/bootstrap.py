@@ -231,8 +231,9 @@ def run_mmdebstrap(argv: list[str], sources: str, date: int) -> int:
     try:
         process.communicate(sources)
     except BaseException:
-        # As Ctrl+C does, to all of it: alone it would wait for what it has started, minutes where that is emulated.
-        for number, seconds in ((signal.SIGINT, 60), (signal.SIGKILL, None)):
+        # To all of it: alone it would wait for what it has started, minutes where that is emulated. Not SIGINT, which
+        # a shell's job in the background ignores, and all that it starts.
+        for number, seconds in ((signal.SIGTERM, 60), (signal.SIGKILL, None)):
             with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
                 os.killpg(process.pid, number)
                 process.wait(seconds)

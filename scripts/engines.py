@@ -343,10 +343,10 @@ class Engine:
     def _stop(self, child: subprocess.Popen[str], grace: float) -> None:
         """Ends a command so that it leaves nothing behind.
 
-        Docker cancels a build when its client is interrupted. podman would just end and leave its containers
+        Docker cancels a build when its client is told to end. podman would just end and leave its containers
         running; when what runs in them is killed instead, the build fails and it cleans up."""
         if not self.is_podman:
-            child.send_signal(signal.SIGINT)
+            child.terminate()  # not SIGINT, which it ignores when we are a shell's job in the background
         deadline = time.monotonic() + grace
         while child.poll() is None and time.monotonic() < deadline:
             for pid in contained(child.pid) if self.is_podman else ():

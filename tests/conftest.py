@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import socket
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -36,6 +37,16 @@ hypothesis.settings.register_profile(
     "patient", hypothesis.settings(), deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def signals_of_the_foreground() -> Iterator[None]:
+    """What a test starts is told of Ctrl+C, also when the tests are a shell's job in the background or under nohup."""
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -253,7 +253,7 @@ def test_an_engine_that_works_is_not_installed_again(monkeypatch: pytest.MonkeyP
 # Like mmdebstrap: a signal is noted, what it has started is waited for, and then it cleans up.
 PATIENT = """
 import pathlib, signal, subprocess, sys
-signal.signal(signal.SIGINT, lambda *_: None)
+signal.signal(signal.SIGTERM, lambda *_: None)
 child = subprocess.Popen(["sleep", "300"])
 pathlib.Path(sys.argv[1], "started").touch()
 child.wait()
@@ -261,7 +261,11 @@ pathlib.Path(sys.argv[1], "cleaned").touch()
 """
 
 
-def test_an_interrupted_mmdebstrap_ends_at_once_and_cleans_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("background", [False, True])
+def test_an_interrupted_mmdebstrap_ends_at_once_and_cleans_up(tmp_path: Path, background: bool) -> None:
+    if background:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     def interrupt(*_: object) -> None:
         if (tmp_path / "started").exists():
             signal.setitimer(signal.ITIMER_REAL, 0)

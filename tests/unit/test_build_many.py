@@ -75,10 +75,8 @@ def test_a_failure_stops_no_other_and_each_has_its_log(
     assert re.search(r"manylinux_2_36_x86_64 \d s component-git \d s", stream.getvalue()), "the stage it is at"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_told_to_end_it_lets_builds_clean_up_and_begins_no_more(
-    tmp_path: Path, script: Path, number: signal.Signals
-) -> None:
+def two_long_builds(tmp_path: Path, script: Path) -> subprocess.Popen[bytes]:
+    """A process of which both builds have begun."""
     program = (
         "import sys, build_many, errors, images; from pathlib import Path; from progress import Progress\n"
         "chosen = images.load().select(['manylinux_2_36_*'])\n"
@@ -96,8 +94,30 @@ def test_told_to_end_it_lets_builds_clean_up_and_begins_no_more(
     deadline = time.monotonic() + 30
     while (not times.exists() or times.read_text().count("begin") < 2) and time.monotonic() < deadline:
         time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_it_lets_builds_clean_up_and_begins_no_more(
+    tmp_path: Path, script: Path, number: signal.Signals
+) -> None:
+    process = two_long_builds(tmp_path, script)
     process.send_signal(number)
     assert process.wait(timeout=30) == 130
     logs = [path.read_text(encoding="utf-8") for path in (tmp_path / "logs").iterdir()]
     assert len(logs) == 2
     assert all("cleaned" in log for log in logs)
+
+
+def test_in_the_background_of_a_shell_it_goes_on_after_ctrl_c_and_ends_by_sigterm(tmp_path: Path, script: Path) -> None:
+    """A script's `./build.sh &`, or nohup: what is to be ignored there is for us, not for what we start to be ended."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    process = two_long_builds(tmp_path, script)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        process.send_signal(number)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.terminate()
+    assert process.wait(timeout=30) == 130
+    assert all("cleaned" in path.read_text(encoding="utf-8") for path in (tmp_path / "logs").iterdir())

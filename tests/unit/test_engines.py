@@ -394,9 +394,9 @@ def interrupted(engine: Engine, argv: Sequence[str], ready: Path) -> subprocess.
     return subprocess.CompletedProcess(process.args, process.returncode, out)
 
 
-def test_an_interrupted_docker_is_interrupted_itself(program: Program, tmp_path: Path) -> None:
+def test_a_docker_is_told_to_end(program: Program, tmp_path: Path) -> None:
     ready, told = tmp_path / "ready", tmp_path / "told"
-    script = f"trap 'touch {told}; exit 1' INT; touch {ready}; while :; do read -r -t 0.1 < <(:); done"
+    script = f"trap 'touch {told}; exit 1' TERM; touch {ready}; while :; do read -r -t 0.1 < <(:); done"
     engine = Engine("docker", str(program("docker", script)))
     assert interrupted(engine, [engine.executable, "build"], ready).stdout == "interrupted\n"
     assert told.exists()
