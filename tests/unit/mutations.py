@@ -102,7 +102,8 @@ def _changes(key: str | int, value: Any) -> Iterator[tuple[str, Change]]:
             yield f"{name} instead", _assign(other)
     if isinstance(value, str):
         for name, text in TEXTS.items():
-            yield f"{name} instead", _assign(text)
+            if text != value:
+                yield f"{name} instead", _assign(text)
         yield "a line more", _assign(f"{value}\n")
         yield "another letter", _assign(f"{value}x")
         yield "a blank before", _assign(f" {value}")
