@@ -15,6 +15,7 @@ import images
 import site_settings
 
 SUITE = "bookworm"
+SITE = "etc/apt/site"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 KEPT = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -42,10 +43,23 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             if path.exists():
                 shutil.copyfile(path, root / path.relative_to("/"))
         (root / "etc/pip.conf").write_text(site.index.pip_conf())
+        set_up_apt(root, mirror)
         root.chmod(0o755)
         yield root
     finally:
         shutil.rmtree(root)
+
+
+def set_up_apt(root: Path, mirror: site_settings.Mirror) -> None:
+    """The mirror, as apt in there finds it."""
+    shutil.rmtree(root / "etc/apt/sources.list.d")
+    (root / SITE).mkdir()
+    for name, content in mirror.files(Path("/", SITE)).items():
+        (root / SITE / name).write_bytes(content)
+    if (root / SITE / "apt.conf").exists():
+        (root / SITE / "apt.conf").rename(root / "etc/apt/apt.conf.d/site")
+    lines = mirror.lines(SUITE, directory=Path("/", SITE))
+    (root / "etc/apt/sources.list").write_text("\n".join((*lines, "")))
 
 
 @pytest.mark.network
