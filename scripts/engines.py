@@ -275,7 +275,8 @@ class Engine:
     def environment(self) -> dict[str, str]:
         """The environment for the argument lists above."""
         # buildx asks git, too, and labels images with the answer where the caller's BUILDX_GIT_LABELS says so.
-        inherited = {key: value for key, value in checkout.environment().items() if not key.startswith("BUILDX_GIT_")}
+        settled = places.settled(checkout.environment())
+        inherited = {key: value for key, value in settled.items() if not key.startswith("BUILDX_GIT_")}
         return {**inherited, **self.env}
 
     def call(self, argv: Sequence[str]) -> None:

@@ -52,7 +52,7 @@ def settled(env: Mapping[str, str] = os.environ) -> dict[str, str]:
         place = _place(variable, env)
         if own is None or place != own / below:
             found[variable] = str(place)
-    if own is None or own == Path("/"):
+    if own is None or own == Path("/") or not os.access(own, os.X_OK):  # others may hold settings
         found["HOME"] = str(_temporary(own, os.getuid()))
     return found
 
@@ -61,7 +61,7 @@ def writable(path: Path) -> bool:
     """Whether a directory can be written, or made."""
     while not os.path.lexists(path):
         path = path.parent
-    return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+    return os.access(path, os.W_OK | os.X_OK) and path.is_dir()
 
 
 def _place(variable: str, env: Mapping[str, str]) -> Path:

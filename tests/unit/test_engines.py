@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -392,6 +393,19 @@ def interrupted(engine: Engine, argv: Sequence[str], ready: Path) -> subprocess.
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=30)
     return subprocess.CompletedProcess(process.args, process.returncode, out)
+
+
+def test_an_engine_has_a_home_where_the_user_has_none(
+    program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in places.BELOW_HOME:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent/home")
+    monkeypatch.setattr(places, "writable", lambda path: not path.is_relative_to("/nonexistent"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    engine = Engine("podman", str(program("podman", 'echo "$HOME $XDG_DATA_HOME"')))
+    home = tmp_path / f"manylinux-{os.getuid()}"
+    assert engine.ask([engine.executable]) == f"{home} {home}/.local/share"
 
 
 def test_a_docker_is_told_to_end(program: Program, tmp_path: Path) -> None:

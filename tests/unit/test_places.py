@@ -45,7 +45,14 @@ def test_a_home_that_cannot_be_written(home: str, temporary: Path, capsys: pytes
     assert said.count("note:") == 1
     env = places.settled({"HOME": home})
     assert env["XDG_DATA_HOME"] == str(temporary / ".local/share")
-    assert env["HOME"] == (str(temporary) if home == "/" else home), "its settings can still be read"
+    assert env["HOME"] == str(temporary)
+
+    home_with_settings = temporary.parent / "file" / "home"
+    home_with_settings.parent.mkdir()
+    home_with_settings.mkdir()
+    (home_with_settings / ".local").touch()  # as unwritable as one can have it as root
+    env = places.settled({"HOME": str(home_with_settings)})
+    assert (env["HOME"], env["XDG_STATE_HOME"]) == (str(home_with_settings), str(temporary / ".local/state"))
 
 
 def test_what_was_asked_for_and_cannot_be_is_an_error(tmp_path: Path) -> None:
