@@ -349,6 +349,19 @@ def test_nothing_of_this_site_is_in_a_real_image(tmp_path: Path) -> None:
     assert found_in_layers(engine, os.environ["MANYLINUX_TEST_IMAGE"], needles, tmp_path) == []
 
 
+def test_wheels_that_cannot_be_had_are_heard_of_before_the_build(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(minors: list[str], **rest: object) -> None:
+        raise errors.Failure("the index does not answer")
+
+    monkeypatch.setattr(prefetch, "fill_wheelhouse", refuse)
+    project.dockerfile("exit 0")
+    with pytest.raises(errors.Failure, match="does not answer"):
+        project.build()
+    assert "building" not in capfd.readouterr().err
+
+
 def test_a_build_that_fails_leaves_nothing(project: Project) -> None:
     before = project.containers()
     project.dockerfile("echo the last word; exit 3")
