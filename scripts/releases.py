@@ -95,7 +95,7 @@ def curl_info(client: web.Client, source: Source) -> Iterator[Release]:
 def sqlite_csv(client: web.Client, source: Source) -> Iterator[Release]:
     """The table for scripts in a comment of sqlite.org/download.html; new columns only come on the right."""
     page = client.get(source.url).decode(errors="replace")
-    row = re.compile(r"^PRODUCT,[^,\n]*,(?P<path>[^,\n]*),(?P<size>\d+),(?P<sha3>[0-9a-f]{64})\b", re.MULTILINE)
+    row = re.compile(r"^PRODUCT,[^,\n]*,(?P<path>[^,\n]*),(?P<size>[0-9]{1,18}),(?P<sha3>[0-9a-f]{64})\b", re.MULTILINE)
     for found in row.finditer(page):
         if match := re.fullmatch(source.pattern, found["path"], re.ASCII):
             version = sqlite_version(match[1])

@@ -416,8 +416,11 @@ def test_a_dangling_link_is_replaced(installable: Installable) -> None:
 def test_two_at_once_download_once(installable: Installable) -> None:
     image = installable.image
     installable.server.routes[PYPY_FILE] = servers.dripping(installable.pypy, 100_000, 0.3)
-    both = [subprocess.Popen(image.command(COMMAND, "ensure", PYPY), env=image.environment) for _ in range(2)]
-    assert [process.wait(timeout=20) for process in both] == [0, 0]
+    command = image.command(COMMAND, "ensure", PYPY)
+    both = [subprocess.Popen(command, env=image.environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=20)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert "".join(said).count("waiting for another process") == 1, "nobody waits without a word"
     assert paths(installable.server) == [PYPY_FILE]
 
 

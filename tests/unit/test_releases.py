@@ -109,6 +109,13 @@ def test_sqlite_table(server: servers.Server, ending: str) -> None:
     assert (newest.path, newest.size, newest.sha3_256) == ("2026/sqlite-autoconf-3530400.tar.gz", 3256790, "b" * 64)
 
 
+@pytest.mark.parametrize("size", ["9" * 5000, "\u0661", ""])
+def test_a_size_that_is_none_is_no_release(server: servers.Server, size: str) -> None:
+    row = "PRODUCT,3.53.2,2026/sqlite-autoconf-35302{}.tar.gz,{}," + "a" * 64 + "\n"
+    page = row.format("00", 1) + row.format("01", size)
+    assert set(listed(server, "sqlite-csv", page, r"\d{4}/sqlite-autoconf-(\d{7})\.tar\.gz")) == {"3.53.2"}
+
+
 @given(st.integers(0, 99), st.integers(0, 99), st.integers(0, 99))
 def test_sqlite_numbers(minor: int, patch: int, branch: int) -> None:
     expected = f"3.{minor}.{patch}" + (f".{branch}" if branch else "")
