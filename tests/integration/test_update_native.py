@@ -301,7 +301,7 @@ def test_a_clear_signed_list_and_a_file_for_each_architecture(world: World, run:
     row = run("--dry-run").rows["alpha"]
     assert (row["state"], row["passed_over"]) == (
         "pending",
-        [f"1.1.0: {url}1.1.0.tar.gz answers 404".replace("{goarch}", "arm64")],
+        [f"1.1.0: {url}1.1.0.tar.gz: it answers 404: there is no such file".replace("{goarch}", "arm64")],
     )
     world.server.routes[f"/alpha/{names['arm64']}"] = servers.status(200, days_ago(1), contents["arm64"])
     assert run("--dry-run").rows["alpha"]["passed_over"] == ["1.1.0: published 1 days ago, to be taken after 7"]
