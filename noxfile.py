@@ -37,15 +37,15 @@ def run(session: nox.Session, *command: str) -> str:
     return str(session.run(str(ROOT / "scripts" / "dev"), *command, external=True))
 
 
-def script(session: nox.Session, name: str) -> None:
-    """Runs one of scripts/ with the session's own arguments; wrong use ends nox with 2, whose failures are all 1."""
-    command = [str(ROOT / "scripts" / "dev"), "python", f"scripts/{name}.py", *session.posargs]
+def script(session: nox.Session, *words: str) -> None:
+    """Runs a command of scripts/ with the session's arguments; wrong use ends nox with 2, whose failures are all 1."""
+    command = [str(ROOT / "scripts" / "dev"), "python", "scripts", *words, *session.posargs]
     session.log(" ".join(command))
     status = subprocess.run(command, cwd=ROOT).returncode
     if status == 2:
         sys.exit(2)
     if status:
-        session.error(f"{name} ended with status {status}")
+        session.error(f"{' '.join(words)} ended with status {status}")
 
 
 def shell_scripts() -> list[str]:
@@ -72,7 +72,7 @@ def lint(session: nox.Session) -> None:
     scripts = shell_scripts()
     run(session, "shellcheck", "--external-sources", *scripts)
     run(session, "shfmt", "--diff", "--indent", "4", "--case-indent", *scripts)
-    run(session, "python", "scripts/render.py", "--check")
+    run(session, "python", "scripts", "render", "--check")
     run(session, "yamllint", "--strict", ".")
     workflows = [str(path) for path in [*sorted(WORKFLOWS.glob("*.yml")), EXAMPLE / "github-actions.yml"]]
     actions = [str(path) for path in sorted(WORKFLOWS.parent.glob("actions/*/action.yml"))]
@@ -112,34 +112,34 @@ def render(session: nox.Session) -> None:
 @nox.session(default=False, tags=["update"])
 def update_python_dependencies(session: nox.Session) -> None:
     """Renew the hashed locks of all Python packages; one commit."""
-    script(session, "update_python_dependencies")
+    script(session, "update", "python")
 
 
 @nox.session(default=False, tags=["update"])
 def update_native_dependencies(session: nox.Session) -> None:
     """Move the pins of the Dockerfile to the newest good releases; one commit each."""
-    script(session, "update_native_dependencies")
+    script(session, "update", "native")
 
 
 @nox.session(default=False, tags=["update"])
 def update_interpreters_download(session: nox.Session) -> None:
     """Move the prebuilt PyPy and GraalPy; one commit."""
-    script(session, "update_interpreters_download")
+    script(session, "update", "interpreters")
 
 
 @nox.session(default=False, tags=["update"])
 def update_static_clang(session: nox.Session) -> None:
     """Add new releases of static clang; one commit."""
-    script(session, "update_static_clang")
+    script(session, "update", "static-clang")
 
 
 @nox.session(default=False, tags=["update"])
 def update_base_images(session: nox.Session) -> None:
     """Renew the digests of the base images; one commit each."""
-    script(session, "update_base_images")
+    script(session, "update", "bases")
 
 
 @nox.session(default=False)
 def check_links(session: nox.Session) -> None:
     """Ask for every pinned URL and mirror, and for what images download at run time."""
-    script(session, "check_links")
+    script(session, "links")

@@ -23,14 +23,13 @@ from invoke.tasks import task
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 
-import engines
-import environment
-import errors
-import images
-import inputs
-import prefetch as sources
-import smoke
-from catalogue import Image
+from catalogue import images
+from catalogue.model import Image
+from engine import engine as engines
+from host import inputs
+from portable import environment, errors
+from smoke import command as smoke
+from sources import command as sources
 
 ROOT = images.ROOT
 T = TypeVar("T")
@@ -86,8 +85,8 @@ def command(context: Context, *words: str | Path, env: dict[str, str] | None = N
 
 
 def script(context: Context, name: str, *words: str | Path) -> None:
-    """Runs one of scripts/. Raises Exit with its exit status when it fails; it has said why."""
-    if status := command(context, sys.executable, ROOT / "scripts" / f"{name}.py", *words):
+    """Runs a command of scripts/. Raises Exit with its exit status when it fails; it has said why."""
+    if status := command(context, sys.executable, ROOT / "scripts", name, *words):
         raise Exit(code=status)
 
 
@@ -129,7 +128,7 @@ def chosen_engine() -> engines.Engine:
 )
 def list_(context: Context, all: bool = False, json: bool = False) -> None:
     """Show the images of the table."""
-    script(context, "images", "json" if json else "list", *(["--all"] if all else []))
+    script(context, "list", *given(all=all, json=json))
 
 
 @task(
@@ -156,7 +155,7 @@ def build(context: Context, image: list[str], jobs: str = "1", options: str = ""
         raise Exit(f"error: --jobs {jobs}: it must be a number from 1", 2)
     if len(chosen) > 1:
         general = ["--jobs", str(jobs), *(["--tag", tag] if tag else []), *image]
-        return script(context, "build_many", *general, "--", *words)
+        return script(context, "many", *general, "--", *words)
     (each,) = chosen
     env = {"POLICY": each.policy.name, "PLATFORM": each.platform.name, "VARIANT": each.variant}
     env |= {"COMMIT_SHA": tag} if tag else {}
@@ -265,7 +264,7 @@ def push(
     """Push a tested image to its candidate tag, and print repository and digest."""
     chosen = only(image)
     general = given(registry=registry, login=login, execute=execute)
-    script(context, "publish", *general, "push", chosen.name, *given(local=local))
+    script(context, "push", *general, chosen.name, *given(local=local))
 
 
 @task(
@@ -289,9 +288,10 @@ def manifest(
     execute: bool = False,
 ) -> None:
     """Publish the candidates of all platforms of a policy together: dated tags, index, latest."""
-    general = given(registry=registry, login=login, execute=execute)
-    words = ["verify"] if verify else ["manifest", *given(candidates=candidates)]
-    script(context, "publish", *general, *words, group, *([tag] if tag else []))
+    where, which = given(registry=registry, login=login), [group, *([tag] if tag else [])]
+    if verify:
+        return script(context, "verify", *where, *which)
+    script(context, "manifest", *where, *given(execute=execute, candidates=candidates), *which)
 
 
 @task(
@@ -307,7 +307,7 @@ def rollback(
     context: Context, tag: str, group: list[str], registry: list[str], login: str = "", execute: bool = False
 ) -> None:
     """Point `latest` of all images of a policy back to a dated tag."""
-    script(context, "publish", *given(registry=registry, login=login, execute=execute), "rollback", tag, *group)
+    script(context, "rollback", *given(registry=registry, login=login, execute=execute), tag, *group)
 
 
 @task(

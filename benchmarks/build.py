@@ -26,18 +26,17 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-import bootstrap
-import engines
-import errors
-import images
-import machine
-import places
-import plan as plans
-import prefetch
-import smoke
-import source_lock
-from catalogue import Image
-from engines import Engine
+from catalogue import images
+from catalogue.model import Image
+from debian import base as debian_base
+from engine import engine as engines
+from engine.engine import Engine
+from host import machine
+from plan import plan as plans
+from portable import errors, places
+from smoke import command as smoke
+from sources import command as prefetch
+from sources import lock as source_lock
 
 ROOT = images.ROOT
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
@@ -250,7 +249,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
     if not prefetch.LOCK.exists():
         raise errors.UserError(f"{prefetch.LOCK} does not exist: run `./build.sh --bootstrap` once")
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
-    base = bootstrap.base_of(image).reference
+    base = debian_base.base_of(image).reference
     lock = source_lock.load(prefetch.LOCK)
     request = plans.Request(interpreters=interpreters, lock=lock, base=base, tag=TAG)
     plan = plans.plan(image, request)

@@ -3,7 +3,7 @@
 
 Components of an image are built alone, once by each; all other stages come from the cache. --write keeps the figures
 that README quotes. Needs QEMU in binfmt_misc and what `./build.sh --bootstrap` leaves for that platform: a base image
-and sources. The clang is the one that MANYLINUX_STATIC_CLANG_IMAGE names, see scripts/debian_clang.py.
+and sources. The clang is the one that MANYLINUX_STATIC_CLANG_IMAGE names, see `python3 scripts clang`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-import bootstrap
-import errors
-import images
-import machine
-import prefetch
-import source_lock
-from catalogue import Image
+from catalogue import images
+from catalogue.model import Image
+from debian import base as debian_base
+from host import machine
+from portable import errors
+from sources import command as prefetch
+from sources import lock as source_lock
 
 ROOT = images.ROOT
 RESULTS = ROOT / "benchmarks" / "cross.json"
@@ -47,7 +47,7 @@ def moved(lock: source_lock.Lock, pin: str) -> source_lock.Lock:
 
 def build(image: Image, component: str, lock: Path, settings: Mapping[str, str]) -> float:
     """Builds the stage of a component; returns the seconds it took. Raises Failure with the last lines."""
-    command = [ROOT / "build.sh", "--base", bootstrap.base_of(image).reference, "--offline", "--lock", lock]
+    command = [ROOT / "build.sh", "--base", debian_base.base_of(image).reference, "--offline", "--lock", lock]
     command += ["--stage", f"component-{component}"]
     env = {**os.environ, "POLICY": image.policy.name, "PLATFORM": image.platform.name, "COMMIT_SHA": "benchmark"}
     start = time.monotonic()
@@ -62,7 +62,7 @@ def build(image: Image, component: str, lock: Path, settings: Mapping[str, str])
 def measure(image: Image, components: Sequence[str], scratch: Path) -> dict[str, Any]:
     """All figures, as JSON-ready data: seconds, without those that a build takes in which nothing has changed."""
     if not os.environ.get(CLANG):
-        raise errors.UserError(f"{CLANG} must name an image with a clang: scripts/debian_clang.py makes one")
+        raise errors.UserError(f"{CLANG} must name an image with a clang: `python3 scripts clang` makes one")
     lock = source_lock.load(prefetch.LOCK)
     path = scratch / "lock.json"
     found: dict[str, dict[str, float]] = {}

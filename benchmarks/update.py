@@ -32,17 +32,13 @@ import pysequoia  # noqa: E402
 from tests.integration.upstreams import days_ago, sha256, tarball  # noqa: E402
 from tests.unit import debian_mirrors, servers  # noqa: E402
 
-import choice  # noqa: E402
-import debian_archive  # noqa: E402
-import dependencies  # noqa: E402
-import oci  # noqa: E402
-import pins  # noqa: E402
-import sightings  # noqa: E402
-import update_native_dependencies as native  # noqa: E402
-import updates  # noqa: E402
-from dependencies import Dependency  # noqa: E402
-from progress import Progress  # noqa: E402
-from report import State  # noqa: E402
+from catalogue import dependencies, pins  # noqa: E402
+from catalogue.dependencies import Dependency  # noqa: E402
+from debian import archive  # noqa: E402
+from network import oci  # noqa: E402
+from portable.progress import Progress  # noqa: E402
+from update import choice, native, pipeline, sightings  # noqa: E402
+from update.report import State  # noqa: E402
 
 DELAY = 0.3  # seconds before each answer
 DEAD = "www.bytereef.org"
@@ -154,7 +150,7 @@ class Upstreams:
         self.server.routes[url.removeprefix(self.server.url(""))] = servers.status(200, headers, body)
 
     @contextmanager
-    def subjects(self) -> Iterator[list[updates.Subject]]:
+    def subjects(self) -> Iterator[list[pipeline.Subject]]:
         """The look-ups of a run, with nothing remembered from an earlier one."""
         with choice.Context.open(self.rows.values()) as context:
             yield native.subjects(native.Run(self.rows, self.pinned, self.places, {}, context))
@@ -172,7 +168,7 @@ def measure(upstreams: Upstreams, only: int | None = None) -> tuple[float, int, 
     with upstreams.subjects() as subjects:
         chosen = subjects if only is None else [subjects[only]]
         started = time.monotonic()
-        outcomes = updates.ask(chosen, Progress(quiet=True))
+        outcomes = pipeline.ask(chosen, Progress(quiet=True))
         seconds = time.monotonic() - started
     states = [row.state for outcome in outcomes for row in outcome.rows]
     return seconds, len(upstreams.server.requests) - before, states
@@ -186,8 +182,8 @@ def main() -> int:
         mirror = debian_mirrors.Mirror(server, directory)
         mirror.publish("sid", [debian_mirrors.package("other", "1.0-1")])
         os.environ |= {
-            debian_archive.MIRROR_VARIABLE: server.url("/debian"),
-            debian_archive.KEYRING_VARIABLE: str(mirror.keyring()),
+            archive.MIRROR_VARIABLE: server.url("/debian"),
+            archive.KEYRING_VARIABLE: str(mirror.keyring()),
             sightings.SEEN_VARIABLE: str(directory / "seen.json"),
             "XDG_CACHE_HOME": str(directory / "cache"),
         }

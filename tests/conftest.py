@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-import engines
-import errors
-import images
-import site_settings
+from catalogue import images
+from engine import engine
+from host import site
+from portable import errors
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]  # hooks
@@ -59,7 +59,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_engine() -> str:
     """Why there is no container engine; empty when there is one."""
     try:
-        engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site_settings.load().reach())
+        engine.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.load().reach())
     except (errors.UserError, errors.Failure) as error:
         return " ".join(str(error).split())
     return ""
@@ -68,7 +68,7 @@ def no_engine() -> str:
 @functools.cache
 def no_network() -> str:
     """Why neither a distribution mirror nor a Python index can be asked; empty when one can."""
-    reach = site_settings.load().reach()
+    reach = site.load().reach()
     if reach is None:
         return "this machine names neither a Debian mirror nor a Python index of its own"
     try:

@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("platform")
     options = parser.parse_args()
     sys.path.insert(0, str(options.table.parent))  # where an image has it, beside the module that reads it
-    import downloads
+    from portable import downloads
 
     row = downloads.load(options.table).interpreters[options.tag]
     print(row.version, row.files[options.platform].url, row.files[options.platform].sha256)

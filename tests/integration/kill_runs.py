@@ -20,8 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import errors
-import update_native_dependencies
+from portable import errors
+from update import native
 
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 POLL_SECONDS = 0.0005
@@ -35,7 +35,7 @@ def start(repository: Path) -> int:
         with open(os.devnull, "w") as nothing:  # noqa: PTH123
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
-        os._exit(errors.run(lambda: update_native_dependencies.main([], repository)))
+        os._exit(errors.run(lambda: native.main([], repository)))
     with contextlib.suppress(ProcessLookupError):  # it may be over already
         os.setpgid(process, process)  # both sides do it: the group must be there before the first kill
     return process

@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from oci import MANIFEST_TYPES, Manifest
+from network.oci import MANIFEST_TYPES, Manifest
 
 AVAILABLE = shutil.which("docker-registry") is not None
 

@@ -25,21 +25,18 @@ from typing import IO
 
 import pytest
 
-import bootstrap
-import build
-import checkout
-import engines
-import environment
-import errors
-import images
-import machine
-import plan as plans
-import prefetch
-import site_settings
-import smoke
-import tags
-from engines import Build, Engine
-from site_settings import Index, Mirror, Site
+from build import command as build
+from catalogue import checkout, images, tags
+from debian import base as debian_base
+from engine import engine as engines
+from engine.engine import Build, Engine
+from host import machine
+from host import site as site_settings
+from host.site import Index, Mirror, Site
+from plan import plan as plans
+from portable import environment, errors
+from smoke import command as smoke
+from sources import command as prefetch
 
 pytestmark = pytest.mark.engine
 
@@ -419,7 +416,8 @@ def test_a_cancelled_build_leaves_nothing(project: Project, number: signal.Signa
     project.dockerfile("echo waiting; while :; do read -r -t 1 < <(:); done")
     code = (
         (
-            "import signal, sys; sys.path.insert(0, 'scripts'); import engines, errors\n"
+            "import signal, sys; sys.path.insert(0, 'scripts')\n"
+            "from engine import engine as engines; from portable import errors\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             f"engine = {project.engine!r}\n"
             f"argv = {project.engine.build(command_of(project))!r}\n"
@@ -492,12 +490,12 @@ def test_a_base_is_made_once(
         pytest.skip("this machine has no Debian mirror")
     architecture = site_settings.debian_architecture()
     oci = images.load().platforms[machine.platform()].oci
-    base = bootstrap.Base("bookworm", f"test-{MARK}", architecture, oci)
+    base = debian_base.Base("bookworm", f"test-{MARK}", architecture, oci)
     try:
-        assert bootstrap.ensure_base(engine, base, mirror) == base.reference
+        assert debian_base.ensure_base(engine, base, mirror) == base.reference
         first = engine.ask(engine.inspect(base.reference, "{{.Id}}"))
         assert "with mmdebstrap" in capfd.readouterr().err
-        bootstrap.ensure_base(engine, base, mirror)
+        debian_base.ensure_base(engine, base, mirror)
         assert "is up to date" in capfd.readouterr().err
         assert engine.ask(engine.inspect(base.reference, "{{.Id}}")) == first
         script = "cat /etc/os-release /etc/apt/sources.list; ls /etc/resolv.conf.orig /var/log /var/lib/apt/lists"

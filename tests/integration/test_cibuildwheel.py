@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-import bootstrap
-import engines
-import images
-import plan as plans
-import site_settings
-from engines import Mount
+from build import bootstrap
+from catalogue import images
+from engine import engine as engines
+from engine.engine import Mount
+from host import site as site_settings
+from plan import plan as plans
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 SDISTS = Path(__file__).with_name("cibuildwheel_sdists.txt")

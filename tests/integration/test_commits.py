@@ -16,13 +16,11 @@ from tests.integration.upstreams import ROOT, World
 from tests.unit import servers
 from tests.unit.repositories import git
 
-import checkout
-import commits
-import debian_archive
-import errors
-import sightings
-import update_native_dependencies
-from commits import Change
+from catalogue import checkout
+from debian import archive
+from portable import errors
+from update import commits, native, sightings
+from update.commits import Change
 
 KILLS = 100
 
@@ -200,7 +198,7 @@ def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
+    monkeypatch.setenv(archive.MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
     monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     with servers.running() as server:
@@ -213,7 +211,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def test_a_refused_bump_is_reported_and_the_others_are_made(world: World, capfd: pytest.CaptureFixture[str]) -> None:
     hook(world.repository, "commit-msg", "! grep -q '^Bump beta' \"$1\"")
-    assert update_native_dependencies.main(["--json"], world.repository) == 1
+    assert native.main(["--json"], world.repository) == 1
     report = json.loads(capfd.readouterr().out)
     assert report["commits"] == [f"Bump {name} 1.0.0 → 1.1.0" for name in ("alpha", "gamma", "delta")]
     refused = next(row for row in report["rows"] if row["name"] == "beta")
@@ -253,6 +251,6 @@ def test_killed_at_any_moment_the_repository_is_whole(world: World, tmp_path: Pa
     assert {0, 1, 2, 3} <= lengths, "the kills must have hit between the commits"
     for number in range(10):
         repository = runs / str(number)
-        assert update_native_dependencies.main([], repository) == 0
+        assert native.main([], repository) == 0
         assert git(repository, "log", "--format=%s", "--reverse").splitlines()[1:] == wanted
         assert nothing_left(repository)

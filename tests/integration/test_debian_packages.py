@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import bootstrap
-import debian_archive
-import images
-import packages
-from catalogue import Image
+from catalogue import images, packages
+from catalogue.model import Image
+from debian import archive
+from debian import base as debian_base
 
 IMAGES = [i for i in images.load().images(published_only=False) if i.policy.distribution.startswith("debian-")]
 SUBSTITUTE = packages.PACKAGES / "debian" / "no-gl-driver.control"
@@ -24,9 +23,9 @@ pytestmark = [pytest.mark.network, pytest.mark.skipif(not shutil.which("apt-get"
 
 def isolated_apt(directory: Path, architecture: str, suite: str) -> list[str]:
     """apt-get with a state of its own: an empty machine of that architecture and suite, on this machine's mirrors."""
-    keyring = next(iter(debian_archive.find_keyrings()))
+    keyring = next(iter(archive.find_keyrings()))
     # Names and dependencies are settled when a release is; its updates and security fixes bring none.
-    mirror = next(mirror for mirror in debian_archive.find_mirrors() if not mirror.security)
+    mirror = next(mirror for mirror in archive.find_mirrors() if not mirror.security)
     source = f"deb [signed-by={keyring}] {mirror.root} {suite} main\n"
     (directory / "sources.list").write_text(source, encoding="utf-8")
     for name in ("lists/partial", "cache/archives/partial", "parts"):
@@ -51,7 +50,7 @@ def isolated_apt(directory: Path, architecture: str, suite: str) -> list[str]:
 
 def resolve(image: Image, directory: Path) -> subprocess.CompletedProcess[str]:
     """What apt would install on an empty machine for all layers of an image."""
-    apt = isolated_apt(directory, image.platform.debian, bootstrap.base_of(image).suite)
+    apt = isolated_apt(directory, image.platform.debian, debian_base.base_of(image).suite)
     names = packages.read(image.policy.package_sets, image.platform.name, packages.LAYERS)
     for command in (["update"], ["install", "-s", "--no-install-recommends", *names]):
         done = subprocess.run([*apt, *command], capture_output=True, text=True, timeout=600)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import debian_archive
-import errors
-import fetch
-import pins
-import prefetch
-import source_lock
-from progress import Progress
+from catalogue import pins
+from debian import archive as debian_archive
+from portable import errors, fetch
+from portable.progress import Progress
+from sources import command
+from sources import lock as source_lock
 
 pytestmark = [
     pytest.mark.network,
@@ -45,9 +44,9 @@ def test_what_the_bootstrap_needs_is_there(archive: debian_archive.Archive, tmp_
     chosen = {name: table[name] for name in names}
 
     def run(fetcher: fetch.Fetcher) -> source_lock.Lock:
-        return prefetch.from_debian(
+        return command.from_debian(
             chosen,
-            prefetch.read_tracking(),
+            command.read_tracking(),
             tmp_path,
             archive=archive,
             fetcher=fetcher,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from tests.unit import indexes, servers
-from tests.unit.test_developers import Checkout, new_checkout
+from tests.unit.host.test_developers import Checkout, new_checkout
 
-import developers
+from host import developers
 
 OLD_PIP = "23.0.1"  # Debian 12's
 

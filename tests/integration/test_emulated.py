@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-import bootstrap
-import build
-import engines
-import images
-import machine
-import prefetch
-import source_lock
-from engines import Engine
+from build import command as build
+from catalogue import images
+from debian import base as debian_base
+from engine import engine as engines
+from engine.engine import Engine
+from host import machine
+from sources import command as prefetch
+from sources import lock
 
 pytestmark = [
     pytest.mark.engine,
@@ -35,7 +35,7 @@ CATALOGUE = images.load()
 FOREIGN = "aarch64" if machine.go_architecture() == "amd64" else "x86_64"
 IMAGE = CATALOGUE.find(CATALOGUE.bootstrap_policy, FOREIGN)
 MACHINES = {"aarch64": 183, "x86_64": 62}  # e_machine of an ELF file: EM_AARCH64, EM_X86_64
-HOW = shlex.join(bootstrap.install_command(bootstrap.QEMU_PACKAGES)) + " && update-binfmts --enable"
+HOW = shlex.join(debian_base.install_command(debian_base.QEMU_PACKAGES)) + " && update-binfmts --enable"
 
 
 def script(name: str, *words: str, **environment: str) -> str:
@@ -51,9 +51,9 @@ def engine() -> Engine:
     """The engine that builds, which has to be able to run the platform."""
     if machine.go_architecture() not in build.CLANG_BUILDERS:
         pytest.skip(f"clang compiles for other architectures on {' and '.join(build.CLANG_BUILDERS)} only")
-    if not bootstrap.runs(IMAGE.platform.debian):
+    if not debian_base.runs(IMAGE.platform.debian):
         pytest.skip(f"this machine does not run {FOREIGN}: as root, {HOW}")
-    if not prefetch.LOCK.exists() or "zstd" not in source_lock.load(prefetch.LOCK)["pins"]:
+    if not prefetch.LOCK.exists() or "zstd" not in lock.load(prefetch.LOCK)["pins"]:
         pytest.skip("docker/sources has no zstd: run ./build.sh --bootstrap")
     return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
 
@@ -63,7 +63,7 @@ def component(engine: Engine) -> str:
     """A component's stage of the foreign image."""
     settings = {"PLATFORM": FOREIGN, "POLICY": IMAGE.policy.name, "COMMIT_SHA": "emulated"}
     settings |= {"MANYLINUX_BUILD_FRONTEND": engine.name}
-    clang = script(sys.executable, "scripts/debian_clang.py", **settings)
+    clang = script(sys.executable, "scripts", "clang", **settings)
     words = ["--bootstrap", "--stage", "component-zstd"]
     return script("./build.sh", *words, **settings, MANYLINUX_STATIC_CLANG_IMAGE=clang)
 

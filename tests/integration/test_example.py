@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-import engines
-import images
-import site_settings
-from engines import Mount
+from catalogue import images
+from engine import engine as engines
+from engine.engine import Mount
+from host import site as site_settings
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 EXAMPLE = images.ROOT / "docs" / "example"

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-import engines
-import images
-import machine
-from catalogue import Image
+from catalogue import images
+from catalogue.model import Image
+from engine import engine as engines
+from host import machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FAMILIES = Path(__file__).resolve().parent / "families"

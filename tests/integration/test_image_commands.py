@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from tests.unit import certificates, fake_image
 
-import engines
-import images
-import tables
-from engines import Build, Mount
+from catalogue import images
+from engine import engine as engines
+from engine.engine import Build, Mount
+from portable import toml
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 TAG, SECOND, THIRD = "pp311-pypy311_pp73", "pp310-pypy310_pp73", "graalpy312-graalpy250_312_native"
@@ -233,7 +233,7 @@ def derived(engine: engines.Engine, tmp_path: Path) -> Iterator[Callable[..., tu
 
 
 def test_clang_is_replaced_in_a_later_layer(derived: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
-    settings = tables.read_toml(images.ROOT / "docker/downloads.toml")["clang"]
+    settings = toml.read_toml(images.ROOT / "docker/downloads.toml")["clang"]
     sums = {}
     for version in ("v98.0.0.0", "v99.0.0.0"):
         listed = ""

@@ -1,7 +1,7 @@
 """Tests of the smoke tests: an image that was spoiled in one way fails the check that is about it, by name.
 
 They need an image that passes, and what it is held to:
-    python3 scripts/smoke.py REFERENCE --print-expectations > expect.json
+    python3 scripts smoke REFERENCE --print-expectations > expect.json
     MANYLINUX_TEST_IMAGE=REFERENCE MANYLINUX_TEST_EXPECTATIONS=expect.json pytest tests/integration/test_mutations.py
 
 A mutation is a piece of shell that is run in a container of the image right before the suite, so nothing is built.
@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 
-import engines
-import smoke
-from engines import Mount
+from engine import engine as engines
+from engine.engine import Mount
+from smoke import command
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 EXPECTATIONS = os.environ.get("MANYLINUX_TEST_EXPECTATIONS", "")
@@ -86,10 +86,11 @@ def run_suite(
     rows = [row for row in expectations["interpreters"] if row["implementation"] == "cpython"]
     prelude = PRELUDE.format(old=rows[0]["tag"], new=expectations["tools_python"])
     # The suite itself runs on an interpreter that no mutation spoils.
-    driver = next(tag for tag in smoke.drivers(expectations)[::-1])
+    driver = next(tag for tag in command.drivers(expectations)[::-1])
     selection = [word for name in only for word in ("--only", name)]
     suite = f'cd / && exec /opt/python/{driver}/bin/python -B -m smoke main "$@"'
-    mounts = [Mount(smoke.SUITE, "/smoke"), Mount(smoke.WHEELHOUSE, "/wheelhouse"), Mount(expect, "/smoke-expect.json")]
+    mounts = [Mount(command.SUITE, "/smoke"), Mount(command.WHEELHOUSE, "/wheelhouse")]
+    mounts.append(Mount(expect, "/smoke-expect.json"))
     # Not through the entry point: it may be what is spoiled.
     argv = engine.run(
         IMAGE, ["-c", f"{prelude}\n{script}\n{suite}", "bash", *selection], mounts=mounts, entrypoint="/bin/bash"
@@ -150,7 +151,7 @@ def test_a_changed_configuration_fails_by_name(
     engine.call(engine.build(build))
     held_to = {**expectations, "labels": {"org.pypa.manylinux.complete": "true"}}
     try:
-        assert not smoke.run(engine, reference, held_to, only=list(CHANGES))
+        assert not command.run(engine, reference, held_to, only=list(CHANGES))
     finally:
         engine.ask(engine.remove(reference))
     said = capsys.readouterr().err

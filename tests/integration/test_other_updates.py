@@ -17,16 +17,11 @@ from tests.integration.upstreams import ROOT, days_ago, serve_repository, sha256
 from tests.unit import servers
 from tests.unit.repositories import git
 
-import check_links
-import dependencies
-import oci
-import sightings
-import signatures
-import update_base_images
-import update_interpreters_download
-import update_native_dependencies
-import update_static_clang
-import web
+from catalogue import dependencies
+from network import oci, web
+from update import bases as update_base_images
+from update import interpreters as update_interpreters_download
+from update import links, native, sightings, signatures, static_clang
 
 
 class Place:
@@ -312,7 +307,7 @@ def test_static_clang_grows_on_top(place: Place, monkeypatch: pytest.MonkeyPatch
         return identity
 
     monkeypatch.setattr(signatures, "sigstore_attestation", attested)
-    status, report = place.run(update_static_clang)
+    status, report = place.run(static_clang)
     row = report["rows"][0]
     assert (row["newest"], row["acceptable"], row["state"]) == ("23.1.2.0", "23.1.0.0", "update")
     assert (status, row["unreachable"]) == (1, True), "one could not be asked for"
@@ -363,7 +358,7 @@ def test_the_files_of_the_bot_are_as_the_bot_writes_them() -> None:
     bases = (ROOT / "docker" / "bases.toml").read_text(encoding="utf-8")
     assert update_base_images.write(tomllib.loads(bases)) == bases
     unconfirmed = (ROOT / "docker" / "unconfirmed.toml").read_text(encoding="utf-8")
-    assert unconfirmed.startswith(update_native_dependencies.UNCONFIRMED_HEAD)
+    assert unconfirmed.startswith(native.UNCONFIRMED_HEAD)
 
 
 def test_every_base_of_the_table_is_asked_for() -> None:
@@ -376,10 +371,10 @@ def test_every_base_of_the_table_is_asked_for() -> None:
 
 
 def test_every_link_is_asked_for(place: Place) -> None:
-    found = {url for _, _, url in check_links.links(place.repository)}
+    found = {url for _, _, url in links.links(place.repository)}
     for url in found:
         place.server.routes[re.sub(r"http://127\.0\.0\.1:\d+", "", url)] = servers.good(b"x")
-    status, report = place.run(check_links)
+    status, report = place.run(links)
     assert (status, {row["state"] for row in report["rows"]}) == (0, {"current"})
     assert {method for method, *_ in place.server.requests} == {"HEAD"}
     hosts = {url.split("/")[3] for url in found}
@@ -387,10 +382,10 @@ def test_every_link_is_asked_for(place: Place) -> None:
 
 
 def test_a_dead_link_is_named(place: Place) -> None:
-    found = sorted({url for _, _, url in check_links.links(place.repository)})
+    found = sorted({url for _, _, url in links.links(place.repository)})
     for url in found[1:]:
         place.server.routes[re.sub(r"http://127\.0\.0\.1:\d+", "", url)] = servers.good(b"x")
-    status, report = place.run(check_links)
+    status, report = place.run(links)
     assert status == 1
     assert [row["name"] for row in report["rows"] if row["state"] != "current"] == [found[0]]
 

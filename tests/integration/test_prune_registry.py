@@ -20,18 +20,17 @@ import pytest
 from tests.integration import registries
 from tests.unit import servers
 
-import errors
-import images
-import listing
-import oci
-import pinned
-import prune
-from catalogue import Catalogue
-from destination import Place
-from listing import Listing
-from oci import MANIFEST_TYPES, Manifest
-from prune import Pruning
-from registry import Registry
+from catalogue import images
+from catalogue.model import Catalogue
+from network import oci
+from network.oci import MANIFEST_TYPES, Manifest
+from network.registry import Registry
+from portable import errors
+from publish import cibuildwheel as pinned
+from publish import listing, prune
+from publish.destination import Place
+from publish.listing import Listing
+from publish.prune import Pruning
 
 needs_registry = pytest.mark.skipif(
     not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
@@ -246,7 +245,7 @@ def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path)
 
         def run(*options: str) -> subprocess.CompletedProcess[str]:
             words = ["--registry", f"{host}/pypa", "--cibuildwheel", url, *options]
-            command = [sys.executable, "scripts/prune.py", *words]
+            command = [sys.executable, "scripts", "prune", *words]
             return subprocess.run(command, cwd=images.ROOT, capture_output=True, text=True, check=False)
 
         def left() -> list[set[str]]:

@@ -13,16 +13,14 @@ import pytest
 from tests.integration import registries
 from tests.unit.repositories import git, repository
 
-import bases
-import errors
-import images
-import publish
-import pushing
-from catalogue import Image
-from destination import Place
-from fitness import BASE_DIGEST_LABEL, COMPLETE_LABEL, REVISION_LABEL, TITLE_LABEL
-from oci import INDEX_TYPES, Manifest
-from registry import Registry
+from catalogue import bases, images
+from catalogue.model import Image
+from network.oci import INDEX_TYPES, Manifest
+from network.registry import Registry
+from portable import errors
+from publish import push, steps
+from publish.destination import Place
+from publish.fitness import BASE_DIGEST_LABEL, COMPLETE_LABEL, REVISION_LABEL, TITLE_LABEL
 
 pytestmark = pytest.mark.skipif(
     not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
@@ -71,7 +69,7 @@ def candidate(
     return registries.store_image(
         where.registry.host,
         where.repository(image.name),
-        pushing.candidate(tag),
+        push.candidate(tag),
         {TITLE_LABEL: image.name, **labels},
         (content or f"{image.name} {tag}").encode(),
         platform or image.platform.oci,
@@ -84,7 +82,7 @@ def candidates(where: Place, tag: str = TAG, labels: dict[str, str] = LABELS) ->
 
 
 def execute(where: Place, tag: str = TAG) -> None:
-    publish.carry_out(publish.steps(where, GROUP, tag, COMMIT), execute=True)
+    steps.carry_out(steps.steps(where, GROUP, tag, COMMIT), execute=True)
 
 
 def dated(where: Place, tag: str = TAG) -> dict[str, str | None]:
@@ -97,7 +95,7 @@ def test_whole_policy(host: str) -> None:
     where = place(host)
     manifests = candidates(where)
     execute(where)
-    assert publish.verify(where, GROUP, TAG) == []
+    assert steps.verify(where, GROUP, TAG) == []
     for name, manifest in manifests.items():
         assert dated(where)[name] == manifest.digest
     index = json.loads(where.registry.manifest(where.repository(GROUP.name), "latest").content)
@@ -109,13 +107,13 @@ def test_whole_policy(host: str) -> None:
     for row in index["manifests"]:
         for blob in where.registry.manifest(where.repository(GROUP.name), row["digest"]).blobs:
             assert where.registry.blob(where.repository(GROUP.name), blob)
-    assert publish.steps(where, GROUP, TAG, COMMIT) == []
+    assert steps.steps(where, GROUP, TAG, COMMIT) == []
 
 
 def test_dry_run_writes_nothing(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     where = place(host)
     candidates(where)
-    publish.carry_out(publish.steps(where, GROUP, TAG, COMMIT), execute=False)
+    steps.carry_out(steps.steps(where, GROUP, TAG, COMMIT), execute=False)
     assert set(dated(where).values()) == {None}
     assert f"would index {host}/pypa/manylinux_2_39:{TAG}" in capsys.readouterr().err
 
@@ -164,18 +162,18 @@ def test_another_image_under_the_name_of_a_platform(
     """As candidate, as dated tag that is there already, and as one that is verified or rolled back to."""
     where, first = place(host), GROUP.members[0]
     candidates(where)
-    right = where.registry.manifest(where.repository(first.name), pushing.candidate(TAG))
+    right = where.registry.manifest(where.repository(first.name), push.candidate(TAG))
     wrong = candidate(where, first, labels=LABELS | labels, platform=platform, content="wrong")
     with pytest.raises(errors.Failure, match=f"manylinux_2_39_aarch64: {reason}"):
         execute(where)
-    where.registry.put_manifest(where.repository(first.name), pushing.candidate(TAG), right)
+    where.registry.put_manifest(where.repository(first.name), push.candidate(TAG), right)
     execute(where)
     where.registry.put_manifest(where.repository(first.name), TAG, wrong)
     with pytest.raises(errors.Failure, match=f"manylinux_2_39_aarch64: {reason}"):
-        publish.steps(where, GROUP, TAG, COMMIT)
-    assert any(re.match(f"manylinux_2_39_aarch64:{TAG}: {reason}", each) for each in publish.verify(where, GROUP, TAG))
+        steps.steps(where, GROUP, TAG, COMMIT)
+    assert any(re.match(f"manylinux_2_39_aarch64:{TAG}: {reason}", each) for each in steps.verify(where, GROUP, TAG))
     with pytest.raises(errors.Failure, match=reason):
-        publish.rollback_steps(where, GROUP, TAG)
+        steps.rollback_steps(where, GROUP, TAG)
 
 
 @pytest.mark.parametrize("platform", ["linux/arm64", "linux/arm64/v8"])
@@ -184,7 +182,7 @@ def test_the_variant_that_goes_without_saying(host: str, platform: str) -> None:
     candidates(where)
     candidate(where, GROUP.members[0], platform=platform)
     execute(where)
-    assert publish.verify(where, GROUP, TAG) == []
+    assert steps.verify(where, GROUP, TAG) == []
 
 
 # --- What was handed over -------------------------------------------------------------------------------------
@@ -194,25 +192,25 @@ def test_a_candidate_tag_that_has_moved_publishes_what_was_handed_over(host: str
     where = place(host)
     handed = {f"{where}/{name}": manifest.digest for name, manifest in candidates(where).items()}
     moved = candidate(where, GROUP.members[0], content="pushed by somebody else")
-    publish.carry_out(publish.steps(where, GROUP, TAG, COMMIT, handed), execute=True)
-    assert publish.verify(where, GROUP, TAG) == []
+    steps.carry_out(steps.steps(where, GROUP, TAG, COMMIT, handed), execute=True)
+    assert steps.verify(where, GROUP, TAG) == []
     assert dated(where) == {
         **{i.name: handed[f"{where}/{i.name}"] for i in GROUP.members},
         GROUP.name: dated(where)[GROUP.name],
     }
-    assert publish.steps(where, GROUP, TAG, COMMIT, handed) == []
+    assert steps.steps(where, GROUP, TAG, COMMIT, handed) == []
     with pytest.raises(errors.Failure, match="never overwritten"):
-        publish.steps(where, GROUP, TAG, COMMIT, {**handed, f"{where}/{GROUP.members[0].name}": moved.digest})
+        steps.steps(where, GROUP, TAG, COMMIT, {**handed, f"{where}/{GROUP.members[0].name}": moved.digest})
 
 
 def test_nothing_is_published_that_was_not_handed_over(host: str) -> None:
     where, (first, *others) = place(host), GROUP.members
     handed = {f"{where}/{name}": manifest.digest for name, manifest in candidates(where).items()}
     with pytest.raises(errors.Failure, match=f"{others[0].name}:{TAG} cannot be published: nobody has handed over"):
-        publish.steps(where, GROUP, TAG, COMMIT, {f"{where}/{first.name}": handed[f"{where}/{first.name}"]})
+        steps.steps(where, GROUP, TAG, COMMIT, {f"{where}/{first.name}": handed[f"{where}/{first.name}"]})
     gone = {**handed, f"{where}/{first.name}": "sha256:" + "0" * 64}
     with pytest.raises(errors.Failure, match=f"{first.name}: there is no candidate"):
-        publish.steps(where, GROUP, TAG, COMMIT, gone)
+        steps.steps(where, GROUP, TAG, COMMIT, gone)
     assert set(dated(where).values()) == {None}
 
 
@@ -229,9 +227,9 @@ def test_a_newer_publisher_at_any_moment_keeps_latest(host: str) -> None:
             direct = place(host, f"run{n}")
             for tag in (OLDER, TAG):
                 candidates(direct, tag)
-            plan = publish.steps(place(proxy.host, direct.namespace), GROUP, OLDER, COMMIT)
+            plan = steps.steps(place(proxy.host, direct.namespace), GROUP, OLDER, COMMIT)
             proxy.interrupt(n, functools.partial(execute, direct, TAG))
-            publish.carry_out(plan, execute=True)
+            steps.carry_out(plan, execute=True)
             assert None not in dated(direct, OLDER).values()
             if proxy.count < n:
                 break
@@ -259,17 +257,17 @@ def test_another_publisher_of_the_same_tag_at_any_moment(host: str) -> None:
             n += 1
             direct = place(host, f"run{n}")
             candidates(direct)
-            plan = publish.steps(place(proxy.host, direct.namespace), GROUP, TAG, COMMIT)
+            plan = steps.steps(place(proxy.host, direct.namespace), GROUP, TAG, COMMIT)
             proxy.interrupt(n, functools.partial(publish_other_images, direct))
             try:
-                publish.carry_out(plan, execute=True)
+                steps.carry_out(plan, execute=True)
             except errors.Failure as error:
                 assert "never overwritten" in str(error)
                 refused += 1
             if proxy.count < n:
                 break
             if dated(direct)[GROUP.name]:
-                assert [each for each in publish.verify(direct, GROUP, TAG) if not each.startswith("latest")] == []
+                assert [each for each in steps.verify(direct, GROUP, TAG) if not each.startswith("latest")] == []
     finally:
         proxy.close()
     assert refused > 5
@@ -304,16 +302,16 @@ def test_attestations_of_buildkit_do_not_hide_the_image(host: str) -> None:
     ]
     document = {"schemaVersion": 2, "mediaType": INDEX_TYPES[0], "manifests": rows}
     index = Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
-    where.registry.put_manifest(repository, pushing.candidate(TAG), index)
+    where.registry.put_manifest(repository, push.candidate(TAG), index)
     execute(where)
     assert dated(where)[image.name] == real.digest
-    assert publish.verify(where, GROUP, TAG) == []
+    assert steps.verify(where, GROUP, TAG) == []
     document["manifests"] = [rows[0], rows[0]]
     where.registry.put_manifest(
-        repository, pushing.candidate(OLDER), Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
+        repository, push.candidate(OLDER), Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
     )
     with pytest.raises(errors.Failure, match="holds 2 images instead of one"):
-        publish.steps(where, GROUP, OLDER, COMMIT)
+        steps.steps(where, GROUP, OLDER, COMMIT)
 
 
 def test_latest_goes_back_by_rollback_only(host: str) -> None:
@@ -326,9 +324,9 @@ def test_latest_goes_back_by_rollback_only(host: str) -> None:
     execute(where, OLDER)
     assert None not in dated(where, OLDER).values()
     assert {name: where.registry.digest(where.repository(name), "latest") for name in before} == before
-    assert publish.verify(where, GROUP, OLDER) == publish.verify(where, GROUP, TAG) == []
-    assert publish.overtaken(where, GROUP, OLDER) == TAG
-    assert publish.overtaken(where, GROUP, "2026.11.21-10") == ""
+    assert steps.verify(where, GROUP, OLDER) == steps.verify(where, GROUP, TAG) == []
+    assert steps.overtaken(where, GROUP, OLDER) == TAG
+    assert steps.overtaken(where, GROUP, "2026.11.21-10") == ""
 
 
 def test_a_rebuild_of_the_same_commit_publishes_nothing(host: str) -> None:
@@ -338,7 +336,7 @@ def test_a_rebuild_of_the_same_commit_publishes_nothing(host: str) -> None:
     before = dated(where)
     for image in GROUP.members:
         candidate(where, image, content="rebuilt")
-    assert publish.steps(where, GROUP, TAG, COMMIT) == []
+    assert steps.steps(where, GROUP, TAG, COMMIT) == []
     assert dated(where) == before
 
 
@@ -368,10 +366,10 @@ def test_any_request_may_fail(host: str, took_effect: bool) -> None:
                 proxy.arm(0, False)
             for name, digest in dated(where).items():
                 assert digest in (None, manifests[name].digest if name in manifests else digest)
-            whole = None not in dated(where).values() and not publish.steps(where, GROUP, TAG, COMMIT)
-            assert bool(publish.verify(where, GROUP, TAG)) != whole
+            whole = None not in dated(where).values() and not steps.steps(where, GROUP, TAG, COMMIT)
+            assert bool(steps.verify(where, GROUP, TAG)) != whole
             execute(where)
-            assert publish.verify(where, GROUP, TAG) == []
+            assert steps.verify(where, GROUP, TAG) == []
     finally:
         proxy.close()
     assert n > 20
@@ -382,12 +380,12 @@ def test_rollback(host: str) -> None:
     for tag in (OLDER, TAG):
         candidates(where, tag)
         execute(where, tag)
-    assert publish.verify(where, GROUP, TAG) == []
-    publish.carry_out(publish.rollback_steps(where, GROUP, OLDER), execute=True)
-    assert publish.verify(where, GROUP, OLDER) == []
-    assert [problem.split()[0] for problem in publish.verify(where, GROUP, TAG)] == ["latest"] * 3
+    assert steps.verify(where, GROUP, TAG) == []
+    steps.carry_out(steps.rollback_steps(where, GROUP, OLDER), execute=True)
+    assert steps.verify(where, GROUP, OLDER) == []
+    assert [problem.split()[0] for problem in steps.verify(where, GROUP, TAG)] == ["latest"] * 3
     with pytest.raises(errors.Failure, match=r"is not whole:\n  manylinux_2_39_aarch64 has no 2020\.01\.01-1"):
-        publish.rollback_steps(where, GROUP, "2020.01.01-1")
+        steps.rollback_steps(where, GROUP, "2020.01.01-1")
 
 
 def test_a_tag_of_a_day_that_has_not_come_does_not_hold_latest(host: str) -> None:
@@ -396,13 +394,13 @@ def test_a_tag_of_a_day_that_has_not_come_does_not_hold_latest(host: str) -> Non
     for tag in ("2099.01.01-1", TAG):
         candidates(where, tag)
         execute(where, tag)
-    assert publish.overtaken(where, GROUP, TAG) == ""
-    assert publish.verify(where, GROUP, TAG) == []
+    assert steps.overtaken(where, GROUP, TAG) == ""
+    assert steps.verify(where, GROUP, TAG) == []
 
 
 def test_a_dirty_tree_has_no_revision(tmp_path: Path) -> None:
     root = repository(tmp_path / "repository")
-    assert publish.revision(root) == git(root, "rev-parse", "HEAD")
+    assert steps.revision(root) == git(root, "rev-parse", "HEAD")
     (root / "new").write_text("x", encoding="utf-8")
     with pytest.raises(errors.Failure, match=r"not committed \(new\)"):
-        publish.revision(root)
+        steps.revision(root)

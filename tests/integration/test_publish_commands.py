@@ -16,20 +16,16 @@ import git
 import pytest
 from tests.integration import registries
 
-import bases
-import checkout
-import destination
-import engines
-import errors
-import fitness
-import images
-import pushing
-import smoke
-from catalogue import Image
-from destination import Place
-from engines import Build, Engine
-from oci import Manifest
-from registry import Registry
+from catalogue import bases, checkout, images
+from catalogue.model import Image
+from engine import engine as engines
+from engine.engine import Build, Engine
+from network.oci import Manifest
+from network.registry import Registry
+from portable import errors
+from publish import destination, fitness, push
+from publish.destination import Place
+from smoke import command
 
 pytestmark = [
     pytest.mark.engine,
@@ -117,7 +113,7 @@ def fork(tmp_path: Path) -> Iterator[Fork]:
         yield made
         for image in MEMBERS:
             reference = f"{made.place}/{image.name}:latest"
-            smoke.note_pass(engine, reference, False)
+            command.note_pass(engine, reference, False)
             engine.ask(engine.remove(reference))
 
 
@@ -137,7 +133,7 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
         done = fork.run("push", "-i", image.name, *login)
         assert done.returncode == 1
         assert f"invoke test -i {image.name}" in done.stderr  # nobody has tested it
-        smoke.note_pass(fork.engine, reference, True)
+        command.note_pass(fork.engine, reference, True)
 
     done = fork.run("push", "-i", first.name, "--login", USER)
     assert done.returncode == 0, done.stderr
@@ -178,7 +174,7 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
 
     newer = fork.commit("second")
     for image in MEMBERS:
-        smoke.note_pass(fork.engine, fork.make(image), True)
+        command.note_pass(fork.engine, fork.make(image), True)
         done = fork.run("push", "-i", image.name, *login)
         assert done.returncode == 0, done.stderr
     assert fork.run("manifest", "manylinux_2_39", *login).returncode == 0
@@ -202,17 +198,17 @@ def test_what_must_not_be_pushed(fork: Fork) -> None:
         ("it is a partial image", "", False),
         ("it was built from deadbeef", "deadbeef", True),
     ):
-        smoke.note_pass(fork.engine, fork.make(image, revision, complete), True)
+        command.note_pass(fork.engine, fork.make(image, revision, complete), True)
         done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
         assert done.returncode == 1
         assert reason in done.stderr
     reference = fork.make(MEMBERS[1])
-    smoke.note_pass(fork.engine, reference, True)
+    command.note_pass(fork.engine, reference, True)
     done = fork.run("push", "-i", image.name, "--local", reference, "--login", USER, "--execute")
     assert done.returncode == 1
     assert f"it says that it is {MEMBERS[1].name}, not {image.name}; it is for linux/riscv64, not for" in done.stderr
     (fork.root / "new").touch()
-    smoke.note_pass(fork.engine, fork.make(image), True)
+    command.note_pass(fork.engine, fork.make(image), True)
     done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
     assert done.returncode == 1
     assert "not committed" in done.stderr
@@ -225,24 +221,24 @@ def here(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> Place:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(bases, "BASES_TOML", fork.root / "docker" / "bases.toml")
     found = Place.parse(fork.place, (USER, PASSWORD))
-    pushing.log_in(fork.engine, found.registry)
+    push.log_in(fork.engine, found.registry)
     return found
 
 
 def test_what_was_looked_at_is_pushed_wherever_its_name_points_by_then(fork: Fork, here: Place) -> None:
     tag, image = fork.commit("first"), MEMBERS[0]
     reference = fork.make(image)
-    smoke.note_pass(fork.engine, reference, True)
-    found = pushing.tested(fork.engine, image, reference, checkout.commit(fork.root))
+    command.note_pass(fork.engine, reference, True)
+    found = push.tested(fork.engine, image, reference, checkout.commit(fork.root))
     fork.engine.call(fork.engine.tag(found.identity, f"{reference}-first"))  # podman removes what has no name
     fork.make(image, content="built by somebody else meanwhile")
     with pytest.raises(errors.Failure, match="has not seen it pass"):
-        pushing.tested(fork.engine, image, reference, checkout.commit(fork.root))
-    digest = pushing.push(fork.engine, here, image, found, tag)
+        push.tested(fork.engine, image, reference, checkout.commit(fork.root))
+    digest = push.push(fork.engine, here, image, found, tag)
     repository = here.repository(image.name)
-    arrived = here.registry.manifest(repository, pushing.candidate(tag))
+    arrived = here.registry.manifest(repository, push.candidate(tag))
     assert (arrived.digest, here.registry.configuration(repository, arrived)) == (digest, found.configuration)
-    smoke.note_pass(fork.engine, found.identity, False)
+    command.note_pass(fork.engine, found.identity, False)
     fork.engine.call(fork.engine.remove(f"{reference}-first"))
 
 
@@ -263,15 +259,15 @@ class Overtaken(Engine):
 
 def test_what_arrived_is_what_was_pushed(fork: Fork, here: Place) -> None:
     tag, image = fork.commit("first"), MEMBERS[0]
-    smoke.note_pass(fork.engine, fork.make(image, content="theirs"), True)
+    command.note_pass(fork.engine, fork.make(image, content="theirs"), True)
     commit, repository = checkout.commit(fork.root), here.repository(image.name)
     reference = f"{fork.place}/{image.name}:latest"
-    theirs = pushing.tested(fork.engine, image, reference, commit)
-    pushing.push(fork.engine, here, image, theirs, tag)
-    smoke.note_pass(fork.engine, theirs.identity, False)
-    manifest = here.registry.manifest(repository, pushing.candidate(tag))
-    smoke.note_pass(fork.engine, fork.make(image), True)
-    ours = pushing.tested(fork.engine, image, reference, commit)
+    theirs = push.tested(fork.engine, image, reference, commit)
+    push.push(fork.engine, here, image, theirs, tag)
+    command.note_pass(fork.engine, theirs.identity, False)
+    manifest = here.registry.manifest(repository, push.candidate(tag))
+    command.note_pass(fork.engine, fork.make(image), True)
+    ours = push.tested(fork.engine, image, reference, commit)
     engine = Overtaken(
         fork.engine.name,
         fork.engine.executable,
@@ -279,10 +275,10 @@ def test_what_arrived_is_what_was_pushed(fork: Fork, here: Place) -> None:
         theirs=manifest,
         place=here,
         repository=repository,
-        target=pushing.candidate(tag),
+        target=push.candidate(tag),
     )
     with pytest.raises(errors.Failure, match=f"it is not the image that was tested, {ours.identity}"):
-        pushing.push(engine, here, image, ours, tag)
+        push.push(engine, here, image, ours, tag)
 
 
 def test_the_engine_that_is_named_pushes(fork: Fork) -> None:

@@ -11,12 +11,10 @@ from benchmarks.update import Upstreams, newer
 from tests.unit import debian_mirrors, servers
 from tests.unit.repositories import git
 
-import debian_archive
-import pins
-import sightings
-import signatures
-import update_native_dependencies as native
-from report import State
+from catalogue import pins
+from debian import archive
+from update import native, sightings, signatures
+from update.report import State
 
 
 @pytest.fixture
@@ -24,8 +22,8 @@ def upstreams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstr
     with servers.running() as server:
         mirror = debian_mirrors.Mirror(server, tmp_path)
         mirror.publish("sid", [debian_mirrors.package("other", "1.0-1")])
-        monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, server.url("/debian"))
-        monkeypatch.setenv(debian_archive.KEYRING_VARIABLE, str(mirror.keyring()))
+        monkeypatch.setenv(archive.MIRROR_VARIABLE, server.url("/debian"))
+        monkeypatch.setenv(archive.KEYRING_VARIABLE, str(mirror.keyring()))
         monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)

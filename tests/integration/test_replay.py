@@ -14,16 +14,16 @@ import pytest
 from packaging.version import Version
 from tests.integration.upstreams import sha256, tarball
 
-import commits
-import dependencies
-import web
-from choice import Context
-from dependencies import Checksum, Dependency, Source
-from pins import Pin
-from report import State
-from sightings import Sightings
-from update_native_dependencies import Run, look
-from web import File, Head, Missing
+from catalogue import dependencies
+from catalogue.dependencies import Checksum, Dependency, Source
+from catalogue.pins import Pin
+from network import web
+from network.web import File, Head, Missing
+from update import commits
+from update.choice import Context
+from update.native import Run, look
+from update.report import State
+from update.sightings import Sightings
 
 START = datetime(2025, 1, 6, 4, 17, tzinfo=UTC)
 WEEKS = 104

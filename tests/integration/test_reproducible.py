@@ -12,11 +12,11 @@ import os
 import pytest
 from benchmarks import build as benchmark
 
-import bootstrap
-import engines
-import images
-import prefetch
-import source_lock
+from catalogue import images
+from debian import base as debian_base
+from engine import engine as engines
+from sources import command
+from sources import lock as source_lock
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 SAME, BUMPED = "cp313-cp313", "cp311-cp311"
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.network,
     pytest.mark.slow,
     pytest.mark.skipif(not IMAGE, reason="MANYLINUX_TEST_IMAGE is not set"),
-    pytest.mark.skipif(not prefetch.LOCK.exists(), reason="there is no lock: ./build.sh --bootstrap makes it"),
+    pytest.mark.skipif(not command.LOCK.exists(), reason="there is no lock: ./build.sh --bootstrap makes it"),
 ]
 
 
@@ -35,12 +35,12 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], di
     scratch = tmp_path_factory.mktemp("layers")
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     image = images.load().image(IMAGE.rpartition(":")[0].rpartition("/")[2])
-    lock = source_lock.load(prefetch.LOCK)
+    lock = source_lock.load(command.LOCK)
     (pin,) = (i.pin for i in image.interpreters if i.tag == BUMPED)
     moved = scratch / "lock.json"
-    moved.write_text(json.dumps(benchmark.bump_lock(lock, pin, prefetch.SOURCES)), encoding="utf-8")
+    moved.write_text(json.dumps(benchmark.bump_lock(lock, pin, command.SOURCES)), encoding="utf-8")
     options = ["--interpreters", f"{BUMPED},{SAME}", "--no-cache"]
-    benchmark.build(image, bootstrap.base_of(image).reference, moved, options, engine)
+    benchmark.build(image, debian_base.base_of(image).reference, moved, options, engine)
     first, second = (
         {layer.made_by: layer.digest for layer in benchmark.saved_layers(engine, reference, scratch)}
         for reference in (IMAGE, f"{image.repository}:{benchmark.TAG}")

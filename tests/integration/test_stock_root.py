@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import bootstrap
-import images
-import site_settings
+from catalogue import images
+from debian import base as debian_base
+from host import site as site_settings
 
 SUITE = "bookworm"
 SITE = "etc/apt/site"
@@ -32,7 +32,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     mirror, _ = site_settings.usable(site.mirror, SUITE, architecture.strip())
     root = tmp_path_factory.mktemp("stock") / "root"
     site_settings.write_files(mirror, root.parent)
-    options = [f"--aptopt={option}" for option in bootstrap.apt_options(mirror, root.parent)]
+    options = [f"--aptopt={option}" for option in debian_base.apt_options(mirror, root.parent)]
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=python3,git,ca-certificates", *options]
     sources = "\n".join((*mirror.lines(SUITE, directory=root.parent), ""))
     subprocess.run([*command, SUITE, str(root), "-"], input=sources, text=True, check=True)

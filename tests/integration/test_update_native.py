@@ -14,15 +14,15 @@ from typing import Any
 import pysequoia
 import pytest
 from tests.integration.upstreams import World, days_ago, entry, packaging, serve_repository, sha256, tarball
-from tests.unit import debian_mirrors, servers, test_signatures
+from tests.unit import debian_mirrors, servers
 from tests.unit.repositories import git
+from tests.unit.update import test_signatures
 
-import debian_archive
-import errors
-import pins
-import sightings
-import update_native_dependencies
-import web
+from catalogue import pins
+from debian import archive as debian_archive
+from network import web
+from portable import errors
+from update import native, sightings
 
 Run = Callable[..., "Result"]
 
@@ -55,7 +55,7 @@ def closed_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def run(world: World, capfd: pytest.CaptureFixture[str]) -> Run:
     def run(*arguments: str) -> Result:
-        status = update_native_dependencies.main(["--json", *arguments], world.repository)
+        status = native.main(["--json", *arguments], world.repository)
         return Result(status, capfd.readouterr().out)
 
     return run

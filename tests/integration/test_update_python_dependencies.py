@@ -17,28 +17,28 @@ import pytest
 import uv
 from tests.unit import servers
 
-import errors
-import update_python_dependencies as updater
-import updates
-import web
-from report import State
-from update_python_dependencies import Lock
+from network import web
+from portable import errors
+from update import pipeline
+from update import python as updater
+from update.python import Lock
+from update.report import State
 
 DEMO = Lock(Path("requirements/demo.txt"), Path("requirements/demo.in"), "3.11", universal=True)
 MINOR = Lock(Path("requirements/minor/3.9.txt"), Path("requirements/demo.in"), "3.9", universal=False)
-WRITE = updates.Options(dry_run=False, json=True, allow_unreachable=False, only=(), no_cooldown=())
+WRITE = pipeline.Options(dry_run=False, json=True, allow_unreachable=False, only=(), no_cooldown=())
 DRY = replace(WRITE, dry_run=True)
 
 
 class Run(Protocol):
     """Runs the session for some locks; returns its exit status and its report."""
 
-    def __call__(self, root: Path, locks: list[Lock], options: updates.Options) -> tuple[int, dict[str, Any]]: ...
+    def __call__(self, root: Path, locks: list[Lock], options: pipeline.Options) -> tuple[int, dict[str, Any]]: ...
 
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def run(root: Path, locks: list[Lock], options: updates.Options) -> tuple[int, dict[str, Any]]:
+    def run(root: Path, locks: list[Lock], options: pipeline.Options) -> tuple[int, dict[str, Any]]:
         status = updater.run(root, locks, options)
         return status, json.loads(capfd.readouterr().out)
 

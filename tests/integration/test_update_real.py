@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import pins
-import sightings
-import update_native_dependencies
-from report import State
+from catalogue import pins
+from update import native, sightings
+from update.report import State
 
 DOCKER = pins.DOCKERFILE.parent
 
@@ -27,7 +26,7 @@ def test_a_dry_run_reaches_every_pin(
         shutil.copy(DOCKER / name, tmp_path / "docker")
     dockerfile = tmp_path / "docker" / "Dockerfile"
     before = dockerfile.read_bytes()
-    update_native_dependencies.main(["--dry-run", "--json", "--allow-unreachable"], tmp_path)
+    native.main(["--dry-run", "--json", "--allow-unreachable"], tmp_path)
     rows = {row["name"]: row for row in json.loads(capfd.readouterr().out)["rows"]}
     assert set(rows) == set(pins.read(dockerfile))
     assert dockerfile.read_bytes() == before

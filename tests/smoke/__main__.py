@@ -1,4 +1,4 @@
-"""Runs one container's checks and prints a line of JSON for each; scripts/smoke.py makes it readable."""
+"""Runs one container's checks and prints a line of JSON for each; scripts/smoke makes it readable."""
 
 from __future__ import annotations
 

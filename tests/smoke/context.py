@@ -81,7 +81,7 @@ class SharedInterpreter(Interpreter):
 
 
 class Expected:
-    """The expectations that were handed in (scripts/plan.py writes them), by attribute."""
+    """The expectations that were handed in (scripts/plan writes them), by attribute."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.data = dict(data)

@@ -55,7 +55,7 @@ class Result:
     seconds: float
 
     def event(self) -> str:
-        """One line of JSON, as scripts/smoke.py reads it."""
+        """One line of JSON, as scripts/smoke reads it."""
         return json.dumps(asdict(self))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Not part of an image: the kernel's, the engine's, and what scripts/smoke.py mounts.
+# Not part of an image: the kernel's, the engine's, and what scripts/smoke mounts.
 OUTSIDE = frozenset({"/proc", "/sys", "/dev", "/smoke", "/wheelhouse", "/smoke-expect.json", "/.dockerenv", "/run"})
 
 

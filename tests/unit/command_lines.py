@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import images
+from catalogue import images
 
 
 def wrong_invocations(text: str) -> Iterator[str]:
@@ -52,3 +53,12 @@ def build_options() -> set[str]:
     """The long options of build.sh."""
     text = subprocess.run([images.ROOT / "build.sh", "--help"], capture_output=True, text=True, check=True).stdout
     return set(re.findall(r"--[a-z-]+", text))
+
+
+def commands() -> set[str]:
+    """What `python3 scripts` knows."""
+    spec = importlib.util.spec_from_file_location("commands", images.ROOT / "scripts" / "__main__.py")
+    assert spec and spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look
+    spec.loader.exec_module(module)
+    return set(module.COMMANDS)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pysequoia
 from tests.unit import servers
 
-import debian_archive
-import fetch
+from debian import archive as debian_archive
+from portable import fetch
 
 LIMITS = fetch.Limits(connect=1, stall=2, attempts=2, backoff=0.01)
 

@@ -102,18 +102,7 @@ def make(root: Path, policy: str = "manylinux_2_36", platform: str = "x86_64") -
     shutil.copytree(PROJECT / "docker/rootfs", root, ignore=shutil.ignore_patterns("__pycache__"))
     library = root / "opt/_internal/manylinux"
     shutil.copy(PROJECT / "docker/downloads.toml", library)
-    for name in (
-        "archives",
-        "downloads",
-        "environment",
-        "errors",
-        "fetch",
-        "places",
-        "progress",
-        "tables",
-        "transport",
-    ):
-        shutil.copy(PROJECT / f"scripts/{name}.py", library)
+    shutil.copytree(PROJECT / "scripts/portable", library / "portable", ignore=shutil.ignore_patterns("__pycache__"))
     (library / "requirements").mkdir()
     for minor in ("3.11", "3.12"):
         (library / f"requirements/{minor}.txt").write_text("pip==1\nbuild==1.5.0\n", encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import checkout
+from catalogue import checkout
 
 SETTINGS = ("-c", "user.name=Tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false")
 

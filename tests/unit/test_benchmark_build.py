@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-import images
-import source_lock
+from catalogue import images
+from sources import lock as source_lock
 
 
 def _load() -> ModuleType:

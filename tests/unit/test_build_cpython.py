@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import pins
+from catalogue import pins
 
 SCRIPTS = pins.DOCKERFILE.parent / "build_scripts"
 MAKEFILE = """\

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.unit import servers
 
-import pins
+from catalogue import pins
 
 SCRIPTS = pins.DOCKERFILE.parent / "build_scripts"
 SOURCE = pins.DOCKERFILE.parent / "src" / "baseline-compiler.c"

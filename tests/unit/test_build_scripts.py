@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import errors
-import images
-import packages
-from catalogue import Image
+from catalogue import images, packages
+from catalogue.model import Image
+from portable import errors
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD_SCRIPTS = ROOT / "docker" / "build_scripts"
@@ -243,12 +241,3 @@ def test_a_wrong_list_is_refused(tmp_path: Path, sets: list[str], layer: str, me
     assert bash.returncode == 1
     assert bash.stderr.startswith("error: ")
     assert bash.stdout == ""
-
-
-def test_prints_the_packages_of_an_image() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "packages.py"), "manylinux_2_36_x86_64", "--layer", "toolchain"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.stdout.split() == ["binutils", "gcc", "g++", "gfortran", "libatomic1", "yasm"]
-    done = subprocess.run([*command[:2], "manylinux_2_36"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ")

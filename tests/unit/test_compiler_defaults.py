@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import pins
+from catalogue import pins
 
 DOCKER = pins.DOCKERFILE.parent
 NAMES = ("gcc", "cc", "cpp", "g++", "c++", "gfortran", "x86_64-redhat-linux-gcc", "gcc-14", "gcc-ar")

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import images
-import pins
-import render_dockerfile
-from catalogue import Interpreter
+from catalogue import images, pins
+from catalogue.model import Interpreter
+from render import dockerfile
 
 DOCKER = pins.DOCKERFILE.parent
 TEXT = pins.DOCKERFILE.read_text(encoding="utf-8")
@@ -109,14 +108,14 @@ def test_native_builds_see_no_clang() -> None:
 
 
 def test_rendered_blocks_are_in_the_dockerfile() -> None:
-    for name, block in render_dockerfile.dockerfile_blocks(CATALOGUE).items():
+    for name, block in dockerfile.dockerfile_blocks(CATALOGUE).items():
         match = re.search(rf"(?ms)^# begin {name}\b[^\n]*\n(.*?)^# end {name}$", TEXT)
         assert match, f"no markers for {name}"
         assert match[1] == block, "run `nox -s render`"
 
 
 def test_tools_run_on_the_newest_stable_cpython_by_default() -> None:
-    assert "ARG TOOLS_PYTHON=cp315-cp315\n" in render_dockerfile.dockerfile_blocks(CATALOGUE)["switches"]
+    assert "ARG TOOLS_PYTHON=cp315-cp315\n" in dockerfile.dockerfile_blocks(CATALOGUE)["switches"]
 
 
 def test_only_what_every_engine_knows() -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-import errors
-import images
+from catalogue import images
+from portable import errors
 
 WAITS = """
-import sys, time, errors
+import sys, time
+from portable import errors
 def main():
     try:
         print("ready", flush=True)
@@ -25,7 +26,7 @@ def main():
         print("cleaned", flush=True)
 sys.exit(errors.run(main))
 """
-RUN = "import sys, errors\ndef main():\n    {}\nsys.exit(errors.run(main))\n"
+RUN = "import sys\nfrom portable import errors\ndef main():\n    {}\nsys.exit(errors.run(main))\n"
 
 
 def started(code: str, *before: str, **env: str) -> subprocess.Popen[str]:

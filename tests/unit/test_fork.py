@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import checkout
-import images
-import prune
-import update_base_images
+from catalogue import checkout, images
+from publish import prune
+from update import bases
 
 CATALOGUE = images.load(overlay=images.NO_OVERLAY)
 OVERLAY = """\
@@ -49,7 +48,7 @@ def run(overlay: Path, *command: str, **environment: str) -> subprocess.Complete
 
 def matrix(overlay: Path, verb: str) -> object:
     """What the build workflow reads."""
-    done = run(overlay, sys.executable, "scripts/images.py", verb)
+    done = run(overlay, sys.executable, "scripts", verb)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -99,13 +98,13 @@ def test_a_fork_without_variants(tmp_path: Path) -> None:
 
 
 def test_rendered_text_does_not_depend_on_the_overlay(overlay: Path) -> None:
-    done = run(overlay, sys.executable, "scripts/render.py", "--check")
+    done = run(overlay, sys.executable, "scripts", "render", "--check")
     assert done.returncode == 0, done.stderr
 
 
 def test_the_updaters_keep_all_that_the_table_needs(overlay: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MANYLINUX_IMAGES_OVERLAY", str(overlay))
-    assert set(update_base_images.references()) == {i.policy.base for i in CATALOGUE.images(published_only=False)}
+    assert set(bases.references()) == {i.policy.base for i in CATALOGUE.images(published_only=False)}
 
 
 def test_the_overlay_can_be_committed() -> None:

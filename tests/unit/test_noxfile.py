@@ -21,19 +21,19 @@ class Session:
 
 
 @pytest.mark.parametrize(
-    ("status", "outcome"), [(0, None), (1, AssertionError("update ended with status 1")), (2, SystemExit(2))]
+    ("status", "outcome"), [(0, None), (1, AssertionError("update native ended with status 1")), (2, SystemExit(2))]
 )
 def test_wrong_use_ends_nox_with_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, outcome: BaseException | None
 ) -> None:
     (tmp_path / "scripts").mkdir()
     dev = tmp_path / "scripts" / "dev"
-    dev.write_text(f'#!/bin/sh\ntest "$*" = "python scripts/update.py --only name" && exit {status}\n')
+    dev.write_text(f'#!/bin/sh\ntest "$*" = "python scripts update native --only name" && exit {status}\n')
     dev.chmod(0o755)
     monkeypatch.setattr(noxfile, "ROOT", tmp_path)
     caught: BaseException | None = None
     try:
-        noxfile.script(Session(), "update")  # type: ignore[arg-type]
+        noxfile.script(Session(), "update", "native")  # type: ignore[arg-type]
     except (AssertionError, SystemExit) as error:
         caught = error
     assert repr(caught) == repr(outcome)

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 
-import images
+from catalogue import images
 
 
 def test_in_the_background_of_a_shell_the_tests_pass_too() -> None:
     """Such a job ignores SIGINT, and so does all that it starts: tests that send one would wait in vain."""
-    test = "tests/unit/test_build_many.py::test_told_to_end_it_lets_builds_clean_up_and_begins_no_more[2]"
+    test = "tests/unit/build/test_many.py::test_told_to_end_it_lets_builds_clean_up_and_begins_no_more[2]"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
     ignoring = ["bash", "-c", "trap '' INT QUIT HUP; exec \"$@\"", "bash"]
     done = subprocess.run([*ignoring, *command], cwd=images.ROOT, capture_output=True, text=True, timeout=120)

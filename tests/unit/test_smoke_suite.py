@@ -15,10 +15,9 @@ from tests.smoke.registry import MAIN, RESTRICTED, Job, Registry, difference, di
 from tests.smoke.registry import registry as real
 from tests.smoke.snapshot import Snapshot, is_dangling
 
-import catalogue
-import images
-import plan
-import smoke
+from catalogue import images, model
+from plan import plan
+from smoke import command
 
 SUITE = Path(entry.__file__).parent
 DATA = SUITE / "data"
@@ -143,7 +142,7 @@ class TestRegistry:
         )
         regressions = {name.split("-")[1] for name in every if name.startswith("regression-")}
         numbers = "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 17 18 19 20 21 22 23 24 25 28"
-        assert regressions == set(numbers.split())  # 26, the size, is for scripts/smoke.py
+        assert regressions == set(numbers.split())  # 26, the size, is for scripts/smoke
 
 
 class TestContext:
@@ -295,7 +294,7 @@ class TestElf:
 
 class TestModuleTables:
     @pytest.mark.parametrize("minor", images.load().interpreters.values(), ids=lambda i: i.tag)
-    def test_every_minor_of_the_table_has_modules(self, minor: catalogue.Interpreter) -> None:
+    def test_every_minor_of_the_table_has_modules(self, minor: model.Interpreter) -> None:
         key = tuple(int(part) for part in minor.minor.split("."))
         assert len(stdlib.modules_of(key, DATA / "stdlib-modules.txt")) > 500
         assert len(stdlib.modules_of(key, DATA / "extension-modules.txt")) > 60
@@ -381,7 +380,7 @@ class TestSnapshot:
 
 
 @pytest.mark.parametrize("image", images.load().images(published_only=False, variants=True), ids=lambda i: i.name)
-def test_every_image_of_the_table_has_its_checks(image: catalogue.Image) -> None:
+def test_every_image_of_the_table_has_its_checks(image: model.Image) -> None:
     content = plan.plan(image, plan.Request()).expectations()
     jobs = real.jobs(Expected(content), MAIN) + real.jobs(Expected(content), RESTRICTED)
     titles = {job.title for job in jobs}
@@ -400,7 +399,7 @@ def test_every_image_of_the_table_has_its_checks(image: catalogue.Image) -> None
     assert layout.FAMILY_ROOT[image.policy.family]
     if image.policy.family == "debian":
         assert distribution.CODENAMES[image.policy.distribution]
-    assert image.platform.name in smoke.ARCHITECTURES
+    assert image.platform.name in command.ARCHITECTURES
 
 
 def test_every_private_prefix_belongs_to_a_component() -> None:

@@ -24,20 +24,12 @@ if __name__ == "__main__":
 from tests.unit import mutations
 from tests.unit.mutations import Mutation, shape
 
-import bases
-import dependencies
-import downloads
-import errors
-import expectations
-import fetch
-import images
-import packages
-import pins
-import plan
-import render_readme
-import tables
-import update_native_dependencies
-from catalogue import Image
+from catalogue import bases, dependencies, images, packages, pins
+from catalogue.model import Image
+from plan import expectations, plan
+from portable import downloads, errors, fetch, toml
+from render import readme
+from update import native
 
 DOCKER = images.ROOT / "docker"
 OVERLAY = """\
@@ -100,12 +92,10 @@ TABLES = {
     "bases.toml": Table(
         f'"docker.io/library/debian:12" = "sha256:{"0" * 64}"\n', lambda raw: bases.parse(raw, "bases.toml:"), ("",)
     ),
-    "compatibility.toml": Table(
-        real("compatibility.toml"), lambda raw: render_readme.parse_pip(raw, "compatibility.toml:")
-    ),
+    "compatibility.toml": Table(real("compatibility.toml"), lambda raw: readme.parse_pip(raw, "compatibility.toml:")),
     "unconfirmed.toml": Table(
         '[curl]\nurl = "https://example.org/curl_8.orig.tar.gz"\nby = "curl 8.21.0-1 in trixie"\n',
-        update_native_dependencies.parse_unconfirmed,
+        native.parse_unconfirmed,
         ("",),
     ),
 }
@@ -183,9 +173,9 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     for content in (b"x = ", b"\xff\xfe", b'a = "\0"', b"a = 1\na = 2\n", b"[a]\n[a]\n", b"a = " + b"9" * 5000):
         path.write_bytes(content)
         with pytest.raises(errors.UserError, match=r"^[^\n]*images\.toml[^\n]*$"):
-            tables.read_toml(path)
+            toml.read_toml(path)
     with pytest.raises(errors.UserError, match=re.escape(str(tmp_path))):
-        tables.read_toml(tmp_path)
+        toml.read_toml(tmp_path)
 
 
 # --- Files of lines ---------------------------------------------------------------------------------------------------
@@ -301,7 +291,7 @@ def test_a_spoiled_field_of_a_distribution_is_refused(tmp_path: Path) -> None:
             fields = [*row[:column], text, *row[column + 1 :]]
             path.write_text(f"{header}\n{','.join(fields)}\n", encoding="utf-8")
             try:
-                render_readme.read_releases(path)
+                readme.read_releases(path)
                 accepted.append(f"{header.split(',')[column]}={text:.40}")
             except errors.UserError as error:
                 assert str(error).startswith("distributions.csv, line ") and "\n" not in str(error)
@@ -321,7 +311,7 @@ def test_a_wrong_head_of_the_distributions_is_refused(tmp_path: Path, text: str)
     path = tmp_path / "distributions.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(errors.UserError, match=r"^distributions\.csv"):
-        render_readme.read_releases(path)
+        readme.read_releases(path)
 
 
 @pytest.mark.parametrize(

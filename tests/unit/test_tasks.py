@@ -17,7 +17,7 @@ from invoke.context import MockContext
 from invoke.exceptions import Exit
 from invoke.runners import Result
 
-import images
+from catalogue import images
 
 
 def _load() -> ModuleType:
@@ -69,8 +69,8 @@ def test_list_shows_names_or_json() -> None:
     context = Recorder()
     tasks.list_(context)
     tasks.list_(context, all=True, json=True)
-    assert [line[2:] for line, _ in context.lines] == [["list"], ["json", "--all"]]
-    assert context.lines[0][0][:2] == [sys.executable, str(images.ROOT / "scripts" / "images.py")]
+    assert [line[2:] for line, _ in context.lines] == [["list"], ["list", "--all", "--json"]]
+    assert context.lines[0][0][:2] == [sys.executable, str(images.ROOT / "scripts")]
 
 
 def test_build_names_policy_platform_variant_and_tag_to_build_sh() -> None:
@@ -91,7 +91,7 @@ def test_build_of_several_images_is_one_command_that_goes_on_after_a_failure() -
     context = Recorder()
     tasks.build(context, ["manylinux_2_35_*", "manylinux_2_31_*"], jobs=2, options="--offline --no-test", tag="local")
     words = "--jobs 2 --tag local manylinux_2_35_* manylinux_2_31_* -- --offline --no-test".split()
-    assert context.lines[0][0][1:] == [str(images.ROOT / "scripts" / "build_many.py"), *words]
+    assert context.lines[0][0][1:] == [str(images.ROOT / "scripts"), "many", *words]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_test_takes_the_partial_image_with_the_lock_it_was_built_from(
         tasks.test(context, image="manylinux_2_36_x86_64", only_="ssl*")
     assert stopped.value.code == 1
     words = [f"{reference}:latest-partial", "--image", "manylinux_2_36_x86_64", "--lock", str(lock), "--only", "ssl*"]
-    assert context.lines[0][0][2:] == words
+    assert context.lines[0][0][2:] == ["smoke", *words]
 
 
 def test_test_of_an_image_that_is_not_here_names_the_command_that_builds_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,14 +142,14 @@ def test_prefetch_passes_on_what_it_is_asked_for() -> None:
     context = Recorder()
     tasks.prefetch(context, suite=["bookworm", "trixie"], only_=["git"], from_="debian", platform="i686")
     assert context.lines[0][0][2:] == (
-        "--from debian --suite bookworm --suite trixie --only git --platform i686".split()
+        "prefetch --from debian --suite bookworm --suite trixie --only git --platform i686".split()
     )
 
 
 def test_bake_hands_over_what_it_is_given() -> None:
     context = Recorder()
     tasks.bake(context, ["*_x86_64"], output="bake.json", cache="example.org/cache")
-    assert context.lines[0][0][2:] == "--cache example.org/cache --output bake.json *_x86_64".split()
+    assert context.lines[0][0][2:] == "bake --cache example.org/cache --output bake.json *_x86_64".split()
 
 
 def test_publishing_is_a_dry_run_unless_told_otherwise() -> None:
@@ -159,12 +159,12 @@ def test_publishing_is_a_dry_run_unless_told_otherwise() -> None:
     tasks.manifest(context, "musllinux_1_2", [], tag="2026.11.21-1", verify=True)
     tasks.rollback(context, "2026.11.21-1", ["musllinux_1_2"], [])
     tasks.prune(context, all=True)
-    assert [" ".join(line[1:]).removeprefix(f"{images.ROOT}/scripts/") for line, _ in context.lines] == [
-        "publish.py --registry example.org/wheels --registry example.net/a push musllinux_1_2_x86_64",
-        "publish.py --login bot --execute manifest musllinux_1_2",
-        "publish.py verify musllinux_1_2 2026.11.21-1",
-        "publish.py rollback 2026.11.21-1 musllinux_1_2",
-        "prune.py --all",
+    assert [" ".join(line[2:]) for line, _ in context.lines] == [
+        "push --registry example.org/wheels --registry example.net/a musllinux_1_2_x86_64",
+        "manifest --login bot --execute musllinux_1_2",
+        "verify musllinux_1_2 2026.11.21-1",
+        "rollback 2026.11.21-1 musllinux_1_2",
+        "prune --all",
     ]
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import noxfile
 import pytest
 import yaml
-from tests.unit.command_lines import build_options, invoke_options, wrong_invocations
+from tests.unit.command_lines import build_options, commands, invoke_options, wrong_invocations
 from tests.unit.repositories import git, repository
 
-import images
-import sightings
+from catalogue import images
+from update import sightings
 
 GITHUB = images.ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
@@ -60,9 +60,9 @@ def test_the_workflows_of_the_project_are_there() -> None:
 
 
 def answer(verb: str) -> Any:
-    """What a job gets from `python3 scripts/images.py VERB`."""
+    """What a job gets from `python3 scripts VERB`."""
     done = subprocess.run(
-        [sys.executable, "scripts/images.py", verb], cwd=images.ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "scripts", verb], cwd=images.ROOT, capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
 
@@ -123,7 +123,7 @@ def test_every_nox_session_and_script_exists() -> None:
         if match := re.search(r"\bnox (?:-s|--sessions) ((?:\w+ ?)+)", line):
             called |= set(match[1].split())
         for script, verb in re.findall(r"python3 (\S+) (\w+)", line):
-            assert (images.ROOT / script).is_file(), where
+            assert (images.ROOT / script / "__main__.py").is_file(), where
             assert subprocess.run([sys.executable, script, verb], cwd=images.ROOT, capture_output=True).returncode == 0
     assert called <= sessions
     assert {"lint", "tests", "check_links"} <= called
@@ -136,7 +136,11 @@ def test_every_update_session_runs_and_remembers() -> None:
         ["nox", "--tags", "update", "--list", "--json"], cwd=images.ROOT, capture_output=True, text=True, check=True
     )
     listed = {row["session"] for row in json.loads(done.stdout)}
-    assert listed == {path.stem for path in (images.ROOT / "scripts").glob("update_*.py")}
+    text_of_sessions = (images.ROOT / "noxfile.py").read_text(encoding="utf-8")
+    assert len(listed) == len(re.findall(r'script\(session, "update", ', text_of_sessions))
+    assert set(re.findall(r'script\(session, "(update", "[\w-]+)"\)', text_of_sessions)) == {
+        name.replace(" ", '", "') for name in commands() if name.startswith("update ")
+    }
     state = re.search(rf"{sightings.SEEN_VARIABLE}: (.+)", text)
     assert state
     assert text.count(f"path: {state[1]}\n") == 3  # restored, saved, and kept alive on Thursdays

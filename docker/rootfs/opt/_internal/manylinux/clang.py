@@ -13,8 +13,8 @@ import tempfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import errors
 from movable import make_movable
+from portable import errors
 from toolbox import ENVIRONMENT_HELP, ROOT, clean_up_when_terminated, image, obtain, table, unpack
 
 OPT = ROOT / "opt"

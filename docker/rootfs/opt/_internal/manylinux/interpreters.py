@@ -18,8 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import environment
-import errors
+from portable import environment, errors
 from toolbox import ENVIRONMENT_HELP, HERE, INTERNAL, ROOT, clean_up_when_terminated, image, obtain, table, unpack
 
 PYTHONS = ROOT / "opt" / "python"

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import errors
+from portable import errors
 
 
 def make_movable(directory: Path) -> None:

@@ -11,12 +11,8 @@ import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
-import archives
-import downloads
-import environment
-import errors
-import fetch
-from progress import Progress
+from portable import archives, downloads, environment, errors, fetch
+from portable.progress import Progress
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]  # "/" in an image

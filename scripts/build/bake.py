@@ -1,0 +1,92 @@
+"""Writes a docker buildx bake file for any selection of images, so that remote builders do the work.
+
+`docker buildx bake --file FILE --builder NAME --push` then builds them side by side on every node the builder has,
+each platform on the node that runs it natively (MANYLINUX_BUILDARCH names the architecture that emulates the others,
+where there is only one). Nothing secret is in the file: it names where secrets are read. What it pushes is untested:
+test it where it runs, then `invoke push` makes it a candidate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from build import command
+from catalogue import checkout, images, tags
+from catalogue.model import Image
+from host import inputs
+from host import site as site_settings
+from plan import plan as plans
+from plan.plan import Request
+from portable import outputs
+
+
+def target(image: Image, tag: str, site: site_settings.Site, cache: str) -> dict[str, Any]:
+    """One target of the bake file: what build.sh would ask an engine for, with `tag` as its tag.
+
+    `cache`: a repository for the layer cache, one tag an image; "": none."""
+    plan = plans.plan(image, Request(tag=tag))
+    options = command.parser(images.load()).parse_args([])
+    clang = command.clang_for(image, image.platform.go, offline=False)
+    secrets = {"ca": site.ca} if site.ca else {}
+    wanted = command.build_of(plan, options, site, clang, secrets, command.base_of(plan))
+    found: dict[str, Any] = {
+        "context": str(wanted.context),
+        "dockerfile": str(wanted.dockerfile),
+        "platforms": [wanted.platform],
+        "args": dict(wanted.args),
+        "labels": dict(wanted.labels),
+        "tags": [plan.reference],
+        "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
+        "secret": [f"type=file,id={name},src={path}" for name, path in wanted.secrets.items()],
+    }
+    if wanted.target:
+        found["target"] = wanted.target
+    if cache:
+        found["cache-from"] = [f"type=registry,ref={cache}:{image.name}"]
+        found["cache-to"] = [f"type=registry,ref={cache}:{image.name},mode=max,ignore-error=true"]
+    return found
+
+
+def bake_file(selection: tuple[Image, ...], tag: str, site: site_settings.Site, cache: str = "") -> dict[str, Any]:
+    """The whole file: a target an image, a group a policy, and `default` with everything selected."""
+    groups: dict[str, list[str]] = {"default": [image.name for image in selection]}
+    for image in selection:
+        name = image.policy.name + (f"-{image.variant}" if image.variant else "")
+        groups.setdefault(name, []).append(image.name)
+    return {
+        "group": {name: {"targets": members} for name, members in groups.items()},
+        "target": {image.name: target(image, tag, site, cache) for image in selection},
+    }
+
+
+def main() -> None:
+    """Prints a docker buildx bake file for the images that the globs name."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("image", nargs="*", help="name or glob (default: every published image)")
+    parser.add_argument("--tag", help="default: untested- and the tag of this commit")
+    parser.add_argument("--cache", default="", metavar="REPOSITORY", help="registry cache, a tag an image")
+    parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust inside the builds")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
+    options = parser.parse_args()
+    if options.output:
+        outputs.directory("--output", options.output.parent)
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        outputs.file("--output", options.output)
+    catalogue = images.load()
+    inputs.build_environment(os.environ, catalogue)
+    if options.tag is not None:
+        inputs.tag("--tag", options.tag)
+    if options.cache:
+        inputs.repository("--cache", options.cache)
+    selection = catalogue.select(options.image) if options.image else catalogue.images()
+    tag = options.tag or tags.UNTESTED + checkout.version_tag()
+    command.make_source_directories(catalogue)
+    text = json.dumps(bake_file(selection, tag, site_settings.load(options.ca_bundle), options.cache), indent=2)
+    if options.output:
+        options.output.write_text(text + "\n", encoding="utf-8")
+    else:
+        print(text)

@@ -1,0 +1,138 @@
+"""What `./build.sh --bootstrap` does before the build: an engine, a base image and sources, from a Debian mirror."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from catalogue import images
+from catalogue.model import Image
+from debian import base as debian_base
+from debian.base import Base
+from engine import engine as engines
+from engine.engine import Engine
+from host import machine
+from host import site as site_settings
+from host.site import Site
+from plan.plan import CERTIFICATES, Plan
+from portable.progress import say
+from sources import command as prefetch
+
+ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
+
+
+def missing_packages(engine: Engine | None, base: Base) -> tuple[str, ...]:
+    """The Debian packages to install: for an engine if none answers, for making the base, and for running it."""
+    native = base.architecture == site_settings.debian_architecture()
+    tools = ("mmdebstrap",) if native else ("mmdebstrap", "arch-test")
+    missing = [tool for tool in tools if not shutil.which(tool)]
+    return (
+        *(() if engine else ENGINE_PACKAGES),
+        *missing,
+        *(() if debian_base.runs(base.architecture) else debian_base.QEMU_PACKAGES),
+    )
+
+
+def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
+    """Installs and makes what a build needs; returns the engine and the base image.
+
+    Says first what it is going to do. Raises UserError and Failure where it cannot."""
+    base = debian_base.base_of(image)
+    engine, attempts = engines.find(frontend, site.reach())
+    if not engine and frontend not in ("", "podman"):
+        engines.choose(frontend, site.reach())  # says why it does not work: podman would not be what was asked for
+    packages = missing_packages(engine, base)
+    tried = "".join(f"\n  {attempt}" for attempt in attempts)
+    debian_base.check_machine(site.mirror, packages, os.geteuid() == 0, tried)
+    assert site.mirror is not None
+    for number, step in enumerate(steps(engine, packages, base, image), 1):
+        say(f"step {number}: {step}")
+    if packages:
+        debian_base.install(packages)
+    debian_base.register_qemu(base.architecture)
+    engine = engine or engines.choose(frontend, site.reach())
+    say(f"using {engine.name} ({engine.executable})" + (f" with {engine.settings}" if str(engine.settings) else ""))
+    reference = debian_base.ensure_base(engine, base, site.mirror)
+    prefetch.run(source="debian", platform=image.platform.name, ca_bundle=site.ca, wheels=False)
+    return engine, reference
+
+
+def show(image: Image, site: Site, frontend: str = "") -> None:
+    """Prints what a bootstrap would do here. Raises UserError where there is no way."""
+    base = debian_base.base_of(image)
+    engine, attempts = engines.find(frontend, site.reach())
+    packages = missing_packages(engine, base)
+    debian_base.check_machine(
+        site.mirror, packages, os.geteuid() == 0, "".join(f"\n  {attempt}" for attempt in attempts)
+    )
+    print("\n".join(steps(engine, packages, base, image)))
+
+
+def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Image) -> list[str]:
+    """What a bootstrap is going to do, for people."""
+    install = f"install {', '.join(packages)} and what they need, from this machine's apt sources"
+    return [
+        *([install] if packages else []),
+        f"make the base image {base.reference} with mmdebstrap, unless it is up to date",
+        "download the sources that the Debian archive has to docker/sources",
+        f"build {image.name} with {engine.name if engine else 'podman'}, and smoke-test it",
+    ]
+
+
+def tell_how_to_use(engine: Engine, plan: Plan, ca: Path | None = None) -> None:
+    """Prints the commands that use the image, for this machine, its engine and its certificate authorities."""
+    run = shlex.join([engine.launcher(), "run", "--rm", *_create_options(engine, ca)])
+    words = [f"{name}={shlex.quote(value)}" for name, value in cibuildwheel_settings(engine, plan, ca).items()]
+    if (launcher := engine.launcher()) != engine.executable:
+        words.append(f'PATH={shlex.quote(str(Path(launcher).parent))}:"$PATH"')
+    lines = [
+        "",
+        f"{plan.reference} is ready. What is in it:",
+        f"  {run} {plan.reference} manylinux-interpreters list --installed",
+        "A shell in it, with the current directory as /io:",
+        f'  {run} -it --volume "$PWD":/io {plan.reference}',
+        "With cibuildwheel:",
+        f"  {' '.join([*words, 'cibuildwheel'])}",
+    ]
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+def cibuildwheel_settings(engine: Engine, plan: Plan, ca: Path | None = None) -> dict[str, str]:
+    """The environment variables that make cibuildwheel use the image; `ca`: a bundle with the site's authorities."""
+    kind = "manylinux" if plan.image.policy.libc == "glibc" else "musllinux"
+    platform = plan.image.platform.name
+    settings = {f"CIBW_{kind.upper()}_{platform.upper()}_IMAGE": plan.reference}
+    if any(i.tag in plan.left_out for i in plan.image.interpreters):
+        # Without it cibuildwheel asks for every Python that it knows; it offers free-threaded ones only on demand.
+        usual = [i for i in plan.interpreters if i.implementation == "cpython" and not i.threaded]
+        settings["CIBW_BUILD"] = " ".join(f"{i.tag.partition('-')[0]}-{kind}_{platform}" for i in usual)
+    options = _create_options(engine, ca)
+    if options or engine.is_podman:
+        created = f"; create_args: {shlex.join(options)}" if options else ""
+        settings["CIBW_CONTAINER_ENGINE"] = engines.executable_of(engine.name) + created
+    if ca:
+        settings["CIBW_ENVIRONMENT"] = f"PIP_CERT={CERTIFICATES}"  # the pips of 3.8 and 3.9 read no SSL_CERT_FILE
+    return settings
+
+
+def _create_options(engine: Engine, ca: Path | None) -> list[str]:
+    """What an engine needs on this machine to create a container that reaches out, the site's CAs in its store."""
+    network = [f"--network={engine.settings.network}"] if engine.settings.network else []
+    return [*engine.settings.options(), *network, *([f"--volume={ca}:{CERTIFICATES}:ro"] if ca else [])]
+
+
+def main() -> None:
+    """Shows what ./build.sh --bootstrap would have to install and make here, and does nothing."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args()
+    catalogue = images.load()
+    image = catalogue.find(
+        os.environ.get("POLICY") or catalogue.bootstrap_policy,
+        machine.platform(os.environ.get("PLATFORM", "")),
+        os.environ.get("VARIANT", ""),
+    )
+    show(image, site_settings.load(), os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))

@@ -1,0 +1,1 @@
+"""The tables of docker/ as typed objects under their laws, and the checkout they lie in."""

@@ -1,0 +1,72 @@
+"""Answers questions about docker/images.toml: `list`, `matrix` and `groups`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from catalogue import images
+from catalogue.model import Catalogue, Image
+
+
+def list_images() -> None:
+    """Prints the images of the table, one a line: the published ones without variants unless told otherwise."""
+    parser = argparse.ArgumentParser(description=list_images.__doc__)
+    parser.add_argument("--all", action="store_true", help="unpublished images and variants too")
+    parser.add_argument("--json", action="store_true", help="every fact about each, as JSON")
+    options = parser.parse_args()
+    catalogue = images.load()
+    found = catalogue.images(published_only=not options.all, variants=options.all)
+    if options.json:
+        print(json.dumps([_summary(catalogue, image) for image in found], indent=2))
+    else:
+        print("\n".join(image.name for image in found))
+
+
+def matrix() -> None:
+    """Prints the rows of the builds for GitHub Actions, as JSON."""
+    argparse.ArgumentParser(description=matrix.__doc__).parse_args()
+    print(json.dumps({"include": rows(images.load())}))
+
+
+def groups() -> None:
+    """Prints the names of what is published together, as JSON."""
+    argparse.ArgumentParser(description=groups.__doc__).parse_args()
+    print(json.dumps([group.name for group in images.load().groups()]))
+
+
+def rows(catalogue: Catalogue) -> list[dict[str, Any]]:
+    """One row for GitHub Actions a published image: what to build, where, and whether QEMU is needed."""
+    return [
+        {
+            "image": image.name,
+            "policy": image.policy.name,
+            "platform": image.platform.name,
+            "variant": image.variant,
+            "runner": image.platform.runner,
+            "qemu": image.platform.emulated,
+            "goarch": image.platform.go,
+        }
+        for image in catalogue.images(variants=True)
+    ]
+
+
+def _summary(catalogue: Catalogue, image: Image) -> dict[str, Any]:
+    return {
+        "image": image.name,
+        "repository": image.repository,
+        "published": image.published,
+        "policy": image.policy.name,
+        "platform": image.platform.name,
+        "variant": image.variant,
+        "status": image.policy.status,
+        "base": image.policy.base,
+        "compiler": image.policy.compiler,
+        "eol": image.policy.eol.isoformat(),
+        "interpreters": [i.tag for i in image.interpreters],
+        "on_demand": [i.tag for i in image.on_demand],
+        "tools": [t.name for t in image.tools],
+        "components": list(image.policy.build),
+        "shared": [i.minor for i in image.shared],
+    }

@@ -1,0 +1,453 @@
+"""The images of docker/images.toml as frozen objects, and how they are looked up; images.py reads them.
+
+The annotations say what may stand in the table, see tables.py.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from catalogue import pins as native_pins
+from portable import errors
+from portable.downloads import PREBUILT_TAG
+from portable.toml import (
+    DERIVED,
+    MAY_BE_EMPTY,
+    NAME,
+    Minor,
+    Name,
+    Prose,
+    Reference,
+    Registry,
+    Tag,
+    Url,
+    Version,
+    between,
+    filled,
+    form,
+    key,
+    near_matches,
+)
+
+Family = Literal["rhel", "debian", "alpine"]
+Libc = Literal["glibc", "musl"]
+Word = Annotated[str, form(r"[a-z0-9]+", "a word of lower-case letters and digits")]
+PlatformName = Annotated[str, form(r"[a-z0-9_]+", "a platform like x86_64")]
+PolicyName = Annotated[str, form(r"manylinux(1|20\d\d)|(many|musl)linux_\d+_\d+", "a policy like manylinux_2_28")]
+LibcVersion = Annotated[str, form(r"\d\.\d{1,3}", "a version like 2.28")]
+Title = Annotated[str, form(r"[A-Za-z][A-Za-z0-9 .]*", "a distribution like Debian 12")]
+Distribution = Annotated[str, form(r"[a-z]+-\d+(\.\d+)*", "a distribution like debian-12")]
+Triple = Annotated[str, form(r"\w+(-\w+){2,3}", "a triple like x86_64-unknown-linux-gnu")]
+March = Annotated[str, form(r"[a-z0-9][a-z0-9+-]*( -m[a-z]+=[a-z0-9+-]+)*", "what -march takes, like x86-64")]
+Below = Annotated[str, form(r"\w[\w-]*(/\w[\w-]*)*", "a directory below the root like usr/lib")]
+Directory = Annotated[str, form(r"(/\w[\w-]*)+", "a directory like /opt/rh")]
+InterpreterTag = Annotated[
+    str,
+    form(
+        rf"cp(3\d{{1,2}})-cp\1t?|{PREBUILT_TAG}",
+        "<python tag>-<abi tag> like cp313-cp313t",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One `uname -m` and what others call it; the mappings are keyed by libc."""
+
+    name: Annotated[PlatformName, NAME]
+    oci: Annotated[str, form(r"linux/[a-z0-9]+(/v\d)?", "a platform like linux/arm64")]
+    debian: Word
+    go: Word
+    runner: Annotated[str, form(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*", "a runner of GitHub like ubuntu-24.04")]
+    emulated: bool
+    triples: Annotated[Mapping[Libc, Triple], key("triple"), filled]
+    marches: Annotated[Mapping[Libc, March], key("march")] = field(default_factory=dict)
+    cpython_builds: Annotated[Mapping[Libc, Triple], key("cpython_build")] = field(default_factory=dict)
+    cpython_prefers_gcc: bool = False
+
+    @property
+    def narrow(self) -> bool:
+        """Whether its pointers have 32 bits."""
+        return self.go in ("386", "arm")
+
+
+@dataclass(frozen=True)
+class Toolset:
+    """A compiler installed beside the distribution's own, below `root`."""
+
+    name: Annotated[Name, NAME]
+    root: Directory
+    library_path: Annotated[tuple[Below, ...], filled]
+    library_path_32: tuple[Below, ...] = ()
+    appended: tuple[Directory, ...] = ()
+
+    def ld_library_path(self, platform: Platform) -> str:
+        """LD_LIBRARY_PATH of an image with this toolset."""
+        narrow = platform.name == "i686" and self.library_path_32
+        below = self.library_path_32 if narrow else self.library_path
+        return ":".join([*(f"{self.root}/{path}" for path in below), *(() if narrow else self.appended)])
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The newest symbol versions that wheels of a policy may need; `gcc` by platform, "*" for any other."""
+
+    glibcxx: Version
+    cxxabi: Version
+    gcc: Annotated[Mapping[str, Annotated[str, form(r"\d+(\.\d+)*", "a version like 4.8")]], filled]
+
+    def gcc_on(self, platform: str) -> str:
+        """libgcc's on a platform; empty where the table has neither the platform nor "*"."""
+        return self.gcc.get(platform, self.gcc.get("*", ""))
+
+
+@dataclass(frozen=True)
+class Exceptions:
+    """What a policy is on one platform, where that differs from the others."""
+
+    base: Reference | None = None
+    distribution: Distribution | None = None
+    title: Title | None = None
+    package_sets: Annotated[tuple[Name, ...], filled] | None = None
+    published: bool = True
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A platform tag family of PEP 600 or PEP 656 and the distribution that its images are made of."""
+
+    name: Annotated[PolicyName, NAME]
+    tags: Annotated[tuple[PolicyName, ...], filled]
+    family: Family
+    distribution: Distribution
+    title: Title
+    base: Reference
+    libc: Libc
+    libc_version: LibcVersion
+    toolset: Annotated[Name, MAY_BE_EMPTY]
+    gcc_major: Annotated[int, between(4, 99)]
+    status: Literal["stable", "alpha", "unpublished"]
+    eol: datetime.date
+    build: Annotated[tuple[Name, ...], filled]
+    package_sets: Annotated[tuple[Name, ...], filled]
+    platforms: Annotated[Mapping[PlatformName, Exceptions], filled]
+    symbols: Symbols | None = None
+    local_first: bool = False
+    eol_note: Prose = ""
+    sqlite_exposed: bool = False
+
+    @property
+    def compiler(self) -> str:
+        """For people: "GCC 14 (gcc-toolset-14)"."""
+        return f"GCC {self.gcc_major}" + (f" ({self.toolset})" if self.toolset else "")
+
+    def on(self, platform: str) -> Policy:
+        """The policy with the exceptions of a platform."""
+        own = {name: value for name, value in vars(self.platforms[platform]).items() if value is not None}
+        own.pop("published")
+        return replace(self, **own)
+
+
+@dataclass(frozen=True)
+class RetiredPolicy:
+    """A policy that is never built again; its last tag stays published."""
+
+    name: Annotated[PolicyName, NAME]
+    ended: datetime.date
+    last_tag: Tag
+    title: Title
+    libc: Libc
+    libc_version: LibcVersion
+    gcc: Annotated[str, form(r"GCC \d+(\.\d+)*", "a compiler like GCC 8")]
+    platforms: Annotated[tuple[PlatformName, ...], filled]
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """One directory of /opt/python, named by its tag."""
+
+    tag: Annotated[InterpreterTag, NAME]
+    status: Literal["stable", "prerelease", "eol"] = "stable"
+    preinstalled: bool = True
+    where: Annotated[tuple[str, ...], filled] = ("*",)
+    not_where: tuple[str, ...] = ()
+
+    @property
+    def implementation(self) -> str:
+        """ "cpython", "pypy" or "graalpy"."""
+        return {"cp": "cpython", "pp": "pypy", "graalpy": "graalpy"}[split_tag(self.tag)[0]]
+
+    @property
+    def minor(self) -> str:
+        """The language version: "3.13"."""
+        digits = split_tag(self.tag)[1]
+        return f"{digits[0]}.{digits[1:]}"
+
+    @property
+    def threaded(self) -> bool:
+        """Whether this is a free-threaded build (PEP 703)."""
+        return self.implementation == "cpython" and self.tag.endswith("t")
+
+    @property
+    def pin(self) -> str:
+        """The name of its pin; a free-threaded build shares that of its minor, prebuilt ones go by their tag."""
+        return f"cpython-{self.minor}" if self.implementation == "cpython" else self.tag
+
+    @property
+    def stage(self) -> str:
+        """The ARG that names its build stage."""
+        return native_pins.env_prefix(self.tag) + "_STAGE"
+
+    @property
+    def launchers(self) -> tuple[str, ...]:
+        """The commands in /usr/local/bin."""
+        suffix = self.minor + ("t" if self.threaded else "")
+        names = (f"{self.implementation}{suffix}",)
+        return (*names, f"python{suffix}") if self.implementation == "cpython" else names
+
+    def prefix(self, version: str) -> str:
+        """Where this interpreter lives when it has this version."""
+        if self.implementation == "cpython":
+            return f"/opt/_internal/cpython-{version}" + ("-nogil" if self.threaded else "")
+        return f"/opt/_internal/{self.tag}"
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Releases of a tool that the updater does not take, and why."""
+
+    below: Version
+    reason: Prose
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command of the images, installed by pipx unless the distribution's own package serves."""
+
+    name: Annotated[Name, NAME]
+    not_where: tuple[str, ...] = ()
+    distribution_where: tuple[str, ...] = ()
+    sdist_where: tuple[str, ...] = ()
+    hold: Hold | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Images with something more: an extra target of the same Dockerfile."""
+
+    name: Annotated[Name, NAME]
+    purpose: Prose
+    minors: Annotated[tuple[Minor, ...], filled]
+    images: Mapping[PolicyName, Annotated[tuple[PlatformName, ...], filled]]
+    not_optimised_where: Mapping[Minor, tuple[str, ...]] = field(default_factory=dict)
+    no_pyinstaller_where: tuple[str, ...] = ()
+
+    def interpreters(self, place: str) -> tuple[SharedInterpreter, ...]:
+        """Its CPythons on `<libc>-<platform>`."""
+        return tuple(
+            SharedInterpreter(minor, not matches(place, self.not_optimised_where.get(minor, ())))
+            for minor in self.minors
+        )
+
+
+@dataclass(frozen=True)
+class SharedInterpreter:
+    """A CPython with a shared libpython, beside those of /opt/python. `optimised`: a profile guided the compiler."""
+
+    minor: str
+    optimised: bool
+
+    @property
+    def name(self) -> str:
+        """What its stage, its directory and its row of the manifest are called."""
+        return f"shared-cpython-{self.minor}"
+
+    @property
+    def pin(self) -> str:
+        """The name of its pin, which it shares with the interpreters of its minor."""
+        return f"cpython-{self.minor}"
+
+    @property
+    def prefix(self) -> str:
+        """Where it lives, whatever its version."""
+        return f"/opt/{self.name}"
+
+    @property
+    def launcher(self) -> str:
+        """The command in /usr/local/bin."""
+        return f"py{self.minor}"
+
+
+@dataclass(frozen=True)
+class KeptTag:
+    """A published tag that never expires, and why."""
+
+    tag: Tag
+    reason: Prose
+
+
+@dataclass(frozen=True)
+class Retention:
+    """When published images may go; see README, "How long images are kept"."""
+
+    years: Annotated[int, between(1, 20)]
+    cibuildwheel_from: Version
+    keep: tuple[KeptTag, ...]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A policy on a platform, with or without a variant. The `policy` already carries this platform's exceptions."""
+
+    policy: Policy
+    platform: Platform
+    toolset: Toolset | None
+    variant: str
+    published: bool
+    registry: str
+    source: str
+    interpreters: tuple[Interpreter, ...]
+    on_demand: tuple[Interpreter, ...]
+    tools: tuple[Tool, ...]
+    shared: tuple[SharedInterpreter, ...]
+    has_pyinstaller: bool
+
+    @property
+    def name(self) -> str:
+        """`<policy>_<platform>[-<variant>]`."""
+        return f"{self.policy.name}_{self.platform.name}" + (f"-{self.variant}" if self.variant else "")
+
+    @property
+    def repository(self) -> str:
+        """The image's name in its registry, without a tag."""
+        return f"{self.registry}/{self.name}"
+
+    @property
+    def place(self) -> str:
+        """`<libc>-<platform>`, what the globs of the table are matched against."""
+        return f"{self.policy.libc}-{self.platform.name}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is published together: all published platforms of a policy (or of its variant), and the index over them."""
+
+    name: str
+    members: tuple[Image, ...]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything docker/images.toml says, under its laws."""
+
+    registry: Registry
+    source: Url
+    default_policy: PolicyName
+    bootstrap_policy: PolicyName
+    platforms: Annotated[Mapping[str, Platform], filled]
+    toolsets: Mapping[str, Toolset]
+    policies: Annotated[Mapping[str, Policy], filled]
+    retired: Mapping[str, RetiredPolicy]
+    interpreters: Annotated[Mapping[str, Interpreter], filled]
+    tools: Annotated[Mapping[str, Tool], filled]
+    variants: Mapping[str, Variant]
+    retention: Retention
+    all_images: Annotated[tuple[Image, ...], DERIVED] = ()
+
+    def images(self, published_only: bool = True, variants: bool = False) -> tuple[Image, ...]:
+        """The images in the table's order: the published ones without variants unless told otherwise."""
+        return tuple(
+            image
+            for image in self.all_images
+            if (image.published or not published_only) and (not image.variant or variants)
+        )
+
+    def image(self, name: str) -> Image:
+        """The image of that name. Raises UserError with the nearest names."""
+        for image in self.all_images:
+            if image.name == name:
+                return image
+        for retired in self.retired.values():
+            if name.startswith(f"{retired.name}_"):
+                raise errors.UserError(self._retired_message(retired))
+        raise errors.UserError(
+            f"unknown image {name!r}" + near_matches(name, [image.name for image in self.all_images])
+        )
+
+    def select(self, patterns: Iterable[str]) -> tuple[Image, ...]:
+        """The images that the globs name, in the table's order, unpublished ones and variants too.
+
+        Raises UserError for a glob that names none."""
+        wanted = tuple(patterns)
+        names = [image.name for image in self.all_images]
+        for pattern in wanted:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise errors.UserError(f"no image is called {pattern}{near_matches(pattern, names)}")
+        return tuple(image for image in self.all_images if matches(image.name, wanted))
+
+    def groups(self) -> tuple[Group, ...]:
+        """Everything that is published, by `<policy>` or `<policy>-<variant>`."""
+        members: dict[str, list[Image]] = {}
+        for image in self.images(variants=True):
+            name = image.policy.name + (f"-{image.variant}" if image.variant else "")
+            members.setdefault(name, []).append(image)
+        return tuple(Group(name, tuple(found)) for name, found in members.items())
+
+    def group(self, name: str) -> Group:
+        """The group of that name. Raises UserError with the nearest names."""
+        for group in self.groups():
+            if group.name == name:
+                return group
+        known = [group.name for group in self.groups()]
+        raise errors.UserError(f"nothing is published as {name!r}" + near_matches(name, known))
+
+    def find(self, policy: str, platform: str, variant: str = "") -> Image:
+        """The image of a policy on a platform.
+
+        Raises UserError for an unknown policy or platform (with near matches and the list), a retired policy (when it
+        ended, its last tag), a platform the policy does not have and a variant the image does not have."""
+        if policy in self.retired:
+            raise errors.UserError(self._retired_message(self.retired[policy]))
+        if policy not in self.policies:
+            raise errors.UserError(f"unknown policy {policy!r}" + near_matches(policy, self.policies))
+        if platform not in self.platforms:
+            raise errors.UserError(f"unknown platform {platform!r}" + near_matches(platform, self.platforms))
+        if platform not in self.policies[policy].platforms:
+            having = ", ".join(self.policies[policy].platforms)
+            raise errors.UserError(f"{policy} has no {platform} image: it has {having}")
+        if variant and variant not in self.variants:
+            raise errors.UserError(f"unknown variant {variant!r}" + near_matches(variant, self.variants))
+        for image in self.all_images:
+            if (image.policy.name, image.platform.name, image.variant) == (policy, platform, variant):
+                return image
+        if not variant:
+            raise errors.UserError(
+                f"{policy}_{platform} is not among the images that the overlay selects: choose another POLICY, or set "
+                "default_policy in the overlay"
+            )
+        having = ", ".join(image.name for image in self.all_images if image.variant == variant)
+        raise errors.UserError(f"{policy}_{platform} has no {variant} variant; there are {having}")
+
+    def _retired_message(self, retired: RetiredPolicy) -> str:
+        return (
+            f"{retired.name} ({retired.title}) ended on {retired.ended} and is no longer built; its last image is "
+            f"{self.registry}/{retired.name}_<platform>:{retired.last_tag}"
+        )
+
+
+def split_tag(tag: str) -> tuple[str, str]:
+    """Implementation prefix and version digits of an interpreter tag: "cp313-cp313t" -> ("cp", "313")."""
+    match = re.fullmatch(r"(cp|pp|graalpy)(3\d+)-\w+", tag)
+    if not match:
+        raise errors.UserError(f"interpreters: {tag!r} is not <python tag>-<abi tag>")
+    return match[1], match[2]
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name, of an image or `<libc>-<platform>`, matches one of the globs."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

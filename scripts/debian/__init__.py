@@ -1,0 +1,1 @@
+"""Debian's archive, and the base and the clang that are made from it."""

@@ -1,0 +1,145 @@
+"""Makes an image with Debian's clang in /opt/clang, and prints its name for MANYLINUX_STATIC_CLANG_IMAGE.
+
+Where the registry of the static clang cannot be reached, builds for other architectures than this machine's compile
+with this one. Its programs bring the C library and the loader that they were linked to, and so run on this machine's
+processor in the root of any distribution for any other, if it is mounted at /opt/clang. Needs Debian, mmdebstrap and
+the engine that the build will use (MANYLINUX_BUILD_FRONTEND).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from catalogue import images
+from debian import base
+from engine import engine as engines
+from engine.engine import Engine
+from host import machine
+from host import site as site_settings
+from host.site import Mirror
+from portable import errors
+
+VERSION = 19  # the newest of Debian 12; configuration files are read without being asked for from 16 on
+PACKAGES = (f"clang-{VERSION}", f"lld-{VERSION}", f"llvm-{VERSION}", "patchelf")
+LLVM = Path(f"usr/lib/llvm-{VERSION}")
+HOME = Path("/opt/clang")
+# Programs and the names under which they are called; LLVM's know by their name what to do.
+PROGRAMS = {
+    "clang": ("clang++", "clang-cpp"),
+    "lld": ("ld.lld",),
+    "llvm-ar": ("ar", "ranlib"),
+    "llvm-nm": ("nm",),
+    "llvm-objcopy": ("objcopy", "strip"),
+    "llvm-readobj": ("readelf",),
+}
+
+
+class Tools:
+    """The programs of an unpacked root, run on this machine with the root's own loader and libraries."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.loader = next(path for path in sorted(root.rglob("ld-linux-*.so.*")) if path.is_file()).resolve()
+        places = [path.parent for path in root.rglob("*.so.*") if path.is_file()]
+        self.path = ":".join(map(str, dict.fromkeys(places)))
+
+    def run(self, *argv: str) -> str:
+        """What a program prints. Raises Failure when it fails."""
+        done = subprocess.run(
+            [str(self.loader), "--library-path", self.path, *argv], capture_output=True, text=True, errors="replace"
+        )
+        if done.returncode:
+            raise errors.Failure(f"{' '.join(argv)}: {engines.reason(done.stderr)}")
+        return done.stdout
+
+    def libraries(self, program: Path) -> list[Path]:
+        """The shared libraries of a program but the loader."""
+        listed = re.findall(r"=> (\S+)", self.run("--list", str(program)))
+        return [Path(path) for path in listed if not Path(path).name.startswith("ld-linux")]
+
+
+def mmdebstrap_command(mirror: Mirror, suite: str, architecture: str, root: Path) -> list[str]:
+    """Unpacks the packages and what they need, and does no more; the sources come on standard input."""
+    return [
+        "mmdebstrap",
+        "--variant=extract",
+        "--format=directory",
+        f"--architectures={architecture}",
+        f"--include={','.join(PACKAGES)}",
+        *(f"--aptopt={option}" for option in base.apt_options(mirror, root.parent)),
+        suite,
+        str(root),
+        "-",
+    ]
+
+
+def collect(root: Path, target: Path) -> None:
+    """Copies clang from an unpacked root to `target`, linked to libraries and a loader that will be below HOME."""
+    tools = Tools(root)
+    (target / "bin").mkdir(parents=True)
+    (target / "lib").mkdir()
+    for program, names in PROGRAMS.items():
+        source = (root / LLVM / "bin" / program).resolve()
+        shutil.copy(source, target / "bin" / program)
+        for name in names:
+            (target / "bin" / name).symlink_to(program)
+        for library in tools.libraries(source):
+            shutil.copy(library, target / "lib" / library.name)
+    loader = HOME / "lib" / tools.loader.name
+    shutil.copy(tools.loader, target / "lib")
+    # Headers of the compiler itself; their directory in Debian is a link out of this tree.
+    headers = next(path for path in root.rglob(f"clang/{VERSION}*/include") if (path / "stddef.h").is_file())
+    shutil.copytree(headers, target / "lib" / "clang" / str(VERSION) / "include")
+    patchelf = str(root / "usr" / "bin" / "patchelf")
+    for program in PROGRAMS:
+        tools.run(patchelf, "--set-interpreter", str(loader), str(target / "bin" / program))
+    for path in (*(target / "bin" / name for name in PROGRAMS), *target.glob("lib/*.so*")):
+        if path.name != loader.name:  # which finds nothing for itself
+            tools.run(patchelf, "--force-rpath", "--set-rpath", str(HOME / "lib"), str(path))
+
+
+def make(engine: Engine, mirror: Mirror, reference: str, suite: str) -> None:
+    """Makes the image. Raises Failure when mmdebstrap or the engine fails."""
+    architecture = site_settings.debian_architecture()
+    mirror, notes = site_settings.usable(mirror, suite, architecture)
+    for note in notes:
+        print(note, file=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="manylinux-clang-") as directory:
+        root, target = Path(directory, "root"), Path(directory, "clang")
+        site_settings.write_files(mirror, Path(directory))
+        sources = "\n".join((*mirror.lines(suite, architecture, Path(directory)), ""))
+        if base.run_mmdebstrap(mmdebstrap_command(mirror, suite, architecture, root), sources, 0):
+            raise errors.Failure("mmdebstrap failed, see above")
+        collect(root, target)
+        archive = Path(directory, "clang.tar")
+        with tarfile.open(archive, "w") as tar:
+            tar.add(target, str(HOME).lstrip("/"))
+        platform = f"linux/{machine.go_architecture()}"
+        engine.call(engine.import_(archive, reference, platform, {}))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Makes the image unless it is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--force", action="store_true", help="make it again although it is there")
+    options = parser.parse_args(arguments)
+    site = site_settings.load()
+    missing = () if shutil.which("mmdebstrap") else ("mmdebstrap",)
+    base.check_machine(site.mirror, missing, root=False)
+    assert site.mirror is not None
+    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.reach())
+    catalogue = images.load()
+    suite = site_settings.debian_suite(catalogue.find(catalogue.bootstrap_policy, "x86_64").policy.distribution)
+    reference = f"localhost/manylinux-clang:{VERSION}-{machine.go_architecture()}"
+    if options.force or engine.ask(engine.inspect(reference, "{{.Id}}")) is None:
+        make(engine, site.mirror, reference, suite)
+    print(reference)

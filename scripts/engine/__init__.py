@@ -1,0 +1,1 @@
+"""Container engines: which one works here, and its commands as argument lists."""

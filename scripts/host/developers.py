@@ -1,0 +1,205 @@
+"""Runs a command among the tools of requirements/dev.txt, in .venv, which this makes or renews first.
+
+scripts/dev finds a Python for it. The environment is remade when the lock, its own Python or its place is another than
+when it was made; the note of that is written last, so that half of one does not count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import html
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+from portable import environment, errors, fetch, places
+
+ROOT = Path(__file__).resolve().parents[2]
+DISTRIBUTION_PIP = "python3-pip-whl"  # what ensurepip takes its pip from on Debian and its derivatives
+WHO = "import sys; print(sys.version, sys.base_prefix)"
+
+
+def wanted(python: Path, lock: Path) -> str:
+    """What an environment is made from: its lock and its Python; empty when that Python does not run."""
+    try:
+        said = subprocess.run([python, "-c", WHO], capture_output=True)
+    except OSError:
+        return ""
+    return "" if said.returncode else hashlib.sha256(lock.read_bytes() + said.stdout).hexdigest()
+
+
+def is_ready(venv: Path, lock: Path) -> bool:
+    """Whether the environment is whole, stands where it was made, and is made from this lock."""
+    try:
+        noted = (venv / "dev-lock").read_text(encoding="utf-8").split()[:1]
+        program = (venv / "bin" / "nox").read_bytes()
+    except OSError:
+        return False
+    return os.fsencode(venv) in program[:1000] and noted == [wanted(venv / "bin" / "python", lock)]
+
+
+def make(venv: Path, lock: Path, held: Sequence[int] = ()) -> None:
+    """Makes the environment anew, from the configured index. Raises Failure, after pip's own words.
+
+    `held`: descriptors that a pip keeps open that goes on after we were killed, and with them the lock on it."""
+    print(f"dev: making {venv.name} from {lock.relative_to(ROOT)}", file=sys.stderr)
+    env = environment.for_pip()
+    python = venv / "bin" / "python"
+    (venv / "dev-lock").unlink(missing_ok=True)
+    if venv.is_dir() and not venv.is_symlink():
+        shutil.rmtree(venv)
+    else:
+        venv.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        pip, without = ["-m", "pip"], []
+        if not importlib.util.find_spec("ensurepip"):  # Debian keeps it apart, in python3-venv
+            pip, without = [f"{find_pip(lock, Path(scratch), env)}/pip"], ["--without-pip"]
+        _run([sys.executable, "-m", "venv", *without, str(venv)], env, held)
+        options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        _run([str(python), *pip, "install", *options, "--requirement", str(lock)], env, held)
+    checked = subprocess.run([python, "-m", "pip", "check"], env=env, text=True, stdout=subprocess.PIPE)
+    if checked.returncode:
+        raise errors.Failure(f"{lock.relative_to(ROOT)} is not complete:\n{checked.stdout}")
+    (venv / "dev-lock").write_text(wanted(python, lock) + "\n", encoding="utf-8")
+
+
+def _run(argv: Sequence[str], env: Mapping[str, str], held: Sequence[int]) -> None:
+    done = subprocess.run(argv, env=env, pass_fds=held, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    if done.returncode:
+        raise errors.Failure(f"exit status {done.returncode} of {' '.join(argv)}")
+
+
+def find_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
+    """A wheel of pip in the directory, for a Python without ensurepip: the lock's, else the distribution's.
+
+    Which index pip takes where none is configured only a pip knows. Raises Failure where there is neither."""
+    tried = []
+    for find in (partial(locked_pip, lock, directory, env), partial(distribution_pip, directory)):
+        try:
+            return find()
+        except errors.Failure as error:
+            tried.append(str(error))
+    raise errors.Failure(
+        "\n  ".join(
+            ["this Python has no ensurepip (Debian keeps it in python3-venv), and pip could not be had:", *tried]
+        )
+    )
+
+
+def distribution_pip(directory: Path) -> Path:
+    """The wheel of the distribution's package, which apt verifies, downloaded without being root. Raises Failure."""
+    if not shutil.which("apt-get"):
+        raise errors.Failure("set PIP_INDEX_URL, or install what brings this Python's ensurepip")
+    for below in ("lists/partial", "cache/archives/partial"):
+        (directory / below).mkdir(parents=True)
+    settings = (f"Dir::State::lists={directory}/lists", f"Dir::Cache={directory}/cache", "APT::Sandbox::User=root")
+    options = [word for setting in settings for word in ("-o", setting)]
+    for argv in (
+        ["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any", *options],
+        ["apt-get", "download", "-q", *options, DISTRIBUTION_PIP],
+        ["sh", "-c", f"dpkg-deb --extract {DISTRIBUTION_PIP}_*.deb ."],
+    ):
+        done = subprocess.run(argv, cwd=directory, capture_output=True, text=True)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise errors.Failure(f"{' '.join(argv[:2])}: {said[-1] if said else done.returncode}")
+    found = sorted(directory.glob("usr/share/python-wheels/pip-*.whl"))
+    if not found:
+        raise errors.Failure(f"{DISTRIBUTION_PIP} holds no wheel of pip")
+    return found[-1]
+
+
+def locked_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
+    """pip's wheel of the lock in the directory, verified, from the places that pip is configured with.
+
+    Raises Failure where none has it."""
+    entry = re.search(
+        r"(?m)^pip==(?P<version>[^\s;\\]+)(?P<rest>(?:[^\n]*\\\n)*[^\n]*)", lock.read_text(encoding="utf-8")
+    )
+    if not entry:
+        raise errors.Failure(f"{lock} has no pip")
+    hashes = re.findall(r"--hash=sha256:([0-9a-f]{64})", entry["rest"])
+    name = f"pip-{entry['version']}-py3-none-any.whl"
+    settings = environment.pip_settings(env)
+    pages = list(settings.get("find-links", ()))
+    if settings.get("no-index", ("0",))[0].lower() in ("0", "false", "no", "off", ""):
+        indexes = (*settings.get("index-url", ()), *settings.get("extra-index-url", ()))
+        pages += [f"{index.rstrip('/')}/pip/" for index in indexes]
+    bundle = settings.get("cert") or (environment.ca_bundle(env),)
+    fetcher = fetch.Fetcher(mirrors=None, ca_bundle=Path(bundle[0]) if bundle[0] else None)
+    tried = [] if pages else ["no index is configured"]
+    for page in pages:
+        try:
+            content = _file_of(page, name, fetcher)
+        except (errors.Failure, OSError) as error:
+            tried.append(str(error))
+            continue
+        if hashlib.sha256(content).hexdigest() in hashes:
+            (directory / name).write_bytes(content)
+            return directory / name
+        tried.append(f"{fetch.without_password(page)}: its {name} is not what {lock.name} pins")
+    raise errors.Failure(f"{name}: {'; '.join(tried)}")
+
+
+def _file_of(page: str, name: str, fetcher: fetch.Fetcher) -> bytes:
+    """A file that a directory holds or a page links to. Raises Failure and OSError."""
+    if urlsplit(page).scheme in ("", "file"):
+        place = Path(unquote(urlsplit(page).path))
+        if (place / name).exists():
+            return (place / name).read_bytes()
+        page, text = (
+            place.as_uri() + "/",
+            (place / "index.html" if place.is_dir() else place).read_text(encoding="utf-8"),
+        )
+    else:
+        text = fetcher.read(page).decode(errors="replace")
+    for link in map(html.unescape, re.findall(r"""href\s*=\s*["']([^"']+)["']""", text)):
+        if unquote(urlsplit(link).path).rpartition("/")[2] == name:
+            return fetcher.read(urljoin(page, link).partition("#")[0])
+    raise errors.Failure(f"{fetch.without_password(page)}: no link to {name}")
+
+
+@contextlib.contextmanager
+def alone(directory: Path) -> Iterator[int]:
+    """Waits until nobody else makes the environment of this checkout; gives the descriptor that is locked."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("dev: waiting for another ./scripts/dev, which makes .venv", file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def main() -> int:
+    """Ends by becoming the command. Raises Failure and UserError where the environment cannot be made."""
+    venv, lock, command = ROOT / ".venv", ROOT / "requirements" / "dev.txt", sys.argv[1:]
+    if not is_ready(venv, lock):
+        if not places.writable(ROOT):
+            raise errors.UserError(f"{venv} cannot be written: clone the repository as this user")
+        with alone(ROOT) as held:
+            if not is_ready(venv, lock):
+                make(venv, lock, [held])
+    env = environment.trusting(places.settled(), environment.system_bundle())
+    env |= {"VIRTUAL_ENV": str(venv), "PATH": f"{venv / 'bin'}:{env.get('PATH', os.defpath)}"}
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and so would the command
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], command, env)
+    except OSError as error:
+        print(f"error: {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127 if isinstance(error, FileNotFoundError) else 126

@@ -1,0 +1,36 @@
+"""What this machine is: its platform in the words of docker/images.toml, whichever tool was asked."""
+
+from __future__ import annotations
+
+import functools
+import platform as kernel
+from collections.abc import Mapping
+
+from catalogue import images
+from catalogue.model import Platform
+
+# What no row of the table says: `uname -m` of older or stranger kernels, and GitHub's word.
+_OTHERS = {"x64": "x86_64", "i386": "i686", "i486": "i686", "i586": "i686", "x86": "i686", "armv8l": "armv7l"}
+
+
+def platform(said: str = "") -> str:
+    """The platform that `said` names in any spelling (the kernel's, Go's, Debian's), by default this machine's.
+
+    What the table does not know stays as it is."""
+    said = (said or kernel.machine()).lower()
+    for row in _platforms().values():
+        if said in (row.name, row.go, row.debian):
+            return row.name
+    return _OTHERS.get(said, said)
+
+
+def go_architecture(said: str = "") -> str:
+    """The same in Go's spelling, which container engines and static clang use."""
+    name = platform(said)
+    row = _platforms().get(name)
+    return row.go if row else name
+
+
+@functools.cache
+def _platforms() -> Mapping[str, Platform]:
+    return images.load().platforms

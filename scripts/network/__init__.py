@@ -1,0 +1,1 @@
+"""Talking to servers: HTTP for the updaters, the registry protocol for publishing."""

@@ -1,0 +1,154 @@
+"""What the updaters ask of servers: every request has time and size limits, a bounded wait, and is made once in a run.
+
+fetch.py makes the requests, as everywhere else; here they are remembered, and hosts that are down.
+
+Three outcomes besides success, because they mean different things to an updater: the host did not answer
+(`Unreachable`), it answered that the thing is not there (`Missing`), it sent something unusable (`Refused`).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from portable import fetch, transport
+
+T = TypeVar("T")
+
+# `least` and `most` are for files. Patience is shorter than a build's: there are other hosts to ask.
+LIMITS = fetch.Limits(total=600, attempts=3, silent=2, backoff=0.3, retry_after=20, least=10_000, most=400 << 20)
+PAGE_LIMIT = 16 << 20
+GITHUB_API = "api.github.com"
+
+
+class Unreachable(Exception):
+    """The host did not answer, not in time, or only that it cannot answer now."""
+
+
+class Missing(Exception):
+    """The host answered: there is no such thing."""
+
+
+class Refused(Exception):
+    """The host answered with something that is not what was asked for."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a server says about a file: size in bytes, last modification, where it says so."""
+
+    size: int | None
+    modified: datetime | None
+
+
+@dataclass(frozen=True)
+class File:
+    """A complete and plausible download."""
+
+    path: Path
+    sha256: str
+
+
+class Client:
+    """The HTTP of one run: may be used from many threads, remembers answers and hosts that are down."""
+
+    def __init__(self, token: str | None = None) -> None:
+        self._token = token
+        self._fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
+        self._lock = threading.Lock()
+        self._once: dict[str, Future[Any]] = {}
+        self._down: dict[str, str] = {}
+        self._modified: dict[str, datetime | None] = {}
+
+    def get(self, url: str) -> bytes:
+        """A page of at most PAGE_LIMIT bytes."""
+
+        def ask() -> bytes:
+            answer = self._ask("GET", url)
+            self._modified[url] = _head(answer).modified
+            return answer.body
+
+        return self.once(("GET", url), ask)
+
+    def modified(self, url: str) -> datetime | None:
+        """The last modification of the very page that `get` returned, if it has and the server said so."""
+        return self._modified.get(url)
+
+    def json(self, url: str) -> Any:
+        """A parsed JSON document. Raises Refused where it is none."""
+        try:
+            return json.loads(self.get(url))
+        except (ValueError, RecursionError) as error:
+            raise Refused(f"{url} is not JSON: {error}") from None
+
+    def head(self, url: str) -> Head:
+        """What the server says about a URL, by HEAD, or by an unread GET where it does not do HEAD."""
+
+        def ask() -> Head:
+            try:
+                return _head(self._ask("HEAD", url))
+            except Refused:
+                return _head(self._ask("GET", url, unread=True))
+
+        return self.once(("HEAD", url), ask)
+
+    def download(self, url: str, directory: Path, sha256: str | None = None) -> File:
+        """A file, stored in `directory` under the last part of its URL; `sha256` where it is known before.
+
+        Raises Refused for a size or first bytes that no release of this name can have: too small, too big, HTML."""
+        self.head(url)  # tells a file that is not there from a host that does not answer
+        path = directory / urlsplit(url).path.rpartition("/")[2]
+        try:
+            self._fetcher.download(url, path, sha256=sha256)
+        except fetch.Unusable as error:
+            raise self._problem(error) from None
+        return File(path, sha256 or fetch.digest(path))
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """The result (or exception) of `make`, called by the first caller with this key; the others wait."""
+        with self._lock:
+            future = self._once.get(repr(key))
+            mine = future is None
+            if future is None:
+                future = self._once[repr(key)] = Future()
+        if mine:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+        result: T = future.result()
+        return result
+
+    def headers_for(self, url: str) -> dict[str, str]:
+        """The token goes to GitHub's API over TLS and nowhere else."""
+        parts = urlsplit(url)
+        if self._token and (parts.scheme, parts.hostname) == ("https", GITHUB_API):
+            return {"Authorization": f"Bearer {self._token}"}
+        return {}
+
+    def _ask(self, method: str, url: str, *, unread: bool = False) -> fetch.Answer:
+        host = urlsplit(fetch.without_password(url)).netloc
+        if reason := self._down.get(host):
+            raise Unreachable(reason)
+        try:
+            return self._fetcher.ask(url, method=method, headers=self.headers_for(url), most=PAGE_LIMIT, unread=unread)
+        except fetch.Unusable as error:
+            raise self._problem(error) from None
+
+    def _problem(self, error: fetch.Unusable) -> Exception:
+        """What it means to an updater that a URL was of no use; a host that did not answer is not asked again."""
+        reasons = "; ".join(error.reasons)
+        self._down |= dict.fromkeys(error.silent, reasons)
+        return (Missing if error.missing else Unreachable if error.unanswered else Refused)(reasons)
+
+
+def _head(answer: fetch.Answer) -> Head:
+    size, modified = answer.headers.get("Content-Length", ""), answer.headers.get("Last-Modified", "")
+    return Head(transport.number(size), transport.moment(modified))

@@ -1,0 +1,1 @@
+"""What one build consists of, and what is expected of its result."""

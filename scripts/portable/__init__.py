@@ -1,0 +1,1 @@
+"""What needs nothing but the standard library; images carry it as it is."""

@@ -1,0 +1,75 @@
+"""docker/downloads.toml: the prebuilt interpreters and the releases of static clang, under their laws.
+
+Standard library only: images carry this module for manylinux-interpreters and manylinux-install-clang.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from portable import errors
+from portable.toml import REST, Sha256, Template, Url, Version, below, between, filled, form, read, read_toml
+
+DOWNLOADS_TOML = Path(__file__).resolve().parents[2] / "docker" / "downloads.toml"
+
+PREBUILT_TAG = r"pp3\d{1,2}-pypy3\d{1,2}_pp\d+|graalpy3\d{1,2}-graalpy\d+_3\d{1,2}_native"
+Release = Annotated[str, form(r"v\d{1,4}(\.\d{1,4}){3}", "a release like v22.1.8.1")]
+
+
+@dataclass(frozen=True)
+class File:
+    """What is downloaded."""
+
+    url: Url
+    sha256: Sha256
+
+
+@dataclass(frozen=True)
+class Prebuilt:
+    """A prebuilt interpreter; `files` by platform."""
+
+    version: Version
+    files: Annotated[Mapping[Annotated[str, form(r"[a-z0-9_]+", "a platform like x86_64")], File], REST, filled]
+
+
+@dataclass(frozen=True)
+class Clang:
+    """Where static clang is published: `{version}` and `{file}` in `url`, `{machine}` in `archive` are filled in."""
+
+    stable_major: Annotated[int, between(1, 999)]
+    url: Annotated[Template, form(r"[^{}]+/\{version\}/\{file\}", "an https:// address with {version}/{file}")]
+    archive: Annotated[str, form(r"[\w-][\w.-]*\{machine\}[\w.-]*", "a file name with {machine}")]
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """The table. `static_clang`: release -> sha256 of its sha256sums.txt, newest first."""
+
+    clang: Clang
+    static_clang: Annotated[Mapping[Release, Sha256], filled]
+    interpreters: Mapping[Annotated[str, form(PREBUILT_TAG, "a tag like pp311-pypy311_pp73")], Prebuilt] = field(
+        default_factory=dict
+    )
+
+
+def load(path: Path = DOWNLOADS_TOML) -> Downloads:
+    """The table. Raises UserError, naming file and key, where it breaks a law."""
+    return parse(read_toml(path), f"{path.name}:")
+
+
+def parse(raw: Mapping[str, Any], where: str) -> Downloads:
+    """The parsed file; `where` begins every complaint."""
+    found = read(Downloads, raw, where)
+    for tag, row in found.interpreters.items():
+        for platform, file in row.files.items():
+            if row.version not in file.url:
+                raise errors.UserError(f"{below(f'{where} interpreters', tag)}.{platform}.url lacks {row.version}")
+    numbers = [[int(number) for number in release[1:].split(".")] for release in found.static_clang]
+    if numbers != sorted(numbers, reverse=True):
+        raise errors.UserError(f"{where} static_clang: the newest release stands first")
+    if found.clang.stable_major not in [number[0] for number in numbers]:
+        raise errors.UserError(f"{where} clang.stable_major: static_clang has no v{found.clang.stable_major}")
+    return found

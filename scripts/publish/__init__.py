@@ -1,0 +1,1 @@
+"""Bringing images to registries, taking them back, letting them expire."""

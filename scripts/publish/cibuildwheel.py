@@ -1,0 +1,69 @@
+"""Which published images any cibuildwheel pins, read from its git repository."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from catalogue import checkout
+from portable import errors
+
+CIBUILDWHEEL = "https://github.com/pypa/cibuildwheel"
+PINS_FILE = "cibuildwheel/resources/pinned_docker_images.cfg"
+
+_PIN = re.compile(
+    r"(?:\S+/)?(?P<name>[^/:@\s]+)(?::(?P<tag>[^@\s]+)|@(?P<digest>sha256:[0-9a-f]{64})\s+#\s*(?P<comment>\S+))"
+)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One entry of cibuildwheel's list: the image it pins by tag, from some version on by digest too."""
+
+    name: str
+    tag: str
+    digest: str
+    cibuildwheel: str
+
+
+def parse_pins(text: str, version: str) -> list[Pin]:
+    """The entries of one pinned_docker_images.cfg. Raises Failure for one that is neither of the known forms."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise errors.Failure(f"cibuildwheel {version}: {error}") from None
+    found = []
+    for section in parser.sections():
+        for key, value in parser.items(section):
+            match = _PIN.fullmatch(value.strip())
+            if not match:
+                raise errors.Failure(f"cibuildwheel {version}: cannot read {key} = {value!r} of [{section}]")
+            found.append(Pin(match["name"], match["tag"] or match["comment"], match["digest"] or "", version))
+    return found
+
+
+def cibuildwheel_pins(url: str, since: str) -> list[Pin]:
+    """What any cibuildwheel from `since` on pins, read from every tag of its git repository, pre-releases too.
+
+    Raises Failure where a tag that must have the list has none, or an unreadable one."""
+    first = Version(since).release
+    with tempfile.TemporaryDirectory() as directory:
+        checkout.call("clone", "--quiet", "--bare", "--", url, directory)
+        found: list[Pin] = []
+        copy = Path(directory)
+        for tag in checkout.call("for-each-ref", "--format=%(refname:strip=2)", "refs/tags", at=copy).split():
+            try:
+                release = Version(tag).release
+            except InvalidVersion:
+                continue
+            if len(release) > 1 and release >= first:
+                found += parse_pins(checkout.call("cat-file", "blob", f"{tag}:{PINS_FILE}", at=copy), tag)
+    if not found:
+        raise errors.Failure(f"{url} has no release from {since} on: refusing to prune without knowing what is pinned")
+    return found

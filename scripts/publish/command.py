@@ -1,0 +1,155 @@
+"""Publishes images, checks what is published, and takes it back: `push`, `manifest`, `verify`, `rollback`.
+
+What writes says what it would do unless --execute."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from catalogue import checkout, images, tags
+from catalogue.model import Catalogue, Group, Image
+from engine import engine as engines
+from host import inputs
+from portable import errors
+from publish import push as pushing
+from publish.destination import Place, read_login
+from publish.push import candidate
+from publish.steps import carry_out, is_ahead, read_handed, revision, rollback_steps, steps
+from publish.steps import verify as problems_of
+
+
+def push() -> int:
+    """Pushes a tested local image to its candidate tag. Says what it would do unless --execute."""
+    parser = _parser(str(push.__doc__), writes=True)
+    parser.add_argument("image")
+    parser.add_argument("--local", metavar="REFERENCE", help="default: the image's own name with `latest`")
+    options = parser.parse_args()
+    catalogue = images.load()
+    image = catalogue.image(options.image)
+    local = inputs.reference("--local", options.local) if options.local else f"{image.repository}:latest"
+    _push_everywhere(_places(options, catalogue), image, local, checkout.version_tag(), options.execute)
+    return 0
+
+
+def manifest() -> int:
+    """Publishes the candidates of all platforms: dated tags, index, latest. Says what it would do unless --execute."""
+    parser = _parser(str(manifest.__doc__), writes=True)
+    _add_group(parser)
+    parser.add_argument(
+        "--candidates", type=Path, metavar="PATH", help="what push printed: a file or a directory of them"
+    )
+    options = parser.parse_args()
+    catalogue = images.load()
+    places, tag, group = _places(options, catalogue), _dated(options.tag), catalogue.group(options.group)
+    handed = read_handed(options.candidates) if options.candidates else None
+    plans = [steps(place, group, tag, revision(), handed) for place in places]
+    for plan in plans:
+        carry_out(plan, options.execute)
+    if not any(plans):
+        print(f"{group.name}: {tag} is published: nothing to do", file=sys.stderr)
+    return _report(places, [group], tag) if options.execute else 0
+
+
+def verify() -> int:
+    """Says whether a published tag is whole, and where latest points; exit status 1 where it is not whole."""
+    parser = _parser(str(verify.__doc__), writes=False)
+    _add_group(parser)
+    options = parser.parse_args()
+    catalogue = images.load()
+    return _report(_places(options, catalogue), [catalogue.group(options.group)], _dated(options.tag))
+
+
+def rollback() -> int:
+    """Takes latest of all images back to a dated tag. Says what it would do unless --execute."""
+    parser = _parser(str(rollback.__doc__), writes=True)
+    parser.add_argument("tag")
+    parser.add_argument("group", nargs="*", metavar="POLICY[-VARIANT]", help="default: all that have the tag")
+    options = parser.parse_args()
+    catalogue = images.load()
+    places, tag = _places(options, catalogue), _dated(options.tag)
+    names = options.group or [g.name for g in catalogue.groups() if _is_published(places, g, tag)]
+    if not names:
+        raise errors.Failure(f"nothing is published as {tag} at {', '.join(map(str, places))}")
+    groups = [catalogue.group(name) for name in names]
+    plans = [rollback_steps(place, group, tag) for place in places for group in groups]
+    for plan in plans:
+        carry_out(plan, options.execute)
+    if not any(plans):
+        print(f"{', '.join(group.name for group in groups)}: latest is at {tag}: nothing to do", file=sys.stderr)
+    return _report(places, groups, tag) if options.execute else 0
+
+
+def _parser(description: str, writes: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--registry", action="append", metavar="HOST/NAMESPACE", help="default: the table's; repeatable"
+    )
+    parser.add_argument("--login", metavar="USER", help="the password is read from standard input")
+    if writes:
+        parser.add_argument("--execute", action="store_true", help="really write")
+    return parser
+
+
+def _add_group(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("group", metavar="POLICY[-VARIANT]")
+    parser.add_argument("tag", nargs="?", help="default: the tag of HEAD")
+
+
+def _places(options: argparse.Namespace, catalogue: Catalogue) -> list[Place]:
+    """Where to publish, with the login that was given. Raises UserError for one login and several registries."""
+    named = options.registry or [catalogue.registry]
+    if options.login and len({text.partition("/")[0] for text in named}) > 1:
+        raise errors.UserError(
+            "--login is for one registry: log the engine in to each of several before (docker login)"
+        )
+    login = read_login(options.login)
+    return [Place.parse(text, login) for text in named]
+
+
+def _dated(given: str | None) -> str:
+    """The tag that was asked for, else that of HEAD. Raises UserError where it is not a dated one."""
+    tag = given or checkout.version_tag()
+    if not tags.dated(tag):
+        raise errors.UserError(f"{tag!r} is not a dated tag, YYYY.MM.DD-N")
+    return tag
+
+
+def _push_everywhere(places: list[Place], image: Image, local: str, tag: str, execute: bool) -> None:
+    """Pushes a local image to its candidate tag at each place; prints repository and digest of what is there then."""
+    published = [place.registry.digest(place.repository(image.name), tag) for place in places]
+    if not all(published):
+        engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+        found = pushing.tested(engine, image, local, revision())
+    for place, digest in zip(places, published, strict=True):
+        target = f"{place.registry.host}/{place.repository(image.name)}"
+        if digest:
+            print(f"{target}:{tag} is published already: nothing to do", file=sys.stderr)
+        else:
+            print(f"{'' if execute else 'would '}push {target}:{candidate(tag)}", file=sys.stderr)
+        if not digest and execute:
+            pushing.log_in(engine, place.registry)
+            digest = pushing.push(engine, place, image, found, tag)
+        if digest:
+            print(f"{target}@{digest}")
+
+
+def _is_published(places: list[Place], group: Group, tag: str) -> bool:
+    return any(place.registry.digest(place.repository(group.name), tag) for place in places)
+
+
+def _report(places: list[Place], groups: list[Group], tag: str) -> int:
+    """Says whether a tag is whole everywhere; 1 where it is not."""
+    status = 0
+    for place in places:
+        for group in groups:
+            wrong = problems_of(place, group, tag)
+            newer = is_ahead(place, group, tag)
+            follows = f"latest is at {newer}" if newer else "latest follows it"
+            print(
+                "\n".join(f"{place}: {problem}" for problem in wrong) or f"{group.name}:{tag} is whole, and {follows}"
+            )
+            status = status or (1 if wrong else 0)
+    return status

@@ -1,0 +1,231 @@
+"""Retires published images: lists every tag of every repository with the reason why it stays or goes, then deletes.
+
+The rules stand in docker/images.toml, [retention]; README explains them. A tag that stays for one image stays for
+all, and so does every other tag of a digest that stays. Deleting is by digest and only happens with `--execute`.
+
+It fails closed: what cannot be read stops it before the first deletion, and before each one the repository's tags are
+read and judged again. A wrong clock and a plan that goes too far stop it, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from catalogue import images
+from catalogue.model import Catalogue
+from catalogue.tags import dated, day_of, published
+from network.registry import NotFound
+from portable import errors
+from publish.cibuildwheel import CIBUILDWHEEL, Pin, cibuildwheel_pins
+from publish.destination import Place, read_login
+from publish.listing import Listing
+
+BRAKE = 10  # percent of all tags: more go only with --consent
+CLOCK = datetime.timedelta(days=366)  # how far the newest dated tag may be from today
+
+Tags = Mapping[str, Mapping[str, str]]  # repository name (without namespace) -> tag -> digest
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to a tag, and why."""
+
+    name: str
+    tag: str
+    digest: str
+    keep: bool
+    reason: str
+
+
+def years_before(today: datetime.date, years: int) -> datetime.date:
+    """The same day some years earlier; on 29 February that of the 28th."""
+    day = 28 if (today.month, today.day) == (2, 29) else today.day
+    return today.replace(year=today.year - years, day=day)
+
+
+def decide(
+    catalogue: Catalogue,
+    tags: Tags,
+    pins: Iterable[Pin],
+    today: datetime.date,
+    inside: Mapping[str, Iterable[str]] | None = None,
+) -> tuple[list[Decision], list[str]]:
+    """What happens to every tag, in the order given, and warnings. `inside`: index -> the manifests that it lists."""
+    retention = catalogue.retention
+    limit = years_before(today, retention.years)
+    warnings = []
+    kept = {item.tag: item.reason for item in retention.keep}
+    kept |= {retired.last_tag: f"the last of {retired.name}" for retired in catalogue.retired.values()}
+    digests: dict[str, str] = {}
+    for pin in pins:
+        kept.setdefault(pin.tag, f"pinned by cibuildwheel {pin.cibuildwheel}")
+        if pin.digest:
+            digests.setdefault(pin.digest, f"pinned by cibuildwheel {pin.cibuildwheel}")
+        if pin.name in tags and pin.tag not in tags[pin.name]:
+            warnings.append(f"{pin.name}:{pin.tag} is pinned by cibuildwheel {pin.cibuildwheel} but does not exist")
+    for name in retired_repositories(catalogue):
+        if newest := max((tag for tag in tags.get(name, ()) if day_of(tag)), key=_age_key, default=None):
+            kept.setdefault(published(newest), f"the newest of {name}, which is retired")
+    reasons: dict[tuple[str, str], str] = {}
+    for name, having in tags.items():
+        if having and "latest" not in having:
+            warnings.append(f"{name} has no latest, which would protect what is in use: it is left alone")
+        for tag in having:
+            if tag == "latest":
+                reasons[name, tag] = "latest"
+            elif published(tag) in kept:
+                reasons[name, tag] = kept[published(tag)]
+            elif (date := day_of(tag)) is None:
+                reasons[name, tag] = "its date cannot be read"
+                warnings.append(f"{name}:{tag} stays because its date cannot be read")
+            elif date >= limit:
+                reasons[name, tag] = f"not yet {retention.years} years old"
+            elif "latest" not in having:
+                reasons[name, tag] = "its repository has no latest"
+    for name, tag in reasons:
+        digests.setdefault(tags[name][tag], f"its digest is that of {name}:{tag}")
+    for index in [digest for digest in digests if inside and digest in inside]:
+        for digest in (inside or {})[index]:
+            digests.setdefault(digest, f"the index {index} lists it")
+    decisions = []
+    for name, having in tags.items():
+        for tag, digest in having.items():
+            why = reasons.get((name, tag)) or digests.get(digest)
+            decisions.append(Decision(name, tag, digest, why is not None, why or f"older than {limit}"))
+    return decisions, warnings
+
+
+def live_repositories(catalogue: Catalogue) -> list[str]:
+    """The repositories of images and of the indexes over them."""
+    return [name for group in catalogue.groups() for name in (*(i.name for i in group.members), group.name)]
+
+
+def retired_repositories(catalogue: Catalogue) -> list[str]:
+    """Those of the policies that are never built again."""
+    return [
+        name
+        for policy in catalogue.retired.values()
+        for name in (*(f"{policy.name}_{platform}" for platform in policy.platforms), policy.name)
+    ]
+
+
+def check_clock(tags: Tags, live: Iterable[str], today: datetime.date) -> None:
+    """Raises Failure where the newest dated tag of the live repositories is over a year from today, or there is none:
+    either the clock is wrong or the list of tags."""
+    days = [(day, f"{name}:{tag}") for name in live for tag in tags.get(name, ()) if (day := day_of(tag))]
+    day, newest = max(days, default=(datetime.date.min, "there is no dated tag"))
+    if abs(today - day) > CLOCK:
+        raise errors.Failure(f"refusing to prune: today is {today}, far from the newest tag of all: {newest}")
+
+
+@dataclass
+class Pruning:
+    """One run: what is read again before each deletion, and what it is judged by."""
+
+    catalogue: Catalogue
+    listing: Listing
+    pins: Iterable[Pin]
+    today: datetime.date
+    tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def read(self) -> None:
+        """Reads every repository that exists; by content where something may go. Raises Failure for a wrong clock."""
+        live = live_repositories(self.catalogue)
+        for name in (*live, *retired_repositories(self.catalogue)):
+            with contextlib.suppress(NotFound):  # never published
+                self.tags[name] = self.listing.quick(name)
+        if self.listing.is_quick:
+            for name in dict.fromkeys(decision.name for decision in self.decide()[0] if not decision.keep):
+                self.tags[name] = self.listing.read(name)
+        if any(not decision.keep for decision in self.decide()[0]):
+            check_clock(self.tags, live, self.today)
+
+    def decide(self) -> tuple[list[Decision], list[str]]:
+        """What happens to every tag as it was last read, and warnings."""
+        return decide(self.catalogue, self.tags, self.pins, self.today, self.listing.inside)
+
+    def delete(self, decisions: Iterable[Decision]) -> list[str]:
+        """Deletes what does not stay, by digest; one that fails does not stop the rest. Returns the failures.
+
+        What has been moved, published or taken back since the last reading counts: what it protects stays."""
+        failures = []
+        place = self.listing.place
+        for name, digest in dict.fromkeys((d.name, d.digest) for d in decisions if not d.keep):
+            try:
+                self.tags[name] = self.listing.read(name, self.tags[name])
+                now = [each for each in self.decide()[0] if (each.name, each.digest) == (name, digest)]
+                if stays := [each for each in now if each.keep]:
+                    print(f"keep {name}@{digest} after all: {stays[0].reason} ({stays[0].tag})", file=sys.stderr)
+                elif now:
+                    place.registry.delete(place.repository(name), digest)
+            except NotFound:
+                continue  # another run was faster
+            except errors.Failure as error:
+                failures.append(f"{name}@{digest}: {error}")
+        return failures
+
+
+def brake(going: int, of: int, consent: int | None) -> str:
+    """Why so many tags must not go; "" where they may. `consent` is the number that a person has agreed to."""
+    if consent is not None and consent != going:
+        return f"{going} tags go now, not the {consent} of --consent: look at the list again"
+    if consent is None and going * 100 > of * BRAKE:
+        return f"more than {BRAKE} % of all tags go: look at the list, then add --consent {going}"
+    return ""
+
+
+def _age_key(tag: str) -> tuple[datetime.date, int, str]:
+    """Orders dated tags; N counts as a number."""
+    found = dated(published(tag))
+    return day_of(tag) or datetime.date.min, found.number if found else 0, tag
+
+
+def main() -> int:
+    """Lists which published tags would go, and why the others stay; deletes with --execute."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--registry", metavar="HOST/NAMESPACE", help="default: the table's")
+    parser.add_argument("--login", metavar="USER", help="the password is read from standard input")
+    parser.add_argument("--cibuildwheel", default=CIBUILDWHEEL, metavar="URL", help="its git repository")
+    parser.add_argument("--execute", action="store_true", help="really delete")
+    parser.add_argument(
+        "--consent",
+        type=int,
+        metavar="N",
+        help=f"to exactly N tags going, as the list without --execute says; needed above {BRAKE} %% of all",
+    )
+    parser.add_argument("--all", action="store_true", help="list what stays, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every decision there")
+    options = parser.parse_args()
+    catalogue = images.load()
+    place = Place.parse(options.registry or catalogue.registry, read_login(options.login))
+    pins = cibuildwheel_pins(options.cibuildwheel, catalogue.retention.cibuildwheel_from)
+    run = Pruning(catalogue, Listing(place), pins, datetime.datetime.now(datetime.UTC).date())
+    run.read()
+    decisions, warnings = run.decide()
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    going = [decision for decision in decisions if not decision.keep]
+    for decision in decisions if options.all else going:
+        verb = "keep" if decision.keep else "delete" if options.execute else "would delete"
+        print(f"{verb} {decision.name}:{decision.tag} {decision.digest}: {decision.reason}")
+    if options.json:
+        try:
+            options.json.write_text(json.dumps([asdict(each) for each in decisions], indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise errors.UserError(f"{options.json}: {error.strerror}") from None
+    print(f"{len(going)} of {len(decisions)} tags go", file=sys.stderr)
+    if problem := brake(len(going), len(decisions), options.consent):
+        if options.execute:
+            raise errors.Failure(problem)
+        print(f"note: {problem}", file=sys.stderr)
+    failures = run.delete(decisions) if options.execute else []
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0

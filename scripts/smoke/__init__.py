@@ -1,0 +1,1 @@
+"""Smoke tests seen from outside the image."""

@@ -1,0 +1,1 @@
+"""The files that builds compile: fetched before, verified, kept in docker/sources."""

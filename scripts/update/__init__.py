@@ -1,0 +1,1 @@
+"""Moving pins: what is new, whether it is genuine, one commit each."""

@@ -1,0 +1,167 @@
+"""One commit for each bump, made so that the repository is whole at every moment.
+
+The commit is made in a linked work tree of the same repository: the user's own configuration, signing and
+hooks apply, and whatever refuses or dies there leaves the user's branch, index and files as they were. A
+finished commit reaches the branch by one `git merge --ff-only`. That and the making of the work tree run in a
+session of their own, and so finish even if this process is killed with its whole group: half a work tree makes
+`git fsck` and `git gc` fail, half a merge is a dirty tree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from catalogue import checkout
+from portable import errors
+
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # where there is no git, the first call of ours says so
+import git
+
+_PREFIX = "manylinux-update-"
+
+
+@dataclass(frozen=True)
+class Change:
+    """New texts of some files, by path relative to the repository, and the message of their commit."""
+
+    subject: str
+    body: str
+    texts: Mapping[str, str]
+
+    @property
+    def message(self) -> str:
+        return f"{self.subject}\n\n{self.body.strip()}\n" if self.body.strip() else f"{self.subject}\n"
+
+
+def require_clean(directory: Path) -> git.Repo:
+    """The repository around `directory`, rid of what killed runs left there; never the one of the caller's hook.
+
+    Raises UserError when it has no commit yet or a tracked file differs from the last one."""
+    checkout.forget_caller()  # what GitPython and the hooks start inherits this process's environment
+    try:
+        top = Path(checkout.call("rev-parse", "--show-toplevel", at=directory).removesuffix("\n"))
+        checkout.commit(top)
+    except checkout.Refused as error:
+        raise errors.UserError(
+            f"{error}\n{directory} is not a git repository with a commit; --dry-run works without"
+        ) from None
+    if changed := checkout.changes(top, untracked=False):
+        raise errors.UserError(
+            f"the work tree has changes ({', '.join(sorted(changed))}): commit or stash them first, or use --dry-run"
+        )
+    repo = git.Repo(top)
+    common = Path(repo.common_dir)
+    for stale in [*common.glob(f"{_PREFIX}*"), *common.glob(f"worktrees/{_PREFIX}*")]:
+        if not _alive(stale.name):
+            _remove(common, stale.name)
+    return repo
+
+
+def last_change(directory: Path, paths: Iterable[str], line: str) -> datetime | None:
+    """When the last commit was made that touched a line of these files; `line` is a regular expression.
+
+    None where there is no such commit or no repository."""
+    command = ("log", "-1", "--no-show-signature", "--format=%cI", f"-G{line}", "--", *paths)
+    try:
+        said = checkout.call(*command, at=directory).strip()
+    except checkout.Refused:
+        return None
+    return datetime.fromisoformat(said) if said else None
+
+
+class Writer:
+    """Makes commits on the current branch of a clean repository. Use `writer(directory)`."""
+
+    def __init__(self, repo: git.Repo, tree: Path) -> None:
+        self._repo, self._tree, self._side = repo, tree, git.Repo(tree)
+
+    def read(self, path: str) -> str:
+        """A file as the last commit has it."""
+        return (self._tree / path).read_text(encoding="utf-8")
+
+    def commit(self, change: Change) -> str:
+        """Makes one commit of exactly the files of `change` and returns its id.
+
+        Raises Failure, with git's own words, when a hook, the signing or git itself refuses: then nothing
+        has changed."""
+        paths = sorted(change.texts)
+        try:
+            for path in paths:
+                replace_text(self._tree / path, change.texts[path])
+            self._side.git.add("--", *paths)
+            # Whatever the user's configuration says of messages, this one is written as it is.
+            side = self._side.git(c="i18n.commitEncoding=UTF-8")
+            side.commit("--cleanup=whitespace", "-m", change.message, "--", *paths)
+            made = str(self._side.head.commit.hexsha)
+            _shielded(self._repo, "merge", "--ff-only", "--quiet", made)
+        except git.GitCommandError as error:
+            self._side.git.reset("--hard", "--quiet", self._repo.head.commit.hexsha)
+            words = (error.stderr or error.stdout).strip().removeprefix("stderr: ").strip("'\n ")
+            raise errors.Failure(f'git refused "{change.subject}": {words or error}') from None
+        return made
+
+
+@contextlib.contextmanager
+def writer(directory: Path) -> Iterator[Writer]:
+    """A Writer on the clean repository around `directory`; its work tree is removed in the end."""
+    repo = require_clean(directory)
+    common = Path(repo.common_dir)
+    tree = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=common))
+    try:
+        _shielded(repo, "worktree", "add", "--detach", "--quiet", str(tree), "HEAD")
+        yield Writer(repo, tree)
+    finally:
+        _remove(common, tree.name)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replaces a file in one step, keeping its mode.
+
+    Raises Failure when it reads back differently."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=path.parent, delete=False) as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    written = Path(stream.name)
+    mode = path.stat().st_mode if path.exists() else 0o644
+    written.chmod(mode & 0o777)
+    written.replace(path)
+    if path.read_bytes() != text.encode():
+        raise errors.Failure(f"{path} reads back differently from what was written")
+
+
+def _alive(name: str) -> bool:
+    """Whether the run that owns a work tree directory still runs: its name holds the process id."""
+    try:
+        os.kill(int(name.removeprefix(_PREFIX).partition("-")[0]), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _shielded(repo: git.Repo, *command: str) -> None:
+    """Runs a git command that comes to its end whatever happens to this process."""
+    repo.git.execute(["git", *command], start_new_session=True)  # passed on to subprocess.Popen
+
+
+def _remove(common: Path, name: str) -> None:
+    """Removes a work tree of ours, and what git knows about it, which may be no more than half of it.
+
+    `git worktree remove` refuses that, and leaves another half when it is killed: here git's part goes in one step."""
+    tree, known = common / name, common / "worktrees" / name
+    if known.exists():
+        tree.mkdir(exist_ok=True)
+        known.rename(tree / "known")
+    shutil.rmtree(tree, ignore_errors=True)
+    with contextlib.suppress(OSError):  # where there are other work trees
+        known.parent.rmdir()

@@ -1,0 +1,79 @@
+"""When runs of the updaters first saw something: kept in one small file outside the repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from portable import errors, places
+from update import commits, releases
+
+SEEN_VARIABLE = "MANYLINUX_UPDATE_STATE"
+
+
+class Sightings:
+    """The moments when a run first saw something, by pin and words; kept outside the repository.
+
+    That is how old a release is that nothing else dates, and how long something has been missing or was told."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known = self._read()
+        self._changes: dict[tuple[str, str], datetime | None] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of_this_user(cls) -> Sightings:
+        """The file that $MANYLINUX_UPDATE_STATE names, else one below the XDG state directory."""
+        return cls(Path(os.environ.get(SEEN_VARIABLE) or places.state() / "first-seen.json"))
+
+    def first(self, name: str, what: str, now: datetime) -> datetime:
+        """When a run first asked about this: perhaps now."""
+        with self._lock:
+            if not (moment := self.seen(name, what)):
+                moment = self._changes[name, what] = now
+            return moment
+
+    def seen(self, name: str, what: str) -> datetime | None:
+        """When a run first asked about this, if one ever did."""
+        return self._changes.get((name, what), self._known.get((name, what)))
+
+    def words(self, name: str, start: str) -> list[str]:
+        """What was seen of a pin that begins so."""
+        return [what for known, what in {**self._known, **self._changes} if known == name and what.startswith(start)]
+
+    def forget(self, name: str, what: str) -> None:
+        """Starts anew when it is seen again."""
+        with self._lock:
+            if self.seen(name, what):
+                self._changes[name, what] = None
+
+    def save(self) -> None:
+        """Adds what is new to the file, which another session may have written meanwhile; replaces it in one step.
+
+        Raises Failure where that cannot be."""
+        if not self._changes:
+            return
+        days: dict[str, dict[str, str]] = {}
+        known = self._read()
+        for (name, what), moment in {**known, **self._changes}.items():
+            if moment:
+                days.setdefault(name, {})[what] = min(known.get((name, what), moment), moment).isoformat()
+        try:
+            commits.replace_text(self.path, json.dumps(days, indent=2, sort_keys=True) + "\n")
+        except OSError as error:
+            why = f"{self.path} cannot be written ({error.strerror}): set {SEEN_VARIABLE} to another file"
+            raise errors.Failure(f"what was seen first today is forgotten, for {why}") from None
+
+    def _read(self) -> dict[tuple[str, str], datetime]:
+        """What the file holds; what cannot be read was never seen."""
+        try:
+            days = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        table = {name: row for name, row in days.items() if isinstance(row, dict)} if isinstance(days, dict) else {}
+        entries = {(name, what): releases.date(text) for name, row in table.items() for what, text in row.items()}
+        return {key: moment for key, moment in entries.items() if moment}

@@ -1,0 +1,123 @@
+"""The Debian archive as a witness: which upstream files its signed source index names, and since when.
+
+Everything comes from the index (debian/archive.py) or is checked against its sha256. The archive
+counts as unreachable where this machine has no Debian mirror or lacks what verifies the index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from catalogue.dependencies import Dependency
+from debian.archive import Archive, Index, Source, SourceFile, Upstream, upstream_version
+from network import web
+from portable import errors, transport
+
+_ENTRY = re.compile(r"^\S+ \((?P<version>[^)]+)\).*\n(?:(?:[ \t].*)?\n)*? -- [^\n]*>  (?P<date>[^\n]+)$", re.MULTILINE)
+
+
+class Witness:
+    """The archive, read once, when the first question comes."""
+
+    def __init__(self, client: web.Client, dependencies: Iterable[Dependency]) -> None:
+        self._client = client
+        self._packages = {row.name: row.fill(row.debian.source) for row in dependencies if row.debian.source}
+
+    def index(self) -> Index:
+        """What the archive has of all tracked packages. Raises web.Unreachable when it cannot be asked or trusted."""
+        return self._client.once("debian", self._search)
+
+    def versions(self, dependency: Dependency) -> Mapping[str, Sequence[Source]]:
+        """Upstream version -> the source packages, of every suite, whose tarball can count as upstream's.
+
+        Those are the ones of a row that a person marked, and others that carry upstream's signature to check, but
+        none that a person refused."""
+        found: dict[str, list[Source]] = {}
+        for upstream, source in self._packages_of(dependency):
+            if upstream.repacked or upstream.text in dependency.debian.refuse:
+                continue
+            if source.original and (dependency.debian.verbatim or source.signature):
+                found.setdefault(upstream.text, []).append(source)
+        return found
+
+    def released(self, dependency: Dependency) -> set[str]:
+        """Every upstream version that the archive knows, repackaged or not: no file to take, but good to know."""
+        return {upstream.text for upstream, _ in self._packages_of(dependency)}
+
+    def head(self, sources: Sequence[Source]) -> Source:
+        """The first source whose tarball is there: indices run ahead of mirrors. Raises web.Missing."""
+        for source in sources:
+            for url in source.urls(_original(source)):
+                try:
+                    self._client.head(url)
+                    return source
+                except web.Missing as error:
+                    missing = error
+        raise missing
+
+    def download(self, source: Source, directory: Path) -> web.File:
+        """The upstream tarball. Raises web.Refused when it is not the one that the signed index names."""
+        original = _original(source)
+        return self._client.download(source.urls(original)[0], directory, original.sha256)
+
+    def signature(self, source: Source) -> bytes | None:
+        """Upstream's detached signature, where the source package carries it."""
+        return self._read(source, source.signature) if source.signature else None
+
+    def published(self, version: str, sources: Sequence[Source]) -> datetime | None:
+        """The date of the changelog entry that first carried an upstream version, if it can be read."""
+        for source in sources:
+            if packaging := source.packaging:
+                try:
+                    dates = changelog_dates(_member(self._read(source, packaging), "debian/changelog"), version)
+                except (web.Missing, web.Refused, tarfile.TarError, KeyError):
+                    continue
+                if dates:
+                    return min(dates)
+        return None
+
+    def _packages_of(self, dependency: Dependency) -> Iterator[tuple[Upstream, Source]]:
+        if name := self._packages.get(dependency.name):
+            for source in self.index().sources:
+                if re.fullmatch(name, source.package) and (upstream := source.upstream):
+                    yield upstream, source
+
+    def _search(self) -> Index:
+        try:
+            return Archive.of_this_machine().search("|".join(f"(?:{name})" for name in self._packages.values()))
+        except (errors.UserError, errors.Failure) as error:
+            raise web.Unreachable(f"the Debian archive: {error}") from None
+
+    def _read(self, source: Source, file: SourceFile) -> bytes:
+        content = self._client.get(source.urls(file)[0])
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise web.Refused(f"{file.name} is not the file that the signed index names")
+        return content
+
+
+def changelog_dates(changelog: str, version: str) -> list[datetime]:
+    """The dates of the entries of debian/changelog whose upstream version this is (Debian Policy 4.4)."""
+    dates = []
+    for entry in _ENTRY.finditer(changelog):
+        upstream = upstream_version(entry["version"])
+        date = transport.moment(entry["date"])
+        if upstream and upstream.text == version and date:
+            dates.append(date)
+    return dates
+
+
+def _original(source: Source) -> SourceFile:
+    assert source.original is not None, "versions() lists no source without a tarball"
+    return source.original
+
+
+def _member(archive: bytes, name: str) -> str:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        stream = tar.extractfile(name)
+        return stream.read().decode(errors="replace") if stream else ""

@@ -1,0 +1,75 @@
+"""The order of the rooms of scripts/: who imports whom, and what `./build.sh` may need."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from tests.unit.command_lines import commands
+
+from catalogue.images import ROOT
+
+SCRIPTS = ROOT / "scripts"
+# A room imports only from lines further down; rooms on one line never import each other.
+LINES = [
+    "build publish update render",
+    "smoke",
+    "plan sources",
+    "debian",
+    "host",
+    "engine network",
+    "catalogue",
+    "portable",
+]
+LEVEL = {room: level for level, line in enumerate(reversed(LINES)) for room in line.split()}
+# What may run where nothing is installed.
+BUILDING = ["list", "matrix", "groups", "build", "many", "bootstrap", "clang", "smoke", "prefetch"]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_every_room_has_its_line() -> None:
+    assert {path.parent.name for path in SCRIPTS.glob("*/__init__.py")} == set(LEVEL)
+    assert [path.name for path in SCRIPTS.glob("*.py")] == ["__main__.py"]
+
+
+def test_a_room_imports_only_from_lines_further_down() -> None:
+    wrong = []
+    for path in SCRIPTS.glob("*/*.py"):
+        room = path.parent.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for other in {name.partition(".")[0] for name in names} - {room}:
+                if LEVEL.get(other, -1) >= LEVEL[room]:
+                    wrong.append(f"{room}/{path.name} imports {other}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("command", BUILDING)
+def test_what_builds_need_is_the_standard_library(command: str) -> None:
+    done = run("-S", "scripts", command, "--help")  # -S leaves out what is installed
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: ")
+
+
+def test_the_list_of_commands() -> None:
+    shown = run("-S", "scripts", "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert all(f"\n  {name} " in shown.stdout for name in commands())
+    for words, near in ((["biuld"], "did you mean build"), (["update"], "update native"), (["update", "x"], "update")):
+        wrong = run("scripts", *words)
+        assert (wrong.returncode, wrong.stdout) == (2, "")
+        assert near in wrong.stderr
+    assert run("scripts").returncode == 2
+
+
+@pytest.mark.parametrize("command", sorted(commands() - {"dev"}))
+def test_every_command_has_help(command: str) -> None:
+    done = run("scripts", *command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith((f"usage: scripts {command} ", "usage: ./build.sh "))

@@ -1,0 +1,186 @@
+"""Which published tags may go: every rule of the retention table, on its own."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from catalogue import images
+from portable import errors
+from publish import prune
+from publish.cibuildwheel import Pin
+from publish.prune import Decision
+
+CATALOGUE = images.load()
+TODAY = datetime.date(2026, 11, 21)
+IMAGE, OTHER = "manylinux_2_28_x86_64", "musllinux_1_2_s390x"
+
+
+def with_latest(tags: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """A `latest` for every repository, which points to something else than the rest."""
+    return {name: {"latest": "newest", **having} for name, having in tags.items()}
+
+
+def decide(tags: dict[str, dict[str, str]], pins: list[Pin] | None = None) -> dict[str, Decision]:
+    decisions, _ = prune.decide(CATALOGUE, with_latest(tags), pins or [], TODAY)
+    return {f"{d.name}:{d.tag}": d for d in decisions}
+
+
+def going(tags: dict[str, dict[str, str]], pins: list[Pin] | None = None) -> set[str]:
+    return {name for name, decision in decide(tags, pins).items() if not decision.keep}
+
+
+def test_five_years() -> None:
+    tags = {IMAGE: {"2021-11-20-abc1234": "a", "2021-11-21-abc1235": "b", "2021.11.20-7": "c", "2026.11.01-1": "d"}}
+    assert going(tags) == {f"{IMAGE}:2021-11-20-abc1234", f"{IMAGE}:2021.11.20-7"}
+
+
+def test_a_leap_day_counts_from_the_28th() -> None:
+    assert prune.years_before(datetime.date(2028, 2, 29), 5) == datetime.date(2023, 2, 28)
+    assert prune.years_before(datetime.date(2028, 3, 1), 4) == datetime.date(2024, 3, 1)
+
+
+@pytest.mark.parametrize("tag", ["2021-02-30-abc1234", "nightly", "v1", "20210101-1", "sha256-abcd.sig"])
+def test_a_tag_without_a_date_stays_with_a_warning(tag: str) -> None:
+    decisions, warnings = prune.decide(CATALOGUE, with_latest({IMAGE: {tag: "a"}}), [], TODAY)
+    assert [d.keep for d in decisions] == [True, True]
+    assert warnings == [f"{IMAGE}:{tag} stays because its date cannot be read"]
+
+
+def test_a_tag_kept_for_one_image_is_kept_for_all() -> None:
+    tags = {
+        IMAGE: {"2020-01-01-aaaaaaa": "a"},
+        OTHER: {"2020-01-01-aaaaaaa": "b"},
+        "manylinux_2_28": {"2020-01-01-aaaaaaa": "c"},
+    }
+    assert len(going(tags)) == 3
+    assert going(tags, [Pin(IMAGE, "2020-01-01-aaaaaaa", "", "v1.10.0")]) == set()
+
+
+def test_other_tags_of_a_kept_digest_stay() -> None:
+    tags = {IMAGE: {"2020-01-01-aaaaaaa": "same", "latest": "same", "2020-01-02-bbbbbbb": "other"}}
+    assert going(tags) == {f"{IMAGE}:2020-01-02-bbbbbbb"}
+
+
+def test_a_pinned_digest_stays_whatever_its_tag() -> None:
+    tags = {IMAGE: {"2020-01-01-aaaaaaa": "sha256:1", "2020-01-02-bbbbbbb": "sha256:2"}}
+    pins = [Pin(IMAGE, "2019-01-01-ccccccc", "sha256:2", "v4.1.1")]
+    decisions, warnings = prune.decide(CATALOGUE, with_latest(tags), pins, TODAY)
+    assert [d.keep for d in decisions] == [True, False, True]
+    assert warnings == [f"{IMAGE}:2019-01-01-ccccccc is pinned by cibuildwheel v4.1.1 but does not exist"]
+
+
+def test_the_newest_of_a_retired_policy_stays() -> None:
+    tags = {"manylinux1_i686": {"2019-03-01-aaaaaaa": "a", "2019-04-01-bbbbbbb": "b"}}
+    assert going(tags) == {"manylinux1_i686:2019-03-01-aaaaaaa"}
+    assert (
+        decide(tags)["manylinux1_i686:2019-04-01-bbbbbbb"].reason == "the newest of manylinux1_i686, which is retired"
+    )
+
+
+def test_the_newest_by_number_not_by_letter() -> None:
+    tags = {"musllinux_1_1": {"2019.04.01-9": "a", "2019.04.01-10": "b"}}
+    assert going(tags) == {"musllinux_1_1:2019.04.01-9"}
+
+
+@pytest.mark.parametrize("tag", ["2021-02-06-3d322a5", "2021-05-01-28d233a", "2025-05-03-cdd80a2", "2025.05.03-1"])
+def test_listed_tags_stay(tag: str) -> None:
+    decisions, _ = prune.decide(CATALOGUE, with_latest({IMAGE: {tag: "a"}}), [], datetime.date(2099, 1, 1))
+    assert [d.keep for d in decisions] == [True, True]
+    assert decisions[1].reason.startswith("last with Python")
+
+
+def test_tags_before_publication_go_with_their_date() -> None:
+    tags = {IMAGE: {"candidate-2021.11.20-1": "a", "untested-2021.11.20-1": "b", "candidate-2025.05.03-1": "c"}}
+    assert going(tags) == {f"{IMAGE}:candidate-2021.11.20-1", f"{IMAGE}:untested-2021.11.20-1"}
+
+
+def test_repositories_hold_images_indexes_and_retired_ones() -> None:
+    names = [*prune.live_repositories(CATALOGUE), *prune.retired_repositories(CATALOGUE)]
+    assert {
+        IMAGE,
+        "manylinux_2_28",
+        "manylinux2014_x86_64-shared",
+        "manylinux2014-shared",
+        "manylinux1_i686",
+        "manylinux1",
+    } <= set(names)
+    assert len(names) == len(set(names))
+    assert "manylinux_2_38_loongarch64" not in names
+
+
+def test_a_repository_without_latest_is_left_alone() -> None:
+    """Whatever hides it: then nobody knows what is in use."""
+    tags = {
+        IMAGE: {"2020-01-01-aaaaaaa": "a", "2020-01-02-bbbbbbb": "b"},
+        OTHER: {"latest": "c", "2020-01-01-aaaaaaa": "d"},
+    }
+    decisions, warnings = prune.decide(CATALOGUE, tags, [], TODAY)
+    assert {d.name for d in decisions if not d.keep} == {OTHER}
+    assert warnings == [f"{IMAGE} has no latest, which would protect what is in use: it is left alone"]
+    assert prune.decide(CATALOGUE, {IMAGE: {}}, [], TODAY) == ([], [])
+
+
+def test_what_an_index_that_stays_lists_stays() -> None:
+    tags = {IMAGE: {"latest": "index", "2020-01-01-aaaaaaa": "child", "2020-01-02-bbbbbbb": "other"}}
+    decisions, _ = prune.decide(CATALOGUE, tags, [], TODAY, {"index": ["child"], "unused": ["other"]})
+    assert {d.tag: d.keep for d in decisions} == {
+        "latest": True,
+        "2020-01-01-aaaaaaa": True,
+        "2020-01-02-bbbbbbb": False,
+    }
+
+
+def test_the_candidate_of_the_newest_of_a_retired_policy_keeps_its_tag() -> None:
+    tags = {"musllinux_1_1": {"candidate-2019.04.01-2": "a", "2019.04.01-1": "b"}, OTHER: {"2019.04.01-2": "c"}}
+    assert going(tags) == {"musllinux_1_1:2019.04.01-1"}
+
+
+LIVE = [IMAGE, OTHER]
+
+
+@pytest.mark.parametrize(
+    ("newest", "today"),
+    [
+        ("2026.11.14-1", datetime.date(2026, 11, 21)),
+        ("2026-11-14-abcdef0", datetime.date(2027, 11, 14)),
+        ("candidate-2026.11.14-1", datetime.date(2026, 11, 13)),
+    ],
+)
+def test_a_clock_that_fits_what_was_published(newest: str, today: datetime.date) -> None:
+    prune.check_clock({IMAGE: {"2020.01.01-1": "a", newest: "b"}}, LIVE, today)
+
+
+@pytest.mark.parametrize(
+    ("tags", "today"),
+    [
+        ({IMAGE: {"2026.11.14-1": "a"}}, datetime.date(2040, 1, 1)),
+        ({IMAGE: {"2026.11.14-1": "a"}}, datetime.date(2027, 11, 21)),
+        ({IMAGE: {"2099.11.14-1": "a"}}, TODAY),
+        ({IMAGE: {"2026.11.14-1": "a"}}, datetime.date(1970, 1, 1)),
+        ({IMAGE: {"latest": "a"}}, TODAY),
+        ({"manylinux1_i686": {"2026.11.14-1": "a"}}, TODAY),  # retired: says nothing about the clock
+        ({}, TODAY),
+    ],
+)
+def test_a_clock_that_does_not(tags: dict[str, dict[str, str]], today: datetime.date) -> None:
+    with pytest.raises(errors.Failure, match="refusing to prune: today is"):
+        prune.check_clock(tags, LIVE, today)
+
+
+@pytest.mark.parametrize(
+    ("going", "of", "consent", "message"),
+    [
+        (0, 0, None, ""),
+        (10, 100, None, ""),
+        (11, 100, None, "more than 10 % of all tags go: look at the list, then add --consent 11"),
+        (11, 100, 11, ""),
+        (100, 100, 100, ""),
+        (12, 100, 11, "12 tags go now, not the 11 of --consent: look at the list again"),
+        (1, 100, 2, "1 tags go now, not the 2 of --consent: look at the list again"),
+        (1, 100, 0, "1 tags go now, not the 0 of --consent: look at the list again"),
+    ],
+)
+def test_the_brake(going: int, of: int, consent: int | None, message: str) -> None:
+    assert prune.brake(going, of, consent) == message
