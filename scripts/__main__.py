@@ -27,7 +27,7 @@ COMMANDS = {
     "build": Command("build.command:main", "build an image and smoke-test it; ./build.sh runs this"),
     "many": Command("build.many:main", "build several images side by side"),
     "bake": Command("build.bake:main", "write a docker buildx bake file, for builders elsewhere"),
-    "bootstrap": Command("build.bootstrap:main", "prepare an engine, a base and sources on Debian, and build nothing"),
+    "bootstrap": Command("build.bootstrap:main", "show what ./build.sh --bootstrap would install and make here"),
     "clang": Command("debian.clang:main", "make an image with Debian's clang, for cross compilation"),
     "smoke": Command("smoke.command:main", "smoke-test an image that was built before"),
     "prefetch": Command("sources.command:main", "fill docker/sources, which builds look into first"),

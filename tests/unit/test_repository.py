@@ -31,7 +31,12 @@ CATALOGUE = images.load(overlay=images.NO_OVERLAY)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT))
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docker/**/*.md")]
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("docker/**/*.md"),
+        *ROOT.glob("scripts/*.md"),
+    ]
 )
 LOCKS = sorted((ROOT / "requirements").rglob("*.txt"))
 FIRST_COMMANDS = ["./build.sh --bootstrap", "./scripts/dev nox -s tests"]
