@@ -21,8 +21,8 @@ from portable.toml import MAY_BE_EMPTY, Version, filled, form, near_matches, rea
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 DISTRIBUTIONS_CSV = DOCKER / "distributions.csv"
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
-MEASURED_JSON = DOCKER.parent / "benchmarks" / "results.json"
-CROSS_JSON = DOCKER.parent / "benchmarks" / "cross.json"
+MEASURED_JSON = DOCKER.parent / "tests" / "benchmarks" / "results.json"
+CROSS_JSON = DOCKER.parent / "tests" / "benchmarks" / "cross.json"
 
 # How distributions call themselves; every name of distributions.csv is here.
 NAMES = {
@@ -346,7 +346,7 @@ def _retention(catalogue: Catalogue) -> str:
 
 
 def _measured(path: Path) -> str:
-    """What benchmarks/build.py --write has measured last; empty before it has."""
+    """What tests/benchmarks/build.py --write has measured last; empty before it has."""
     if not path.exists():
         return ""
     result = json.loads(path.read_text(encoding="utf-8"))
@@ -364,7 +364,7 @@ def _measured(path: Path) -> str:
 
 
 def _cross(path: Path) -> str:
-    """What benchmarks/cross.py --write has measured last; empty before it has."""
+    """What tests/benchmarks/cross.py --write has measured last; empty before it has."""
     if not path.exists():
         return ""
     result = json.loads(path.read_text(encoding="utf-8"))

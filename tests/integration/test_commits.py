@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration.upstreams import ROOT, World
-from tests.unit import servers
-from tests.unit.repositories import git
+from tests.support import servers
+from tests.support.repositories import git
+from tests.support.upstreams import ROOT, World
 
 from catalogue import checkout
 from debian import archive
@@ -225,7 +225,7 @@ def test_killed_at_any_moment_the_repository_is_whole(world: World, tmp_path: Pa
     seed = str(time.time_ns())
     command = [
         sys.executable,
-        str(Path(__file__).with_name("kill_runs.py")),
+        str(Path(__file__).parents[1] / "support" / "kill_runs.py"),
         str(world.repository),
         str(runs),
         str(KILLS),

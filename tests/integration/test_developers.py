@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit import indexes, servers
+from tests.support import indexes, servers
 from tests.unit.host.test_developers import Checkout, new_checkout
 
 from host import developers

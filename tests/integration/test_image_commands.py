@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit import certificates, fake_image
+from tests.support import certificates, fake_image
 
 from catalogue import images
 from engine import engine as engines
@@ -51,7 +51,10 @@ def seen(engine: engines.Engine, tmp_path_factory: pytest.TempPathFactory) -> di
     """What install_in_image.py saw."""
     site = tmp_path_factory.mktemp("site")
     certificates.make(site)
-    mounts = [Mount(site, "/certificates"), Mount(HERE / "install_in_image.py", "/install_in_image.py")]
+    mounts = [
+        Mount(site, "/certificates"),
+        Mount(HERE.parent / "support" / "install_in_image.py", "/install_in_image.py"),
+    ]
     done = run(engine, TOOLS_PYTHON, "-IB", "/install_in_image.py", "/certificates", mounts=mounts)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration import upstreams
-from tests.integration.upstreams import ROOT, days_ago, serve_repository, sha256
-from tests.unit import servers
-from tests.unit.repositories import git
+from tests.support import servers, upstreams
+from tests.support.repositories import git
+from tests.support.upstreams import ROOT, days_ago, serve_repository, sha256
 
 from catalogue import dependencies
 from network import oci, web

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import git
 import pytest
-from tests.integration import registries
-from tests.unit import servers
+from tests.support import registries, servers
 
 from catalogue import images
 from catalogue.model import Catalogue

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.integration import registries
-from tests.unit.repositories import git, repository
+from tests.support import registries
+from tests.support.repositories import git, repository
 
 from catalogue import bases, images
 from catalogue.model import Image

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import git
 import pytest
-from tests.integration import registries
+from tests.support import registries
 
 from catalogue import bases, checkout, images
 from catalogue.model import Image

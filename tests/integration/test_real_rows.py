@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.update import Upstreams, newer
-from tests.unit import debian_mirrors, servers
-from tests.unit.repositories import git
+from tests.benchmarks.update import Upstreams, newer
+from tests.support import debian_mirrors, servers
+from tests.support.repositories import git
 
 from catalogue import pins
 from debian import archive

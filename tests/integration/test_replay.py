@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 from packaging.version import Version
-from tests.integration.upstreams import sha256, tarball
+from tests.support.upstreams import sha256, tarball
 
 from catalogue import dependencies
 from catalogue.dependencies import Checksum, Dependency, Source

@@ -10,7 +10,7 @@ import json
 import os
 
 import pytest
-from benchmarks import build as benchmark
+from tests.benchmarks import build as benchmark
 
 from catalogue import images
 from debian import base as debian_base

@@ -13,9 +13,9 @@ from typing import Any
 
 import pysequoia
 import pytest
-from tests.integration.upstreams import World, days_ago, entry, packaging, serve_repository, sha256, tarball
-from tests.unit import debian_mirrors, servers
-from tests.unit.repositories import git
+from tests.support import debian_mirrors, servers
+from tests.support.repositories import git
+from tests.support.upstreams import World, days_ago, entry, packaging, serve_repository, sha256, tarball
 from tests.unit.update import test_signatures
 
 from catalogue import pins

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import git
 import pytest
 import uv
-from tests.unit import servers
+from tests.support import servers
 
 from network import web
 from portable import errors

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.unit.repositories import git, repository
+from tests.support.repositories import git, repository
 
 from catalogue import checkout, images, tags
 from portable import errors

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pysequoia
 import pytest
-from tests.unit import servers
-from tests.unit.debian_mirrors import LIMITS, Mirror, package
+from tests.support import servers
+from tests.support.debian_mirrors import LIMITS, Mirror, package
 
 from debian import archive as debian_archive
 from debian.archive import Mirror as Root

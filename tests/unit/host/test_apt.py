@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pysequoia
 import pytest
-from tests.unit import servers
-from tests.unit.debian_mirrors import LIMITS, Mirror, package
+from tests.support import servers
+from tests.support.debian_mirrors import LIMITS, Mirror, package
 
 from catalogue import images
 from debian import archive as debian_archive

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.unit import indexes, servers
+from tests.support import indexes, servers
 
 from catalogue import images
 from host import developers

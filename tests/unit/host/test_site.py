@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit import certificates
+from tests.support import certificates
 
 from host import apt
 from host import site as site_settings

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.unit.command_lines import commands
+from tests.support.command_lines import commands
 
 from catalogue.images import ROOT
 

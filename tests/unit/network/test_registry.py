@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit import servers
-from tests.unit.servers import Route
+from tests.support import servers
+from tests.support.servers import Route
 
 from network import logins, oci, registry
 from network.oci import INDEX_TYPES, MANIFEST_TYPES, Configuration, Manifest

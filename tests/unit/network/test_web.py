@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from tests.unit import certificates, servers
+from tests.support import certificates, servers
 from tests.unit.portable.test_fetch import ENDLESS
 
 from network import session, web

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from tests.integration.upstreams import archive
+from tests.support.upstreams import archive
 
 from portable import archives
 from portable.archives import BadArchive

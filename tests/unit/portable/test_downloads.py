@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit import fake_image
+from tests.support import fake_image
 
 from catalogue import images
 from portable import downloads, errors

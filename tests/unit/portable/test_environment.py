@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit import certificates, indexes, servers
+from tests.support import certificates, indexes, servers
 
 from catalogue import images
 from network import registry, web

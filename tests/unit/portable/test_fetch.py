@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from tests.unit import certificates, servers
+from tests.support import certificates, servers
 
 from portable import environment, errors, fetch
 from portable.progress import Progress

@@ -12,7 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import strategies
-from tests.unit import servers
+from tests.support import servers
 
 from portable import fetch, transport
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit import servers
+from tests.support import servers
 
 from network import oci
 from network.registry import Registry

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit import servers
-from tests.unit.debian_mirrors import LIMITS, Mirror, Package, package
+from tests.support import servers
+from tests.support.debian_mirrors import LIMITS, Mirror, Package, package
 
 from catalogue import images, pins
 from catalogue.pins import Pin

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit import servers
-from tests.unit.repositories import git, repository
+from tests.support import servers
+from tests.support.repositories import git, repository
 
 from catalogue import dependencies
 from catalogue.dependencies import Source

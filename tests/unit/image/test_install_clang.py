@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.unit import certificates, fake_image, servers
-from tests.unit.fake_image import FakeImage
+from tests.support import certificates, fake_image, servers
+from tests.support.fake_image import FakeImage
 
 COMMAND = "manylinux-install-clang"
 

@@ -14,8 +14,8 @@ from typing import Any
 import noxfile
 import pytest
 import yaml
-from tests.unit.command_lines import build_options, commands, invoke_options, wrong_invocations
-from tests.unit.repositories import git, repository
+from tests.support.command_lines import build_options, commands, invoke_options, wrong_invocations
+from tests.support.repositories import git, repository
 
 from catalogue import images
 from update import sightings

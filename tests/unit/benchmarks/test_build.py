@@ -20,7 +20,7 @@ from sources import lock as source_lock
 
 
 def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_build", images.ROOT / "benchmarks" / "build.py")
+    spec = importlib.util.spec_from_file_location("benchmark_build", images.ROOT / "tests" / "benchmarks" / "build.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

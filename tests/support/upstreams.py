@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pysequoia
 from pysequoia import SignatureMode
-from tests.unit import servers
-from tests.unit.repositories import git
+from tests.support import servers
+from tests.support.repositories import git
 
 ROOT = Path(__file__).resolve().parents[2]
 

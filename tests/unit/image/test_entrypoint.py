@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = Path(__file__).resolve().parents[2] / "docker/rootfs/usr/local/bin"
+COMMANDS = Path(__file__).resolve().parents[3] / "docker/rootfs/usr/local/bin"
 ENTRYPOINT = COMMANDS / "manylinux-entrypoint"
 SHOW = "import os, sys; print([sys.argv[1:], os.environ.get('_PYTHON_HOST_PLATFORM'), os.environ.get('LINUX32')])"
 

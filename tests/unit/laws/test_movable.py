@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LIBRARY = ROOT / "docker/rootfs/opt/_internal/manylinux"
 OVERLAY = """
 mount -t tmpfs none "$1" && cd "$1" && mkdir lower upper work merged && cp -a "$2" lower/old &&

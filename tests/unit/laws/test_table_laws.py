@@ -1,7 +1,8 @@
 """Every table under fire: whatever key is deleted, renamed, retyped or filled with nonsense, the command that reads it
 says so in one line that names the file, or the change is one that a person may well make (FINE).
 
-The seed is fixed: the same tables give the same mutations. `python tests/unit/test_table_laws.py` tries all and counts.
+The seed is fixed: the same tables give the same mutations. `python tests/unit/laws/test_table_laws.py` tries all
+and counts.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Any
 import pytest
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[2] / "scripts")]
+    sys.path[:0] = [str(Path(__file__).resolve().parents[3]), str(Path(__file__).resolve().parents[3] / "scripts")]
 
-from tests.unit import mutations
-from tests.unit.mutations import Mutation, shape
+from tests.support import mutations
+from tests.support.mutations import Mutation, shape
 
 from catalogue import bases, dependencies, images, packages, pins
 from catalogue.model import Image

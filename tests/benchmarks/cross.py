@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from catalogue import images
 from catalogue.model import Image
@@ -31,7 +31,7 @@ from sources import command as prefetch
 from sources import lock as source_lock
 
 ROOT = images.ROOT
-RESULTS = ROOT / "benchmarks" / "cross.json"
+RESULTS = ROOT / "tests" / "benchmarks" / "cross.json"
 CLANG = "MANYLINUX_STATIC_CLANG_IMAGE"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "docker/build_scripts/write_manifest.py"
+SCRIPT = Path(__file__).resolve().parents[3] / "docker/build_scripts/write_manifest.py"
 FACTS = {
     "POLICY": "manylinux_2_28",
     "PLATFORM": "x86_64",

@@ -25,12 +25,12 @@ from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import pysequoia  # noqa: E402
-from tests.integration.upstreams import days_ago, sha256, tarball  # noqa: E402
-from tests.unit import debian_mirrors, servers  # noqa: E402
+from tests.support import debian_mirrors, servers  # noqa: E402
+from tests.support.upstreams import days_ago, sha256, tarball  # noqa: E402
 
 from catalogue import dependencies, pins  # noqa: E402
 from catalogue.dependencies import Dependency  # noqa: E402

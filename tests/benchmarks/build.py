@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from catalogue import images
 from catalogue.model import Image
@@ -40,7 +40,7 @@ from sources import lock as source_lock
 
 ROOT = images.ROOT
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
-RESULTS = ROOT / "benchmarks" / "results.json"
+RESULTS = ROOT / "tests" / "benchmarks" / "results.json"
 TAG = "benchmark"
 COMPRESSION = 6  # what container engines use when they push a layer
 

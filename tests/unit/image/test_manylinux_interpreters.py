@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit import certificates, fake_image, servers
-from tests.unit.fake_image import FakeImage
+from tests.support import certificates, fake_image, servers
+from tests.support.fake_image import FakeImage
 
 PYPY, OTHER_PYPY = "pp311-pypy311_pp73", "pp310-pypy310_pp73"
 GRAALPY = "graalpy312-graalpy250_312_native"

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.unit import servers
+from tests.support import servers
 
 
 def wheel(

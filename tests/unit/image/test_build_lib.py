@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit import servers
+from tests.support import servers
 
 from catalogue import pins
 

@@ -14,7 +14,7 @@ from sources import lock as source_lock
 
 
 def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_cross", images.ROOT / "benchmarks" / "cross.py")
+    spec = importlib.util.spec_from_file_location("benchmark_cross", images.ROOT / "tests" / "benchmarks" / "cross.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

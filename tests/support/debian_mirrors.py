@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pysequoia
-from tests.unit import servers
+from tests.support import servers
 
 from debian import archive as debian_archive
 from portable import fetch

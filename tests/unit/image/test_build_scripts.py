@@ -14,7 +14,7 @@ from catalogue import images, packages
 from catalogue.model import Image
 from portable import errors
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 BUILD_SCRIPTS = ROOT / "docker" / "build_scripts"
 CATALOGUE = images.load()
 IMAGES = CATALOGUE.images(published_only=False)

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import noxfile
 import pytest
-from tests.unit.command_lines import build_options, commands, wrong_invocations
-from tests.unit.repositories import git
+from tests.support.command_lines import build_options, commands, wrong_invocations
+from tests.support.repositories import git
 
 from catalogue import checkout, images
 from catalogue import pins as native_pins
@@ -36,6 +36,7 @@ DOCUMENTS = sorted(
         *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("docker/**/*.md"),
         *ROOT.glob("scripts/*.md"),
+        *ROOT.glob("tests/*.md"),
     ]
 )
 LOCKS = sorted((ROOT / "requirements").rglob("*.txt"))
@@ -62,7 +63,7 @@ def _commands(document: str) -> list[str]:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_path_that_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:docker|docs|scripts|requirements|tests|benchmarks|\.ci|\.github)/[^`\s]*)`", text)
+    named = re.findall(r"`((?:docker|docs|scripts|requirements|tests|\.ci|\.github)/[^`\s]*)`", text)
     named += re.findall(r"`([\w.-]+\.(?:md|sh|py|toml|yaml|csv))`", text)
     linked = re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text)
     made_by_people = {"docker/images.local.toml", "docker/sources", "docker/sources/lock.json"}
