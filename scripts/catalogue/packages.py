@@ -5,7 +5,6 @@ The build reads the same files in docker/build_scripts/system.sh; tests hold bot
 
 from __future__ import annotations
 
-import argparse
 import functools
 import re
 from collections.abc import Iterable
@@ -72,13 +71,3 @@ def _read_file(path: Path, platform: str) -> list[str]:
                 raise errors.UserError(f"{path}:{number}: {match['name']} stands there twice")
             names.append(match["name"])
     return names
-
-
-def main() -> None:
-    """Prints the packages of an image, one a line."""
-    parser = argparse.ArgumentParser(description="Print the distribution packages of an image.")
-    parser.add_argument("image", help="e.g. manylinux_2_28_x86_64")
-    parser.add_argument("--layer", action="append", choices=LAYERS, help="default: all that the finished image has")
-    arguments = parser.parse_args()
-    image = images.load().image(arguments.image)
-    print("\n".join(read(image.policy.package_sets, image.platform.name, arguments.layer or KEPT_LAYERS)))

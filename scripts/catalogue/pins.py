@@ -7,12 +7,9 @@ line of `<Go architecture>:<digest>` pairs, `{goarch}` in the URL), static-clang
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
-import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -169,12 +166,3 @@ def _fields(text: str, where: str) -> dict[str, dict[str, str]]:
 
 def _expand(template: str, prefix: str, version: str) -> str:
     return template.replace(f"${{{prefix}_VERSION}}", version)
-
-
-def main() -> None:
-    """Prints every pin as JSON."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("dockerfile", nargs="?", type=Path, default=DOCKERFILE)
-    found = read(parser.parse_args().dockerfile)
-    json.dump({name: asdict(pin) for name, pin in found.items()}, sys.stdout, indent=2)
-    print()

@@ -6,22 +6,19 @@ index (Sources.xz), the index holds the sha256 of every source file. Nothing tha
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
-import json
 import lzma
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -460,35 +457,3 @@ def _write(path: Path, content: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
         stream.write(content)
     Path(stream.name).replace(path)
-
-
-def main() -> None:
-    """Prints, as JSON, every version of source packages that the configured Debian mirror lists."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("package", nargs="+", help="regular expression that a whole source package name must match")
-    parser.add_argument("--suite", action="append", default=[], help="search only this suite (repeatable)")
-    options = parser.parse_args()
-    for pattern in options.package:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise errors.UserError(f"{pattern!r} is no regular expression: {error}") from None
-    with Progress() as progress:
-        index = Archive.of_this_machine().search("|".join(options.package), options.suite, progress)
-        for name, reason in index.unusable.items():
-            progress.say(f"{name} is not used: {reason}")
-        for suite in index.stale(datetime.now(UTC)):
-            progress.say(f"{suite.name} is outdated: it says that it was valid until {suite.valid_until:%Y-%m-%d}")
-    rows = [
-        {
-            "package": source.package,
-            "version": source.version,
-            "suite": source.suite,
-            "url": fetch.without_password(source.urls(source.original)[0]),
-            "sha256": source.original.sha256,
-        }
-        for source in index.sources
-        if source.original
-    ]
-    json.dump(rows, sys.stdout, indent=2)
-    print()

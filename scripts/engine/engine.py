@@ -8,7 +8,6 @@ remembered in the state directory.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -678,12 +677,3 @@ def copy_with_libraries(program: str, root: Path) -> None:
         copy = root / place.lstrip("/")
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-
-
-def main() -> None:
-    """Shows which container engine the builds of this repository use here, and which were tried in vain."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("name", nargs="?", default="", help=f"only this one of {', '.join(NAMES)}")
-    options = parser.parse_args()
-    engine = choose(options.name)
-    print(engine.shell(engine.command()))

@@ -6,7 +6,6 @@ readable for their owner only, since index and mirror URLs may hold passwords, a
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
 import importlib.util
@@ -16,7 +15,6 @@ import re
 import shutil
 import ssl
 import subprocess
-import sys
 import tarfile
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -225,10 +223,6 @@ class Mirror:
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     settings: Settings = field(default_factory=Settings)
-
-    def without_passwords(self) -> str:
-        """For people."""
-        return without_logins(" ".join(dict.fromkeys((self.main, self.updates, self.security))).strip())
 
     def lines(self, suite: str, architecture: str = "", directory: Path | None = None) -> tuple[str, ...]:
         """The sources of a suite, one a line: the suite itself, its updates and its security updates.
@@ -463,14 +457,3 @@ def load(ca_option: Path | None = None) -> Site:
     spelled = [name for variable in PROXY_VARIABLES for name in (variable, variable.upper())]
     proxies = tuple(name for name in spelled if os.environ.get(name))
     return Site(ca_bundle(ca_option), index_settings(), mirror(), proxies)
-
-
-def main() -> None:
-    """Shows what builds take over from this machine: CA bundle, Python indexes (passwords hidden), Debian mirror."""
-    argparse.ArgumentParser(description=main.__doc__).parse_args()
-    site = load()
-    print(f"CA bundle: {site.ca or 'none'}")
-    print("pip.conf:\n" + without_logins(site.index.pip_conf() or "none\n"), end="")
-    print(f"Debian mirror: {site.mirror.without_passwords() if site.mirror else 'none'}")
-    for note in site.notes():
-        print(note, file=sys.stderr)

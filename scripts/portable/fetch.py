@@ -8,7 +8,6 @@ wrong and what to do. The proxies and the CA bundle of the environment are used.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
 import fcntl
@@ -33,8 +32,7 @@ from types import MappingProxyType
 from typing import Annotated, NoReturn, TypeVar
 
 from portable import environment, errors, toml, transport
-from portable.progress import Progress, Task
-from portable.progress import size as human_size
+from portable.progress import Task
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -636,19 +634,3 @@ def _plain(error: object) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
-
-
-def main() -> None:
-    """Downloads one file and compares its sha256."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("url", help="its mirrors in docker/mirrors.txt are tried too")
-    parser.add_argument("target", type=Path, help="file to write")
-    parser.add_argument("--sha256", required=True, metavar="HEX")
-    parser.add_argument("--size", type=int, metavar="BYTES", help="exact size, where known")
-    parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust, PEM (default: $SSL_CERT_FILE)")
-    options = parser.parse_args()
-    with Progress() as progress, progress.task(options.target.name) as task:
-        Fetcher(ca_bundle=options.ca_bundle).download(
-            options.url, options.target, sha256=options.sha256, size=options.size, task=task
-        )
-        task.note = human_size(options.target.stat().st_size)

@@ -9,7 +9,6 @@ Tasks may run in any thread. Everything goes to stderr, so that stdout stays dat
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -171,13 +170,3 @@ def size(amount: int, unit: str = "B") -> str:
         if amount >= 1000**power:
             return f"{amount / 1000**power:.1f} {prefix}B"
     raise AssertionError(amount)
-
-
-def main() -> None:
-    """Shows a made-up run, to look at the display."""
-    argparse.ArgumentParser(description=main.__doc__).parse_args()
-    with Progress() as progress, progress.task("one", total=3_000_000) as one, progress.task("two") as two:
-        for _ in range(30):
-            time.sleep(0.1)
-            one.advance(100_000)
-            two.advance(70_000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import lzma
 import os
 import re
@@ -453,12 +452,10 @@ def test_gpgv_is_demanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 @needs_gpgv
-def test_command_line(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_archive_of_this_machine(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, mirror.server.url("/debian"))
     monkeypatch.setenv(debian_archive.KEYRING_VARIABLE, str(mirror.keyring()))
     monkeypatch.setenv("XDG_CACHE_HOME", str(mirror.directory))
-    monkeypatch.setattr("sys.argv", ["debian_archive.py", "git", "--suite", "trixie"])
-    assert errors.run(debian_archive.main) == 0
-    (row,) = json.loads(capsys.readouterr().out)
-    assert (row["package"], row["version"], row["suite"]) == ("git", "1:2.47.3-1", "trixie")
+    (found,) = debian_archive.Archive.of_this_machine().search("git", ["trixie"]).sources
+    assert (found.package, found.version, found.suite) == ("git", "1:2.47.3-1", "trixie")

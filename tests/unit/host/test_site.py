@@ -253,12 +253,6 @@ def test_options_of_a_source_are_its_own() -> None:
     assert [" trusted=yes " in line.replace("[", " ") for line in mirror.lines("trixie")] == [False, False, True]
 
 
-def test_passwords_are_not_shown() -> None:
-    mirror = mirror_of(place("http://me:secret@example.org/debian", ""), SECURITY)
-    assert mirror.main == "http://me:secret@example.org/debian"
-    assert "secret" not in mirror.without_passwords()
-
-
 @pytest.mark.parametrize("places", [(), (place("file:///srv/debian", ""),), (SECURITY,)])
 def test_no_debian_mirror(places: tuple[Place, ...]) -> None:
     assert site_settings.mirror_of(Settings(places), b"") is None

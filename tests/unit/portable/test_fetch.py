@@ -531,14 +531,3 @@ def test_the_projects_mirrors_are_well_formed() -> None:
         assert alternatives, f"{prefix} has no alternative"
         for url in (prefix, *alternatives):
             assert url.startswith("https://") and url.endswith("/"), url
-
-
-def test_command_line(
-    server: servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server.routes["/a"] = servers.good(BODY)
-    target = tmp_path / "a.tar.gz"
-    monkeypatch.setattr("sys.argv", ["fetch.py", server.url("/a"), str(target), "--sha256", SHA256])
-    assert errors.run(fetch.main) == 0
-    assert target.read_bytes() == BODY
-    assert capsys.readouterr().out == ""
