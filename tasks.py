@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 
 from catalogue import images
 from catalogue.model import Image
+from catalogue.paths import ROOT
 from engine import engine as engines
 from host import inputs
 from portable import environment, errors
 from smoke import command as smoke
 from sources import command as sources
 
-ROOT = images.ROOT
 T = TypeVar("T")
 environment.forget_python()  # PYTHONSAFEPATH and the like suit other programs of the caller
 

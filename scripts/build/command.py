@@ -26,6 +26,7 @@ from typing import IO
 from build import bootstrap, log
 from catalogue import bases, checkout, images, pins, tags
 from catalogue.model import Catalogue, Image
+from catalogue.paths import DOCKER, ROOT
 from debian import base as debian_base
 from engine import engine as engines
 from engine.engine import Build, Engine, Mount
@@ -39,9 +40,8 @@ from smoke import command as smoke
 from sources import command as prefetch
 from sources import lock as source_lock
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCKERFILE = ROOT / "docker" / "Dockerfile"
-SOURCES = ROOT / "docker" / "sources"
+DOCKERFILE = DOCKER / "Dockerfile"
+SOURCES = DOCKER / "sources"
 LOCK = SOURCES / "lock.json"
 NATIVE_HERE = {"amd64": ("amd64", "386"), "arm64": ("arm64", "arm")}  # what these processors run without emulation
 CLANG_BUILDERS = ("amd64", "arm64")  # architectures for which a static clang is used as cross compiler

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from build.log import Stages
-from catalogue import images
+from catalogue import images, paths
 from catalogue.model import Image
 from host import inputs
 from portable import errors, outputs
 from portable.progress import Progress
 
-BUILD = images.ROOT / "build.sh"
-LOGS = images.ROOT / "build" / "logs"
+BUILD = paths.ROOT / "build.sh"
+LOGS = paths.ROOT / "build" / "logs"
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from catalogue.paths import DOCKER
 from portable.toml import REST, Digest, Reference, read, read_toml
 
-BASES_TOML = Path(__file__).resolve().parents[2] / "docker" / "bases.toml"
+BASES_TOML = DOCKER / "bases.toml"
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from catalogue.paths import ROOT
 from catalogue.tags import Dated
 from portable import errors
 
-ROOT = Path(__file__).resolve().parents[2]
 DIRTY = "-dirty"  # behind a commit: files of the checkout differ from it
 CLOCKS_DIFFER = 24 * 3600  # seconds by which a commit may be ahead of this machine's clock
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from catalogue.paths import DOCKER
 from catalogue.pins import Pin
 from portable import errors
 from portable.toml import (
@@ -36,8 +37,7 @@ from portable.toml import (
     read_toml,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-DEPENDENCIES_TOML = ROOT / "docker" / "dependencies.toml"
+DEPENDENCIES_TOML = DOCKER / "dependencies.toml"
 
 FIELDS = (
     *("name", "series", "version", "old", "release", "underscored", "dashed", "oldunderscored", "olddashed"),

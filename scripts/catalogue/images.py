@@ -14,15 +14,15 @@ from typing import Annotated, Any
 
 from catalogue import pins as native_pins
 from catalogue.model import Catalogue, Image, InterpreterTag, Platform, Policy, PolicyName, Variant, matches
+from catalogue.paths import DOCKER, ROOT
 from catalogue.pins import Pin
 from portable import downloads, errors
 from portable.toml import Name, Registry, Url, below, filled, near_matches, read, read_toml
 
-ROOT = Path(__file__).resolve().parents[2]
-IMAGES_TOML = ROOT / "docker" / "images.toml"
-LOCAL_OVERLAY = ROOT / "docker" / "images.local.toml"
+IMAGES_TOML = DOCKER / "images.toml"
+LOCAL_OVERLAY = DOCKER / "images.local.toml"
 NO_OVERLAY = Path(os.devnull)  # for what a fork has in common with us whatever it chooses: locks, rendered text, tests
-PACKAGES = ROOT / "docker" / "packages"
+PACKAGES = DOCKER / "packages"
 TOOLS = ROOT / "requirements" / "tools"
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from catalogue import images
 from catalogue import pins as native_pins
+from catalogue.paths import DOCKER
 from portable import errors
 from portable.toml import near_matches, read_text
 
-PACKAGES = Path(__file__).resolve().parents[2] / "docker" / "packages"
+PACKAGES = DOCKER / "packages"
 LAYERS = ("policy", "runtime", "base", "toolchain", "build")
 KEPT_LAYERS = LAYERS[:-1]  # what the finished image has: `build` is for the builds alone
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from catalogue.paths import DOCKER
 from portable import errors
 from portable.toml import Reference, Template, form, key, read_text
 from portable.toml import read as read_table
 
-DOCKERFILE = Path(__file__).resolve().parents[2] / "docker" / "Dockerfile"
+DOCKERFILE = DOCKER / "Dockerfile"
 _FIELDS = re.compile(r"[A-Z0-9]_(VERSION|SHA256|URL|IMAGE)\s*=")
 _ARG = re.compile(
     r'^ARG (?P<prefix>[A-Z][A-Z0-9_]*)_(?P<field>VERSION|SHA256|URL|IMAGE)=(?P<quote>"?)(?P<value>[^"\n]*)(?P=quote)$'

@@ -23,9 +23,9 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+from catalogue.paths import ROOT
 from portable import environment, errors, fetch, places
 
-ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTION_PIP = "python3-pip-whl"  # what ensurepip takes its pip from on Debian and its derivatives
 WHO = "import sys; print(sys.version, sys.base_prefix)"
 

@@ -15,12 +15,12 @@ from typing import Any
 from catalogue import packages
 from catalogue import pins as native_pins
 from catalogue.model import Image, Interpreter, SharedInterpreter, Tool, matches
+from catalogue.paths import ROOT
 from catalogue.pins import Pin
 from plan.expectations import Expectations, ExpectedInterpreter, ExpectedShared
 from portable import downloads, errors
 from portable.toml import near_matches
 
-ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements"
 
 COMPONENT_PINS = {"tcltk": ("tcl", "tk")}  # components made of other pins than the one of their own name

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogue import checkout, images, tags
+from catalogue import checkout, paths, tags
 from catalogue.model import Group, Image
 from network import oci
 from network.oci import Manifest
@@ -34,7 +34,7 @@ VERSION_LABEL = "org.opencontainers.image.version"
 _HANDED = re.compile(r"(?P<repository>[^\s@]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 
-def revision(root: Path = images.ROOT) -> str:
+def revision(root: Path = paths.ROOT) -> str:
     """The commit of HEAD. Raises Failure where the tree holds changes that no commit has."""
     if changed := checkout.changes(root):
         raise errors.Failure(

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from catalogue import images
 from catalogue.model import Catalogue
+from catalogue.paths import ROOT
 from portable import errors
 from render.dockerfile import dockerfile_blocks
 from render.readme import document_blocks
 
-ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "nox -s render"
 # `# begin name: who writes this` in a Dockerfile, `<!-- begin name -->` in Markdown; the same with `end` after it.
 _BLOCK = re.compile(

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from catalogue.model import Catalogue, Image, Libc, Policy
+from catalogue.paths import DOCKER
 from portable import errors
 from portable.toml import MAY_BE_EMPTY, Version, filled, form, near_matches, read, read_text, read_toml
 
-DOCKER = Path(__file__).resolve().parents[2] / "docker"
 DISTRIBUTIONS_CSV = DOCKER / "distributions.csv"
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
 MEASURED_JSON = DOCKER.parent / "tests" / "benchmarks" / "results.json"

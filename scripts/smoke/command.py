@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import quote
 
 from catalogue import images
+from catalogue.paths import DOCKER, ROOT
 from engine import engine as engines
 from engine.engine import Engine, Mount
 from host import inputs
@@ -35,9 +36,8 @@ from portable import errors, outputs, places, scratch
 from sources import command as prefetch
 from sources import lock as source_lock
 
-ROOT = Path(__file__).resolve().parents[2]
 SUITE = ROOT / "tests" / "smoke"
-WHEELHOUSE = ROOT / "docker" / "sources" / "wheelhouse"
+WHEELHOUSE = DOCKER / "sources" / "wheelhouse"
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIME_LIMIT = 3600  # seconds a container may take, generous for emulated platforms
 ARCHITECTURES = {"x86_64": "amd64", "i686": "386", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le",

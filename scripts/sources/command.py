@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from catalogue import dependencies, images
 from catalogue import pins as native_pins
 from catalogue.model import Catalogue
+from catalogue.paths import DOCKER, ROOT
 from catalogue.pins import Pin
 from debian import archive as debian_archive
 from debian.archive import Archive, Index, Source, Upstream, upstream_version
@@ -34,8 +35,7 @@ from portable.toml import near_matches
 from sources import lock as source_lock
 from sources.lock import Lock, LockedPin
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ROOT / "docker" / "sources"
+SOURCES = DOCKER / "sources"
 LOCK = SOURCES / "lock.json"
 WHEELHOUSE = SOURCES / "wheelhouse"
 SMOKE_LOCKS = ROOT / "requirements" / "smoke"

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from catalogue import bases, images
+from catalogue import bases, images, paths
 from network import oci, registry, web
 from portable import errors
 from update import pipeline
@@ -64,7 +64,7 @@ def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12] or "unpinned"
 
 
-def main(arguments: Sequence[str] | None = None, root: Path = pipeline.ROOT) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int:
     """Looks up the digests of the base images in their registries."""
     options = pipeline.parse(str(main.__doc__), arguments)
     pinned = bases.load(root / BASES)

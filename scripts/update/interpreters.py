@@ -18,6 +18,7 @@ from typing import Any
 import tomlkit
 from packaging.version import Version
 
+from catalogue import paths
 from network import web
 from portable import archives, downloads, errors
 from update import pipeline
@@ -217,7 +218,7 @@ def _join(outcomes: Sequence[Outcome]) -> Bump | None:
     return pipeline.together("Bump prebuilt interpreters", "\n\n".join(f"{b.subject}\n{b.body}" for b in bumps), bumps)
 
 
-def main(arguments: Sequence[str] | None = None, root: Path = pipeline.ROOT) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int:
     """Looks for new releases of PyPy and GraalPy, and commits the bumps of all interpreter tags that can move."""
     options = pipeline.parse(str(main.__doc__), arguments)
     tags = [Tag.read(name, entry) for name, entry in downloads.load(root / DOWNLOADS).interpreters.items()]

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from catalogue import paths
 from network import web
 from portable import downloads, fetch
 from update import pipeline
@@ -52,7 +53,7 @@ def look(context: Context, name: str, version: str, url: str) -> Outcome:
     return Outcome([Row(url, version, State.CURRENT)])
 
 
-def main(arguments: Sequence[str] | None = None, root: Path = pipeline.ROOT) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int:
     """Asks for every link; changes nothing, with or without --dry-run. --only takes URLs."""
     options = pipeline.parse(str(main.__doc__), arguments)
     found = {url: (name, version) for name, version, url in links(root)}

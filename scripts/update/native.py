@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from packaging.version import Version
 
-from catalogue import dependencies, pins
+from catalogue import dependencies, paths, pins
 from catalogue.dependencies import Dependency
 from catalogue.pins import Pin
 from network import web
@@ -63,7 +63,7 @@ class Run:
     places: Mapping[str, Sequence[str]]
     unconfirmed: Mapping[str, Unconfirmed]
     context: Context
-    root: Path = pipeline.ROOT
+    root: Path = paths.ROOT
 
 
 def look(run: Run, group: Sequence[Dependency]) -> Outcome:
@@ -305,7 +305,7 @@ def read_pins(root: Path) -> tuple[dict[str, Pin], dict[str, list[str]]]:
     return pinned, places
 
 
-def main(arguments: Sequence[str] | None = None, root: Path = pipeline.ROOT) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int:
     """Looks for new releases of the native dependencies, and commits a bump for each pin that can move."""
     options = pipeline.parse(str(main.__doc__), arguments)
     rows = dependencies.load(root / "docker" / "dependencies.toml")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from catalogue.paths import ROOT
 from network import web
 from portable import errors
 from portable.progress import Progress
@@ -23,7 +24,6 @@ from portable.toml import near_matches
 from update import commits
 from update.report import Commit, Report, Row, State
 
-ROOT = Path(__file__).resolve().parents[2]
 EPILOG = """\
 exit status:
   0  all was checked; what can move was committed (with --dry-run: would be)

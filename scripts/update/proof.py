@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from catalogue.dependencies import Dependency, OpenPgp
+from catalogue.paths import DOCKER
 from catalogue.pins import Pin
 from debian.archive import Source
 from network import web
@@ -25,7 +26,7 @@ from update.releases import Release
 from update.signatures import BadSignature
 from update.witness import Witness
 
-KEYS = Path(__file__).resolve().parents[2] / "docker" / "keys"
+KEYS = DOCKER / "keys"
 
 Digests = str | Mapping[str, str]
 

@@ -29,6 +29,7 @@ from packaging.version import Version
 from catalogue import images
 from catalogue import pins as native_pins
 from catalogue.model import Catalogue
+from catalogue.paths import ROOT
 from catalogue.pins import Pin
 from host import site
 from network import web
@@ -38,7 +39,6 @@ from update import pipeline
 from update.pipeline import Bump, Options, Outcome, Subject
 from update.report import Row, State
 
-ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = Path("requirements")
 COOL_DOWN = "7 days"
 COMMAND = "nox -s update_python_dependencies"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from catalogue import dependencies
+from catalogue import dependencies, paths
 from catalogue.dependencies import Dependency
 from catalogue.pins import Pin
 from portable import downloads, errors
@@ -80,7 +80,7 @@ def _bump(row: Dependency, newest: str, taken: Mapping[str, Taken]) -> Bump:
     return Bump(f"Bump static clang on demand {newest} → {next(iter(taken))}", body, edit)
 
 
-def main(arguments: Sequence[str] | None = None, root: Path = pipeline.ROOT) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int:
     """Looks for new releases of static clang that manylinux-install-clang can offer."""
     options = pipeline.parse(str(main.__doc__), arguments)
     rows = dependencies.load(root / "docker" / "dependencies.toml")

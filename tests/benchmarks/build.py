@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from catalogue import images
 from catalogue.model import Image
+from catalogue.paths import ROOT
 from debian import base as debian_base
 from engine import engine as engines
 from engine.engine import Engine
@@ -38,7 +39,6 @@ from smoke import command as smoke
 from sources import command as prefetch
 from sources import lock as source_lock
 
-ROOT = images.ROOT
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 RESULTS = ROOT / "tests" / "benchmarks" / "results.json"
 TAG = "benchmark"

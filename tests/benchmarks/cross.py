@@ -24,13 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
 from catalogue import images
 from catalogue.model import Image
+from catalogue.paths import ROOT
 from debian import base as debian_base
 from host import machine
 from portable import errors
 from sources import command as prefetch
 from sources import lock as source_lock
 
-ROOT = images.ROOT
 RESULTS = ROOT / "tests" / "benchmarks" / "cross.json"
 CLANG = "MANYLINUX_STATIC_CLANG_IMAGE"
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from catalogue import images
+from catalogue import paths
 from engine import engine as engines
 from engine.engine import Mount
 from host import site as site_settings
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
-EXAMPLE = images.ROOT / "docs" / "example"
+EXAMPLE = paths.ROOT / "docs" / "example"
 
 
 @pytest.mark.engine

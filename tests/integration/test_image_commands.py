@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from tests.support import certificates, fake_image
 
-from catalogue import images
+from catalogue import paths
 from engine import engine as engines
 from engine.engine import Build, Mount
 from portable import toml
@@ -236,7 +236,7 @@ def derived(engine: engines.Engine, tmp_path: Path) -> Iterator[Callable[..., tu
 
 
 def test_clang_is_replaced_in_a_later_layer(derived: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
-    settings = toml.read_toml(images.ROOT / "docker/downloads.toml")["clang"]
+    settings = toml.read_toml(paths.ROOT / "docker/downloads.toml")["clang"]
     sums = {}
     for version in ("v98.0.0.0", "v99.0.0.0"):
         listed = ""

@@ -19,7 +19,7 @@ import git
 import pytest
 from tests.support import registries, servers
 
-from catalogue import images
+from catalogue import images, paths
 from catalogue.model import Catalogue
 from network import oci
 from network.oci import MANIFEST_TYPES, Manifest
@@ -245,7 +245,7 @@ def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path)
         def run(*options: str) -> subprocess.CompletedProcess[str]:
             words = ["--registry", f"{host}/pypa", "--cibuildwheel", url, *options]
             command = [sys.executable, "scripts", "prune", *words]
-            return subprocess.run(command, cwd=images.ROOT, capture_output=True, text=True, check=False)
+            return subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
 
         def left() -> list[set[str]]:
             return [set(where.registry.tags(where.repository(name))) for name in (IMAGE, other)]

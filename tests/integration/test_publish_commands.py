@@ -16,7 +16,7 @@ import git
 import pytest
 from tests.support import registries
 
-from catalogue import bases, checkout, images
+from catalogue import bases, checkout, images, paths
 from catalogue.model import Image
 from engine import engine as engines
 from engine.engine import Build, Engine
@@ -90,7 +90,7 @@ def fork(tmp_path: Path) -> Iterator[Fork]:
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     root = tmp_path / "fork"
     skipped = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "sources", "build", ".hypothesis")
-    shutil.copytree(images.ROOT, root, ignore=skipped)
+    shutil.copytree(paths.ROOT, root, ignore=skipped)
     with registries.running(tmp_path, HTPASSWD) as host:
         overlay = f'registry = "{host}/acme"\nimages = ["manylinux_2_39_*"]\n'
         (root / "docker" / "images.local.toml").write_text(overlay, encoding="utf-8")

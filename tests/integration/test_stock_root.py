@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue import images
+from catalogue import paths
 from debian import base as debian_base
 from host import site as site_settings
 
@@ -37,7 +37,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sources = "\n".join((*mirror.lines(SUITE, directory=root.parent), ""))
     subprocess.run([*command, SUITE, str(root), "-"], input=sources, text=True, check=True)
     try:
-        clone = ["git", "clone", "--quiet", "--no-local", str(images.ROOT), str(root / "manylinux")]
+        clone = ["git", "clone", "--quiet", "--no-local", str(paths.ROOT), str(root / "manylinux")]
         subprocess.run(clone, check=True)
         for path in (BUNDLE, Path("/etc/resolv.conf"), Path("/etc/hosts")):
             if path.exists():

@@ -17,6 +17,7 @@ import pytest
 import uv
 from tests.support import servers
 
+from catalogue import paths
 from network import web
 from portable import errors
 from update import pipeline
@@ -384,7 +385,7 @@ def test_what_has_no_place_in_a_lock(text: str) -> None:
 
 
 def test_every_lock_of_the_project_has_the_form() -> None:
-    for path in sorted((updater.ROOT / "requirements").rglob("*.txt")):
+    for path in sorted((paths.ROOT / "requirements").rglob("*.txt")):
         header, _, text = path.read_text(encoding="utf-8").partition("\n")
         assert header.startswith("# Compiled from ")
         updater._expect_form(text)

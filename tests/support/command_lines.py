@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from catalogue import images
+from catalogue import paths
 
 
 def wrong_invocations(text: str) -> Iterator[str]:
@@ -31,11 +31,11 @@ def wrong_invocations(text: str) -> Iterator[str]:
 @functools.cache
 def tasks() -> Any:
     """The collection of tasks.py."""
-    sys.path.insert(0, str(images.ROOT))
+    sys.path.insert(0, str(paths.ROOT))
     try:
         import tasks as module
     finally:
-        sys.path.remove(str(images.ROOT))
+        sys.path.remove(str(paths.ROOT))
     return module.ns
 
 
@@ -51,13 +51,13 @@ def invoke_options(task: str) -> tuple[set[str], int]:
 @functools.cache
 def build_options() -> set[str]:
     """The long options of build.sh."""
-    text = subprocess.run([images.ROOT / "build.sh", "--help"], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([paths.ROOT / "build.sh", "--help"], capture_output=True, text=True, check=True).stdout
     return set(re.findall(r"--[a-z-]+", text))
 
 
 def commands() -> set[str]:
     """What `python3 scripts` knows."""
-    spec = importlib.util.spec_from_file_location("commands", images.ROOT / "scripts" / "__main__.py")
+    spec = importlib.util.spec_from_file_location("commands", paths.ROOT / "scripts" / "__main__.py")
     assert spec and spec.loader
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look
     spec.loader.exec_module(module)

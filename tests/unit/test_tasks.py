@@ -17,11 +17,11 @@ from invoke.context import MockContext
 from invoke.exceptions import Exit
 from invoke.runners import Result
 
-from catalogue import images
+from catalogue import images, paths
 
 
 def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tasks", images.ROOT / "tasks.py")
+    spec = importlib.util.spec_from_file_location("tasks", paths.ROOT / "tasks.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -70,14 +70,14 @@ def test_list_shows_names_or_json() -> None:
     tasks.list_(context)
     tasks.list_(context, all=True, json=True)
     assert [line[2:] for line, _ in context.lines] == [["list"], ["list", "--all", "--json"]]
-    assert context.lines[0][0][:2] == [sys.executable, str(images.ROOT / "scripts")]
+    assert context.lines[0][0][:2] == [sys.executable, str(paths.ROOT / "scripts")]
 
 
 def test_build_names_policy_platform_variant_and_tag_to_build_sh() -> None:
     context = Recorder()
     tasks.build(context, ["manylinux_2_36_x86_64-shared"], options="--offline --no-test", tag="local")
     (line, env) = context.lines[0]
-    assert line == [str(images.ROOT / "build.sh"), "--offline", "--no-test"]
+    assert line == [str(paths.ROOT / "build.sh"), "--offline", "--no-test"]
     assert env == {"POLICY": "manylinux_2_36", "PLATFORM": "x86_64", "VARIANT": "shared", "COMMIT_SHA": "local"}
 
 
@@ -91,7 +91,7 @@ def test_build_of_several_images_is_one_command_that_goes_on_after_a_failure() -
     context = Recorder()
     tasks.build(context, ["manylinux_2_35_*", "manylinux_2_31_*"], jobs=2, options="--offline --no-test", tag="local")
     words = "--jobs 2 --tag local manylinux_2_35_* manylinux_2_31_* -- --offline --no-test".split()
-    assert context.lines[0][0][1:] == [str(images.ROOT / "scripts"), "many", *words]
+    assert context.lines[0][0][1:] == [str(paths.ROOT / "scripts"), "many", *words]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_no_shell_or_number_is_is_wrong_use(pattern: str, wrong: dict[str, 
 
 def test_the_whole_command_is_one_line() -> None:
     words = [sys.executable, "-m", "invoke", "build", "-i", "manylinux_2_36_x86_64", "--jobs", "abc"]
-    done = subprocess.run(words, cwd=images.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(words, cwd=paths.ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "error: --jobs abc: it must be a number from 1\n")
 
 
@@ -198,7 +198,7 @@ sys.exit(tasks.command(Context(), "bash", "-c", sys.argv[1]))
 def test_what_was_started_ends_with_us(number: signal.Signals, tmp_path: Path) -> None:
     ready, cleaned = tmp_path / "ready", tmp_path / "cleaned"
     script = f"trap 'touch {cleaned}; exit 130' TERM HUP; touch {ready}; while :; do read -r -t 0.1 < <(:); done"
-    with subprocess.Popen([sys.executable, "-c", PARENT, script], cwd=images.ROOT, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen([sys.executable, "-c", PARENT, script], cwd=paths.ROOT, stdin=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 30
         while not ready.exists() and time.monotonic() < deadline:
             time.sleep(0.05)

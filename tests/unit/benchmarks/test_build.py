@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from catalogue import images
+from catalogue import paths
 from sources import lock as source_lock
 
 
 def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_build", images.ROOT / "tests" / "benchmarks" / "build.py")
+    spec = importlib.util.spec_from_file_location("benchmark_build", paths.ROOT / "tests" / "benchmarks" / "build.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

@@ -8,13 +8,13 @@ from types import ModuleType
 
 import pytest
 
-from catalogue import images
+from catalogue import images, paths
 from portable import errors
 from sources import lock as source_lock
 
 
 def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_cross", images.ROOT / "tests" / "benchmarks" / "cross.py")
+    spec = importlib.util.spec_from_file_location("benchmark_cross", paths.ROOT / "tests" / "benchmarks" / "cross.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -58,4 +58,4 @@ def test_the_ratio_is_what_it_is_about() -> None:
 def test_it_wants_a_clang(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(benchmark.CLANG, raising=False)
     with pytest.raises(errors.UserError, match="python3 scripts clang"):
-        benchmark.measure(images.load().image("manylinux_2_36_aarch64"), ["zstd"], images.ROOT)
+        benchmark.measure(images.load().image("manylinux_2_36_aarch64"), ["zstd"], paths.ROOT)

@@ -15,7 +15,7 @@ import pytest
 
 from build import many
 from build.many import Builder
-from catalogue import images
+from catalogue import images, paths
 from portable import progress
 from portable.progress import Progress
 
@@ -88,7 +88,7 @@ def two_long_builds(tmp_path: Path, script: Path) -> subprocess.Popen[bytes]:
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(images.ROOT / "scripts"), "SECONDS_EACH": "30"},
+        env={**os.environ, "PYTHONPATH": str(paths.ROOT / "scripts"), "SECONDS_EACH": "30"},
         stderr=subprocess.DEVNULL,
     )
     times = tmp_path / "times"

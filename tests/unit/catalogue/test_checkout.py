@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from tests.support.repositories import git, repository
 
-from catalogue import checkout, images, tags
+from catalogue import checkout, paths, tags
 from portable import errors
 
-SCRIPTS = images.ROOT / "scripts"
+SCRIPTS = paths.ROOT / "scripts"
 
 
 def ask(root: Path, question: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -122,10 +122,10 @@ def test_a_tag_beside_a_signature_is_the_tag(root: Path, tmp_path: Path) -> None
 
 def test_one_place_runs_git() -> None:
     """GitPython makes the updaters' commits; what images are tested by (tests/smoke) has none of our modules."""
-    files = checkout.call("ls-files", "-z", "--cached", "--others", "--exclude-standard", at=images.ROOT).split("\0")
-    python = [images.ROOT / name for name in files if name.endswith(".py") and not name.startswith("tests/smoke/")]
+    files = checkout.call("ls-files", "-z", "--cached", "--others", "--exclude-standard", at=paths.ROOT).split("\0")
+    python = [paths.ROOT / name for name in files if name.endswith(".py") and not name.startswith("tests/smoke/")]
     called = re.compile(r"""(?:(?:run|Popen|call|check_\w+)\(\s*|\b(?:command|argv|words) = )\[\s*["']git["'],""")
-    texts = {str(path.relative_to(images.ROOT)): path.read_text(encoding="utf-8") for path in python if path.is_file()}
+    texts = {str(path.relative_to(paths.ROOT)): path.read_text(encoding="utf-8") for path in python if path.is_file()}
     assert [name for name, text in texts.items() if called.search(text)] == ["scripts/catalogue/checkout.py"]
     imported = [name for name, text in texts.items() if re.search(r"(?m)^(?:import git\b|from git\b)", text)]
     assert [name for name in imported if name.startswith("scripts/")] == ["scripts/update/commits.py"]
@@ -305,7 +305,7 @@ def test_the_tests_write_nothing_into_the_repository_whose_hook_runs_them(tmp_pa
     ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'base'}", *tests],
-        cwd=images.ROOT,
+        cwd=paths.ROOT,
         env={**os.environ, **hook_of(other)},
         capture_output=True,
         text=True,
@@ -345,11 +345,11 @@ def test_build_sh_labels_an_image_with_its_own_commit(tmp_path: Path) -> None:
             [where / "build.sh", "--print"], env=environment, capture_output=True, text=True, check=False
         )
 
-    assert label(build(images.ROOT)) == checkout.revision()
+    assert label(build(paths.ROOT)) == checkout.revision()
     copy = tmp_path / "copy"
     for name, unwanted in (("scripts", "__pycache__"), ("docker", "sources"), ("requirements", "")):
-        shutil.copytree(images.ROOT / name, copy / name, ignore=shutil.ignore_patterns(unwanted))
-    shutil.copy(images.ROOT / "build.sh", copy)
+        shutil.copytree(paths.ROOT / name, copy / name, ignore=shutil.ignore_patterns(unwanted))
+    shutil.copy(paths.ROOT / "build.sh", copy)
     done = build(copy)
     assert done.returncode == 1
     assert "fatal: not a git repository" in done.stderr and "Traceback" not in done.stderr

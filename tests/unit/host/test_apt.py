@@ -17,7 +17,7 @@ import pytest
 from tests.support import servers
 from tests.support.debian_mirrors import LIMITS, Mirror, package
 
-from catalogue import images
+from catalogue import paths
 from debian import archive as debian_archive
 from debian import base as debian_base
 from host import apt as apt_settings
@@ -207,7 +207,7 @@ def test_a_build_gets_proxy_keys_and_options(tmp_path: Path, server: servers.Ser
     shm.mkdir()
     secret = mirror_for(server, mirror).secret("bookworm")
     (secrets / "apt").write_text(secret.replace("/dev/shm", str(shm)))
-    script = (images.ROOT / "docker/build_scripts/debian.sh").read_text()
+    script = (paths.ROOT / "docker/build_scripts/debian.sh").read_text()
     script = script.replace("/run/secrets", str(secrets)).replace("/dev/shm", str(shm))
     (tmp_path / "debian.sh").write_text(script)
     state = [f"Dir::State::lists={tmp_path}/lists", f"Dir::Cache={tmp_path}/cache", "APT::Architecture=amd64"]

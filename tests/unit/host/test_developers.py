@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.support import indexes, servers
 
-from catalogue import images
+from catalogue import paths
 from host import developers
 from portable import errors
 
@@ -52,7 +52,7 @@ def new_checkout(directory: Path, server: servers.Server) -> Checkout:
     root, wheels = directory / "a project", directory / "wheels"
     for path in (root / "requirements", wheels):
         path.mkdir(parents=True)
-    shutil.copytree(images.ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(paths.ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
     locked = [
         indexes.wheel(wheels, "nox", "1", requires=["base[more]"], command="nox"),
         indexes.wheel(wheels, "base", "1", extra="more"),

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from build import command as build
-from catalogue import images, tags
+from catalogue import images, paths, tags
 from host import inputs
 from portable import errors
 from portable.toml import read_toml
 
 CATALOGUE = images.load(overlay=images.NO_OVERLAY)
-ROOT = images.ROOT
+ROOT = paths.ROOT
 
 BAD_TAGS = [
     " ",

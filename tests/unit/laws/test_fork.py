@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue import checkout, images
+from catalogue import checkout, images, paths
 from publish import prune
 from update import bases
 
@@ -38,7 +38,7 @@ def run(overlay: Path, *command: str, **environment: str) -> subprocess.Complete
     """One of the repository's commands, as the fork's maintainers and workflows run it."""
     return subprocess.run(
         command,
-        cwd=images.ROOT,
+        cwd=paths.ROOT,
         env={**os.environ, "MANYLINUX_IMAGES_OVERLAY": str(overlay), **environment},
         capture_output=True,
         text=True,
@@ -109,4 +109,4 @@ def test_the_updaters_keep_all_that_the_table_needs(overlay: Path, monkeypatch: 
 
 def test_the_overlay_can_be_committed() -> None:
     with pytest.raises(checkout.Refused, match="status 1"):  # nothing ignores it
-        checkout.call("check-ignore", "--no-index", str(images.LOCAL_OVERLAY), at=images.ROOT)
+        checkout.call("check-ignore", "--no-index", str(images.LOCAL_OVERLAY), at=paths.ROOT)

@@ -16,7 +16,7 @@ import pytest
 from tests.support.command_lines import build_options, commands, wrong_invocations
 from tests.support.repositories import git
 
-from catalogue import checkout, images
+from catalogue import checkout, images, paths
 from catalogue import pins as native_pins
 from debian import archive
 from plan import plan
@@ -26,7 +26,7 @@ from render import readme
 from sources import command as prefetch
 from update import python as locks
 
-ROOT = images.ROOT
+ROOT = paths.ROOT
 CATALOGUE = images.load(overlay=images.NO_OVERLAY)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests.support.command_lines import commands
 
-from catalogue.images import ROOT
+from catalogue.paths import ROOT
 
 SCRIPTS = ROOT / "scripts"
 # A room imports only from lines further down; rooms on one line never import each other.
@@ -73,3 +74,9 @@ def test_every_command_has_help(command: str) -> None:
     done = run("scripts", *command.split(), "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith((f"usage: scripts {command} ", "usage: ./build.sh "))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_starts_by_itself(path: Path) -> None:
+    done = run(str(path), "--help")
+    assert (done.returncode, done.stderr) == (0, "")

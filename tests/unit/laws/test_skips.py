@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests import skips
 
-from catalogue import images
+from catalogue import paths
 
-ROOT = images.ROOT
+ROOT = paths.ROOT
 SKIPPED = """\
 import pytest
 def test_passes(): pass

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from catalogue import paths
+
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[3]), str(Path(__file__).resolve().parents[3] / "scripts")]
 
@@ -32,7 +34,7 @@ from portable import downloads, errors, fetch, toml
 from render import readme
 from update import native
 
-DOCKER = images.ROOT / "docker"
+DOCKER = paths.ROOT / "docker"
 OVERLAY = """\
 registry = "registry.example.org/wheels"
 source = "https://example.org/acme/manylinux"

@@ -17,10 +17,10 @@ import yaml
 from tests.support.command_lines import build_options, commands, invoke_options, wrong_invocations
 from tests.support.repositories import git, repository
 
-from catalogue import images
+from catalogue import images, paths
 from update import sightings
 
-GITHUB = images.ROOT / ".github"
+GITHUB = paths.ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 CATALOGUE = images.load(overlay=images.NO_OVERLAY)
 
@@ -61,9 +61,7 @@ def test_the_workflows_of_the_project_are_there() -> None:
 
 def answer(verb: str) -> Any:
     """What a job gets from `python3 scripts VERB`."""
-    done = subprocess.run(
-        [sys.executable, "scripts", verb], cwd=images.ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "scripts", verb], cwd=paths.ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -123,8 +121,8 @@ def test_every_nox_session_and_script_exists() -> None:
         if match := re.search(r"\bnox (?:-s|--sessions) ((?:\w+ ?)+)", line):
             called |= set(match[1].split())
         for script, verb in re.findall(r"python3 (\S+) (\w+)", line):
-            assert (images.ROOT / script / "__main__.py").is_file(), where
-            assert subprocess.run([sys.executable, script, verb], cwd=images.ROOT, capture_output=True).returncode == 0
+            assert (paths.ROOT / script / "__main__.py").is_file(), where
+            assert subprocess.run([sys.executable, script, verb], cwd=paths.ROOT, capture_output=True).returncode == 0
     assert called <= sessions
     assert {"lint", "tests", "check_links"} <= called
 
@@ -133,10 +131,10 @@ def test_every_update_session_runs_and_remembers() -> None:
     text = (GITHUB / "workflows" / "update-dependencies.yml").read_text(encoding="utf-8")
     assert "nox --tags update --list --json" in text
     done = subprocess.run(
-        ["nox", "--tags", "update", "--list", "--json"], cwd=images.ROOT, capture_output=True, text=True, check=True
+        ["nox", "--tags", "update", "--list", "--json"], cwd=paths.ROOT, capture_output=True, text=True, check=True
     )
     listed = {row["session"] for row in json.loads(done.stdout)}
-    text_of_sessions = (images.ROOT / "noxfile.py").read_text(encoding="utf-8")
+    text_of_sessions = (paths.ROOT / "noxfile.py").read_text(encoding="utf-8")
     assert len(listed) == len(re.findall(r'script\(session, "update", ', text_of_sessions))
     assert set(re.findall(r'script\(session, "(update", "[\w-]+)"\)', text_of_sessions)) == {
         name.replace(" ", '", "') for name in commands() if name.startswith("update ")
@@ -235,7 +233,7 @@ def test_actions_are_pinned_by_commit_or_are_our_own(path: Path) -> None:
     used = re.findall(r"(?m)^ +(?:- )?uses: (.+)", text)
     for use in used:
         if use.startswith("$/"):
-            action = images.ROOT / use.removeprefix("$/") / "action.yml"
+            action = paths.ROOT / use.removeprefix("$/") / "action.yml"
             assert action.is_file()
             given = [set(step["with"]) for step in steps(path) if step.get("uses") == use]
             inputs = read(action)["inputs"]
@@ -309,5 +307,5 @@ def test_dependabot_moves_the_actions_after_a_while() -> None:
     assert row["package-ecosystem"] == "github-actions"
     assert row["cooldown"]["default-days"] >= 7
     assert "/" in row["directories"], "for the workflows"
-    actions = {path for pattern in row["directories"] if pattern != "/" for path in images.ROOT.glob(pattern[1:])}
+    actions = {path for pattern in row["directories"] if pattern != "/" for path in paths.ROOT.glob(pattern[1:])}
     assert actions == {path.parent for path in GITHUB.glob("actions/*/action.yml")}

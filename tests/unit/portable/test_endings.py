@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue import images
+from catalogue import paths
 from portable import errors
 
 WAITS = """
@@ -32,7 +32,7 @@ RUN = "import sys\nfrom portable import errors\ndef main():\n    {}\nsys.exit(er
 def started(code: str, *before: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*before, sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(images.ROOT / "scripts"), **env},
+        env={**os.environ, "PYTHONPATH": str(paths.ROOT / "scripts"), **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -85,7 +85,7 @@ def test_output_that_does_not_fit_is_one_line(unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", RUN.format("print('x')")],
-            env={**os.environ, "PYTHONPATH": str(images.ROOT / "scripts"), "PYTHONUNBUFFERED": unbuffered},
+            env={**os.environ, "PYTHONPATH": str(paths.ROOT / "scripts"), "PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

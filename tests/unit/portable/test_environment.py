@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support import certificates, indexes, servers
 
-from catalogue import images
+from catalogue import paths
 from network import registry, web
 from portable import environment, errors, fetch
 
@@ -124,7 +124,7 @@ def test_every_client_trusts_what_any_variable_names(
 
 
 def test_the_containers_are_told_by_the_same_variables() -> None:
-    script = (images.ROOT / "docker/build_scripts/lib.sh").read_text(encoding="utf-8")
+    script = (paths.ROOT / "docker/build_scripts/lib.sh").read_text(encoding="utf-8")
     for name in environment.CA_VARIABLES:
         assert f"{name}=/run/secrets/ca" in script
 
@@ -137,12 +137,12 @@ def test_the_containers_are_told_by_the_same_variables() -> None:
 def test_the_callers_python_variables_do_not_break_a_command(command: str, name: str, tmp_path: Path) -> None:
     (tmp_path / "argparse.py").write_text("raise ImportError('this is not the one you are looking for')")
     env = {**os.environ, name: str(tmp_path)}
-    done = subprocess.run(command.split(), cwd=images.ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(command.split(), cwd=paths.ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_an_invoke_that_somebody_else_has_started_hands_none_of_them_on() -> None:
     command = [sys.executable, "-m", "invoke", "list"]
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
-    done = subprocess.run(command, cwd=images.ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=paths.ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

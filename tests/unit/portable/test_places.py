@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue import images
+from catalogue import paths
 from portable import errors, places
 
 # A user that this machine does not know, as `docker run --user 4711:4711` makes one.
@@ -82,7 +82,7 @@ def test_a_user_without_an_entry(home: str | None) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         Path(directory).chmod(0o777)
         done = subprocess.run(
-            ["/usr/bin/python3", "-c", f"import sys; sys.path[0] = {str(images.ROOT / 'scripts')!r}\n{code}"],
+            ["/usr/bin/python3", "-c", f"import sys; sys.path[0] = {str(paths.ROOT / 'scripts')!r}\n{code}"],
             env=env | {"TMPDIR": directory},
             user=STRANGER,
             group=STRANGER,
@@ -100,8 +100,8 @@ def test_a_user_without_an_entry(home: str | None) -> None:
 
 
 def test_no_other_module_looks_for_a_home() -> None:
-    sources = [*images.ROOT.glob("*.py"), *(images.ROOT / "scripts").rglob("*.py")]
-    sources += (images.ROOT / "docker" / "rootfs").rglob("*.py")
+    sources = [*paths.ROOT.glob("*.py"), *(paths.ROOT / "scripts").rglob("*.py")]
+    sources += (paths.ROOT / "docker" / "rootfs").rglob("*.py")
     assert len(sources) > 30
     for path in sources:
         if path.name not in ("places.py", "environment.py", "site.py"):  # whose business settings are

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue import images
+from catalogue import paths
 from portable import scratch
 
 HOLDS = """
@@ -33,7 +33,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def holder(temporary: Path) -> tuple[subprocess.Popen[str], Path]:
     """A run at work, and its directory."""
-    env = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(images.ROOT / "scripts")}
+    env = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(paths.ROOT / "scripts")}
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDS], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
