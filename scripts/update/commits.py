@@ -79,8 +79,8 @@ def last_change(directory: Path, paths: Iterable[str], line: str) -> datetime | 
 class Writer:
     """Makes commits on the current branch of a clean repository. Use `writer(directory)`."""
 
-    def __init__(self, repo: git.Repo, tree: Path) -> None:
-        self._repo, self._tree, self._side = repo, tree, git.Repo(tree)
+    def __init__(self, repo: git.Repo, side: git.Repo, tree: Path) -> None:
+        self._repo, self._side, self._tree = repo, side, tree
 
     def read(self, path: str) -> str:
         """A file as the last commit has it."""
@@ -111,14 +111,15 @@ class Writer:
 @contextlib.contextmanager
 def writer(directory: Path) -> Iterator[Writer]:
     """A Writer on the clean repository around `directory`; its work tree is removed in the end."""
-    repo = require_clean(directory)
-    common = Path(repo.common_dir)
-    tree = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=common))
-    try:
-        _shielded(repo, "worktree", "add", "--detach", "--quiet", str(tree), "HEAD")
-        yield Writer(repo, tree)
-    finally:
-        _remove(common, tree.name)
+    with require_clean(directory) as repo:  # GitPython keeps processes of git until its objects are closed
+        common = Path(repo.common_dir)
+        tree = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=common))
+        try:
+            _shielded(repo, "worktree", "add", "--detach", "--quiet", str(tree), "HEAD")
+            with git.Repo(tree) as side:
+                yield Writer(repo, side, tree)
+        finally:
+            _remove(common, tree.name)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -154,7 +154,7 @@ def run(
     if options.only:
         subjects = [subject for subject in subjects if set(subject.pins) & set(options.only)]
     if writes and not options.dry_run:
-        commits.require_clean(root)
+        commits.require_clean(root).close()
     with Progress() as progress:
         outcomes = ask(subjects, progress)
     jobs = _jobs(outcomes, join)

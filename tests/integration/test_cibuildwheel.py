@@ -61,7 +61,10 @@ def environment() -> Iterator[dict[str, str]]:
     suite = site_settings.debian_suite(image.policy.distribution)
     with site.pip_conf_mount() as mounts, site.written(suite) as secrets:
         if "apt" in secrets:
-            mounts.append(Mount(secrets["apt"], "/etc/apt/sources.list"))
+            # The image has the distribution's keys; what the site's own apt knows beyond them, builds unpack.
+            plain = secrets["apt"].with_name("sources.list")
+            plain.write_text(re.sub(r" signed-by=\S+?(?=[\] ])", "", secrets["apt"].read_text(encoding="utf-8")))
+            mounts.append(Mount(plain, "/etc/apt/sources.list"))
         volumes = "".join(f" --volume={mount.option()}" for mount in mounts)
         container = settings.get("CIBW_CONTAINER_ENGINE", engines.executable_of(engine.name))
         container += volumes if "create_args" in container or not volumes else f"; create_args:{volumes}"

@@ -89,8 +89,12 @@ class Fork:
 def fork(tmp_path: Path) -> Iterator[Fork]:
     engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
     root = tmp_path / "fork"
-    skipped = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "sources", "build", ".hypothesis")
-    shutil.copytree(paths.ROOT, root, ignore=skipped)
+    for name in checkout.call("ls-files", "-z", "--cached", "--others", "--exclude-standard", at=paths.ROOT).split(
+        "\0"
+    ):
+        if name and (paths.ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(paths.ROOT / name, root / name)
     with registries.running(tmp_path, HTPASSWD) as host:
         overlay = f'registry = "{host}/acme"\nimages = ["manylinux_2_39_*"]\n'
         (root / "docker" / "images.local.toml").write_text(overlay, encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -81,8 +82,10 @@ def test_a_user_without_an_entry(home: str | None) -> None:
     env = {"PATH": os.environ["PATH"]} | ({"HOME": home} if home else {})
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         Path(directory).chmod(0o777)
+        # The checkout may lie where other users must not look.
+        shutil.copytree(paths.ROOT / "scripts" / "portable", Path(directory, "scripts", "portable"))
         done = subprocess.run(
-            ["/usr/bin/python3", "-c", f"import sys; sys.path[0] = {str(paths.ROOT / 'scripts')!r}\n{code}"],
+            ["/usr/bin/python3", "-B", "-c", f"import sys; sys.path[0] = '{directory}/scripts'\n{code}"],
             env=env | {"TMPDIR": directory},
             user=STRANGER,
             group=STRANGER,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -162,8 +164,20 @@ def test_a_git_that_waits_is_ended_with_its_helpers(server: servers.Server, monk
     with pytest.raises(web.Unreachable, match="no answer within 1 seconds"):
         releases.listed(ROW, Source("git-tags", url, "(.*)", "*"), web.Client())
     assert server.asked("/slow/info/refs?service=git-upload-pack") == 1
-    left = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if is_alive(path.parent)]
-    assert not [command for command in left if url.encode() in command]
+    deadline = time.monotonic() + 10  # a killed process is there until somebody has waited for it
+    while (left := commands_with(url)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left
+
+
+def commands_with(word: str) -> list[bytes]:
+    """The command lines of living processes in which a word occurs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if is_alive(path.parent) and word.encode() in (command := path.read_bytes()):
+                found.append(command)
+    return found
 
 
 def is_alive(process: Path) -> bool:
