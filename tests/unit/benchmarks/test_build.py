@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.util
 import io
 import json
-import sys
 import tarfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from tests.benchmarks import build as benchmark
 
-from catalogue import paths
 from sources import lock as source_lock
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_build", paths.ROOT / "tests" / "benchmarks" / "build.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-benchmark = _load()
 
 # What docker buildx 0.13 prints with --progress=plain, shortened.
 BUILDKIT = """\

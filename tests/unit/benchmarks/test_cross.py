@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from types import ModuleType
-
 import pytest
+from tests.benchmarks import cross as benchmark
 
 from catalogue import images, paths
 from portable import errors
 from sources import lock as source_lock
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_cross", paths.ROOT / "tests" / "benchmarks" / "cross.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-benchmark = _load()
 
 
 def test_only_the_address_of_a_source_moves() -> None:
