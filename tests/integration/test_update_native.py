@@ -105,7 +105,7 @@ def test_the_newest_good_release_is_committed(world: World, run: Run) -> None:
 
 def test_a_young_release_waits_and_the_older_one_is_taken(world: World, run: Run) -> None:
     project = world.project("alpha", "1.0.0", "1.1.0")
-    project.release("1.2.0", days=2.5)
+    project.release("1.2.0", days=2)
     world.commit(pins={"alpha": "1.0.0"})
     row = run("--dry-run").rows["alpha"]
     assert (row["newest"], row["acceptable"], row["state"]) == ("1.2.0", "1.1.0", "update")

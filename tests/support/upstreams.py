@@ -107,12 +107,12 @@ compare = "https://example.org/{self.name}/{{old}}...{{version}}"
         """Where the server has the tarball."""
         return f"/{self.name}/{self.name}-{version}.tar.gz"
 
-    def release(self, version: str, *, days: float | None = 30, by: pysequoia.Tsk | None = None) -> None:
+    def release(self, version: str, *, days: int | None = 30, by: pysequoia.Tsk | None = None) -> None:
         """Tags a version and serves its tarball, `days` old (None: the server does not say), and its signature."""
         self.tag(version)
         self.serve(version, tarball(self.name, version), days=days, by=by)
 
-    def serve(self, version: str, content: bytes, *, days: float | None = 30, by: pysequoia.Tsk | None = None) -> None:
+    def serve(self, version: str, content: bytes, *, days: int | None = 30, by: pysequoia.Tsk | None = None) -> None:
         """Serves this as the tarball of a version, and a signature that fits it."""
         headers = {} if days is None else days_ago(days)
         self.server.routes[self.path(version)] = servers.status(200, headers, content)
