@@ -6,12 +6,11 @@ With --check it changes nothing and fails, naming the command that helps, when a
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from catalogue import images
+from catalogue.markers import rendered
 from catalogue.model import Catalogue
 from catalogue.paths import ROOT
 from portable import errors
@@ -19,28 +18,6 @@ from render.dockerfile import dockerfile_blocks
 from render.readme import document_blocks
 
 COMMAND = "nox -s render"
-# `# begin name: who writes this` in a Dockerfile, `<!-- begin name -->` in Markdown; the same with `end` after it.
-_BLOCK = re.compile(
-    r"^(?P<open>(?:#|<!--) begin (?P<name>[\w-]+)\b.*\n)(?P<text>(?:.*\n)*?)(?P<close>(?:#|<!--) end (?P=name)\b.*\n)",
-    re.MULTILINE,
-)
-_MARKER = re.compile(r"^(?:#|<!--) (?:begin|end) ([\w-]+)", re.MULTILINE)
-
-
-def rendered(text: str, blocks: Mapping[str, str], where: str) -> str:
-    """The text with every marked part replaced.
-
-    Raises Failure for a marker without its other half, for a part nobody renders and for one without markers."""
-    present = [match["name"] for match in _BLOCK.finditer(text)]
-    markers = _MARKER.findall(text)
-    if sorted(markers) != sorted([*present, *present]) or len(set(present)) != len(present):
-        odd = sorted({name for name in markers if markers.count(name) != 2 or name not in present})
-        raise errors.Failure(f"{where}: the markers of {', '.join(odd)} must come once each, `begin` before `end`")
-    if unknown := set(present) - set(blocks):
-        raise errors.Failure(f"{where}: nothing renders {', '.join(sorted(unknown))}")
-    if missing := set(blocks) - set(present):
-        raise errors.Failure(f"{where}: no markers for {', '.join(sorted(missing))}")
-    return _BLOCK.sub(lambda match: match["open"] + blocks[match["name"]] + match["close"], text)
 
 
 def all_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:

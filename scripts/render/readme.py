@@ -5,120 +5,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from catalogue.model import Catalogue, Image, Libc, Policy
+from catalogue.distributions import NAMES, DistributionRelease, read_releases, version_key
+from catalogue.markers import markdown_table
+from catalogue.model import Catalogue, Image
 from catalogue.paths import DOCKER
-from portable import errors
-from portable.toml import MAY_BE_EMPTY, Version, filled, form, near_matches, read, read_text, read_toml
+from portable.toml import Version, filled, form, read, read_toml
 
-DISTRIBUTIONS_CSV = DOCKER / "distributions.csv"
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
 MEASURED_JSON = DOCKER.parent / "tests" / "benchmarks" / "results.json"
 CROSS_JSON = DOCKER.parent / "tests" / "benchmarks" / "cross.json"
 
-# How distributions call themselves; every name of distributions.csv is here.
-NAMES = {
-    "almalinux": "AlmaLinux",
-    "alpine": "Alpine",
-    "alt": "ALT",
-    "amazonlinux": "Amazon Linux",
-    "anolisos": "Anolis OS",
-    "archlinux": "Arch Linux",
-    "centos": "CentOS",
-    "debian": "Debian",
-    "fedora": "Fedora",
-    "mageia": "Mageia",
-    "opencloudos": "OpenCloudOS",
-    "openeuler": "openEuler",
-    "opensuse": "openSUSE",
-    "oraclelinux": "Oracle Linux",
-    "photon": "Photon",
-    "rhubi": "RHEL",
-    "rockylinux": "Rocky Linux",
-    "slackware": "Slackware",
-    "ubuntu": "Ubuntu",
-}
-
 IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
-
-
-def _named(distribution: str) -> str:
-    """A law: people have a name for it."""
-    return "" if distribution in NAMES else f"named in {Path(__file__).name}{near_matches(distribution, NAMES)}"
-
-
-def _day(text: str) -> str:
-    """A law: a date of this century."""
-    try:
-        year = datetime.date.fromisoformat(text).year if len(text) == len("2030-06-30") else 0
-    except ValueError:
-        year = 0
-    return "" if 2000 <= year < 2100 else "a date like 2030-06-30"
-
-
-def _day_or_rolling(text: str) -> str:
-    """A law: a date, or the word."""
-    return "" if text == "rolling" else _day(text)
-
-
-@dataclass(frozen=True)
-class Release:
-    """One release of a distribution: its libc, and when its vendor ends normal, long-term and extended support.
-
-    `eol` is a date, "rolling", or empty where nobody says."""
-
-    distribution: Annotated[str, _named]
-    release: Annotated[str, form(r"[a-z]*\d{0,4}(\.\d+)?", "a release like 12 or stream9")]
-    libc: Libc
-    libc_version: Annotated[str, form(r"\d+\.\d+", "a version like 2.28")]
-    eol: Annotated[str, MAY_BE_EMPTY, _day_or_rolling]
-    lts_eol: Annotated[str, MAY_BE_EMPTY, _day]
-    extended_eol: Annotated[str, MAY_BE_EMPTY, _day]
-
-    @property
-    def title(self) -> str:
-        """For people: "CentOS Stream 9"."""
-        return f"{NAMES[self.distribution]} {self.release.replace('stream', 'Stream ')}"
-
-    @property
-    def rolling(self) -> bool:
-        """Whether it is a moving target rather than a release."""
-        return self.eol == "rolling"
-
-    def runs(self, policy: Policy) -> bool:
-        """Whether wheels of a policy run there: the same libc, not older (PEP 600, PEP 656)."""
-        return self.libc == policy.libc and version_key(self.libc_version) >= version_key(policy.libc_version)
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Sorts "2.9" before "2.17"; letters do not count."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
-
-
-def read_releases(path: Path = DISTRIBUTIONS_CSV) -> list[Release]:
-    """Every release of the table. Raises UserError, naming file and line, for an unknown or malformed one."""
-    lines = read_text(path).splitlines()
-    header = [field.name for field in dataclasses.fields(Release)]
-    if not lines or lines[0].split(",") != header:
-        raise errors.UserError(f"{path.name}, line 1: it must be {','.join(header)}")
-    found: list[Release] = []
-    for number, line in enumerate(lines[1:], start=2):
-        where, row = f"{path.name}, line {number}:", line.split(",")
-        if len(row) != len(header):
-            raise errors.UserError(f"{where} {len(row)} fields, not {', '.join(header)}")
-        release = read(Release, dict(zip(header, row, strict=True)), where)
-        if (release.distribution, release.release) in ((r.distribution, r.release) for r in found):
-            raise errors.UserError(f"{where} {release.distribution} {release.release} stands there twice")
-        found.append(release)
-    return found
 
 
 @dataclass(frozen=True)
@@ -176,12 +79,6 @@ def document_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
     }
 
 
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def _policies(catalogue: Catalogue) -> str:
     rows = []
     for policy in catalogue.policies.values():
@@ -216,11 +113,11 @@ def _contents(catalogue: Catalogue) -> str:
     )
 
 
-def _oldest(catalogue: Catalogue, releases: Sequence[Release]) -> str:
+def _oldest(catalogue: Catalogue, releases: Sequence[DistributionRelease]) -> str:
     """For each policy the oldest release of each distribution that runs its wheels."""
     rows = []
     for policy in sorted(catalogue.policies.values(), key=lambda p: (p.libc, version_key(p.libc_version))):
-        oldest: dict[str, Release] = {}
+        oldest: dict[str, DistributionRelease] = {}
         for release in sorted(releases, key=lambda r: version_key(r.release)):
             if not release.rolling and release.runs(policy):
                 oldest.setdefault(release.distribution, release)
@@ -229,7 +126,7 @@ def _oldest(catalogue: Catalogue, releases: Sequence[Release]) -> str:
     return markdown_table(["wheel tag", "needs", "runs on these releases and later ones"], rows)
 
 
-def _releases(catalogue: Catalogue, releases: Sequence[Release]) -> str:
+def _releases(catalogue: Catalogue, releases: Sequence[DistributionRelease]) -> str:
     """For each release the newest policy whose wheels run there, and how long its vendor maintains it."""
     rows = []
     policies = sorted(catalogue.policies.values(), key=lambda p: version_key(p.libc_version))
@@ -244,11 +141,11 @@ def _releases(catalogue: Catalogue, releases: Sequence[Release]) -> str:
     return markdown_table(["distribution", "libc", "newest policy whose wheels run there", "maintained until"], rows)
 
 
-def _retired_runs(libc: str, version: str, release: Release) -> bool:
+def _retired_runs(libc: str, version: str, release: DistributionRelease) -> bool:
     return libc == release.libc and version_key(release.libc_version) >= version_key(version)
 
 
-def _by_name(release: Release) -> str:
+def _by_name(release: DistributionRelease) -> str:
     return NAMES[release.distribution].lower()
 
 

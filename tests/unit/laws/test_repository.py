@@ -16,7 +16,7 @@ import pytest
 from tests.support.command_lines import build_options, commands, wrong_invocations
 from tests.support.repositories import git
 
-from catalogue import checkout, images, paths
+from catalogue import checkout, distributions, images, markers, paths
 from catalogue import pins as native_pins
 from debian import archive
 from plan import plan
@@ -134,13 +134,13 @@ def test_no_subject_of_a_commit_is_longer_than_72_characters() -> None:
 def test_rendering_changes_nothing() -> None:
     for path, blocks in render.all_blocks(CATALOGUE).items():
         text = (ROOT / path).read_text(encoding="utf-8")
-        assert render.rendered(text, blocks, str(path)) == text, f"run `{render.COMMAND}`"
+        assert markers.rendered(text, blocks, str(path)) == text, f"run `{render.COMMAND}`"
 
 
 def test_rendering_replaces_what_stands_between_markers_only() -> None:
     text = "before\n# begin a\nold\n# end a\nafter\n<!-- begin b -->\n<!-- end b -->\n"
     expected = "before\n# begin a\nnew\n# end a\nafter\n<!-- begin b -->\nlines\n\\1\n<!-- end b -->\n"
-    assert render.rendered(text, {"a": "new\n", "b": "lines\n\\1\n"}, "file") == expected
+    assert markers.rendered(text, {"a": "new\n", "b": "lines\n\\1\n"}, "file") == expected
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_rendering_replaces_what_stands_between_markers_only() -> None:
 )
 def test_rendering_refuses_markers_that_do_not_fit(text: str, message: str) -> None:
     with pytest.raises(errors.Failure, match=message):
-        render.rendered(text, {"a": "x\n"}, "file")
+        markers.rendered(text, {"a": "x\n"}, "file")
 
 
 def test_measured_figures_are_quoted(tmp_path: Path) -> None:
@@ -221,10 +221,10 @@ def test_wheels_run_where_the_c_library_is_new_enough() -> None:
 )
 def test_a_wrong_line_about_a_distribution_is_refused(tmp_path: Path, line: str, message: str) -> None:
     path = tmp_path / "distributions.csv"
-    header = readme.DISTRIBUTIONS_CSV.read_text(encoding="utf-8").splitlines()[0]
+    header = distributions.DISTRIBUTIONS_CSV.read_text(encoding="utf-8").splitlines()[0]
     path.write_text(f"{header}\n{line}\n", encoding="utf-8")
     with pytest.raises(errors.UserError, match=message):
-        readme.read_releases(path)
+        distributions.read_releases(path)
 
 
 # --- Locks ------------------------------------------------------------------------------------------------------------
@@ -262,12 +262,12 @@ def test_held_tools_are_below_their_hold() -> None:
         if tool.hold:
             text = (ROOT / "requirements" / "tools" / f"{tool.name}.txt").read_text(encoding="utf-8")
             version = locks.versions(text)[tool.name]
-            assert readme.version_key(version) < readme.version_key(tool.hold.below)
+            assert distributions.version_key(version) < distributions.version_key(tool.hold.below)
 
 
 def test_git_is_driven_by_a_version_that_does_not_pass_on_options() -> None:
     text = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
-    assert readme.version_key(locks.versions(text)["gitpython"]) >= (3, 2, 1)
+    assert distributions.version_key(locks.versions(text)["gitpython"]) >= (3, 2, 1)
 
 
 # --- One place for each fact ------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ if __name__ == "__main__":
 from tests.support import mutations
 from tests.support.mutations import Mutation, shape
 
-from catalogue import bases, dependencies, images, packages, pins
+from catalogue import bases, dependencies, distributions, images, packages, pins
 from catalogue.model import Image
 from plan import expectations, plan
 from portable import downloads, errors, fetch, toml
@@ -294,7 +294,7 @@ def test_a_spoiled_field_of_a_distribution_is_refused(tmp_path: Path) -> None:
             fields = [*row[:column], text, *row[column + 1 :]]
             path.write_text(f"{header}\n{','.join(fields)}\n", encoding="utf-8")
             try:
-                readme.read_releases(path)
+                distributions.read_releases(path)
                 accepted.append(f"{header.split(',')[column]}={text:.40}")
             except errors.UserError as error:
                 assert str(error).startswith("distributions.csv, line ") and "\n" not in str(error)
@@ -314,7 +314,7 @@ def test_a_wrong_head_of_the_distributions_is_refused(tmp_path: Path, text: str)
     path = tmp_path / "distributions.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(errors.UserError, match=r"^distributions\.csv"):
-        readme.read_releases(path)
+        distributions.read_releases(path)
 
 
 @pytest.mark.parametrize(

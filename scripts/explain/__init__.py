@@ -1,0 +1,1 @@
+"""What images and wheels are, told to people and programs."""
