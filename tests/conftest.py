@@ -39,6 +39,16 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite what tests expect, in files, by what is now")
+
+
+@pytest.fixture(scope="session")
+def update_golden(pytestconfig: pytest.Config) -> bool:
+    """Whether files of expectations are rewritten instead of compared: read the difference before it is committed."""
+    return bool(pytestconfig.getoption("--update-golden"))
+
+
 @pytest.fixture(autouse=True)
 def signals_of_the_foreground() -> Iterator[None]:
     """What a test starts is told of Ctrl+C, also when the tests are a shell's job in the background or under nohup."""
