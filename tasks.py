@@ -26,7 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
 from catalogue import images
 from catalogue.model import Image
 from catalogue.paths import ROOT
-from engine import engine as engines
+from engine import choose
+from engine.commands import Mount
+from engine.engine import Engine
 from host import inputs
 from portable import environment, errors
 from smoke import command as smoke
@@ -114,10 +116,10 @@ def built(image: Image, tag: str) -> str:
     )
 
 
-def chosen_engine() -> engines.Engine:
+def chosen_engine() -> Engine:
     """The engine that build.sh would use. Raises Exit where there is none."""
     try:
-        return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+        return choose.engine()
     except (errors.UserError, errors.Failure) as error:
         raise Exit(f"error: {error}", 1) from None
 
@@ -219,7 +221,7 @@ def shell(context: Context, image: str = "", tag: str = "", run: str = "") -> No
     """Start a shell in an image, with the current directory as /io."""
     reference = built(only(image), tag)
     engine = chosen_engine()
-    mount = engines.Mount(Path.cwd(), "/io", read_only=False)
+    mount = Mount(Path.cwd(), "/io", read_only=False)
     words = ["bash", "-c", run] if run else ["bash"]
     argv = engine.run(reference, words, mounts=[mount], network=None, workdir="/io")
     if not run:

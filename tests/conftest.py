@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 from catalogue import images
-from engine import engine
+from engine import choose
 from host import site
 from portable import errors
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary
@@ -69,7 +69,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_engine() -> str:
     """Why there is no container engine; empty when there is one."""
     try:
-        engine.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.load().reach())
+        choose.engine(reach=site.load().reach())
     except (errors.UserError, errors.Failure) as error:
         return " ".join(str(error).split())
     return ""

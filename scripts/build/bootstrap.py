@@ -14,7 +14,8 @@ from catalogue import images
 from catalogue.model import Image
 from debian import base as debian_base
 from debian.base import Base
-from engine import engine as engines
+from engine import choose
+from engine.commands import executable_of
 from engine.engine import Engine
 from host import machine
 from host import site as site_settings
@@ -43,9 +44,9 @@ def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
 
     Says first what it is going to do. Raises UserError and Failure where it cannot."""
     base = debian_base.base_of(image)
-    engine, attempts = engines.find(frontend, site.reach())
+    engine, attempts = choose.find(frontend, site.reach())
     if not engine and frontend not in ("", "podman"):
-        engines.choose(frontend, site.reach())  # says why it does not work: podman would not be what was asked for
+        choose.engine(frontend, site.reach())  # says why it does not work: podman would not be what was asked for
     packages = missing_packages(engine, base)
     tried = "".join(f"\n  {attempt}" for attempt in attempts)
     debian_base.check_machine(site.mirror, packages, os.geteuid() == 0, tried)
@@ -55,7 +56,7 @@ def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
     if packages:
         debian_base.install(packages)
     debian_base.register_qemu(base.architecture)
-    engine = engine or engines.choose(frontend, site.reach())
+    engine = engine or choose.engine(frontend, site.reach())
     say(f"using {engine.name} ({engine.executable})" + (f" with {engine.settings}" if str(engine.settings) else ""))
     reference = debian_base.ensure_base(engine, base, site.mirror)
     prefetch.run(source="debian", platform=image.platform.name, ca_bundle=site.ca, wheels=False)
@@ -65,7 +66,7 @@ def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
 def show(image: Image, site: Site, frontend: str = "") -> None:
     """Prints what a bootstrap would do here. Raises UserError where there is no way."""
     base = debian_base.base_of(image)
-    engine, attempts = engines.find(frontend, site.reach())
+    engine, attempts = choose.find(frontend, site.reach())
     packages = missing_packages(engine, base)
     debian_base.check_machine(
         site.mirror, packages, os.geteuid() == 0, "".join(f"\n  {attempt}" for attempt in attempts)
@@ -114,7 +115,7 @@ def cibuildwheel_settings(engine: Engine, plan: Plan, ca: Path | None = None) ->
     options = _create_options(engine, ca)
     if options or engine.is_podman:
         created = f"; create_args: {shlex.join(options)}" if options else ""
-        settings["CIBW_CONTAINER_ENGINE"] = engines.executable_of(engine.name) + created
+        settings["CIBW_CONTAINER_ENGINE"] = executable_of(engine.name) + created
     if ca:
         settings["CIBW_ENVIRONMENT"] = f"PIP_CERT={CERTIFICATES}"  # the pips of 3.8 and 3.9 read no SSL_CERT_FILE
     return settings

@@ -28,8 +28,9 @@ from catalogue import bases, checkout, images, pins, tags
 from catalogue.model import Catalogue, Image
 from catalogue.paths import DOCKER, ROOT
 from debian import base as debian_base
-from engine import engine as engines
-from engine.engine import Build, Engine, Mount
+from engine import choose, probe
+from engine.commands import ENGINES, ImageBuild, Mount, executable_of
+from engine.engine import Engine, reason
 from host import inputs, machine
 from host import site as site_settings
 from plan import plan as plans
@@ -86,7 +87,7 @@ def parser(catalogue: Catalogue) -> argparse.ArgumentParser:
         description=DESCRIPTION.format(
             policy=catalogue.default_policy,
             variants=", ".join(catalogue.variants),
-            engines=", ".join(engines.NAMES),
+            engines=", ".join(ENGINES),
         ),
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -265,7 +266,7 @@ def build_of(
     clang: Clang,
     secrets: Mapping[str, Path],
     base: Base,
-) -> Build:
+) -> ImageBuild:
     """The engine's build that a plan comes to, under its temporary tag."""
     labels = {**plan.labels, "org.opencontainers.image.version": plan.tag}
     labels["org.opencontainers.image.revision"] = checkout.revision()
@@ -273,7 +274,7 @@ def build_of(
     update = {}
     if options.update_system:  # once a day is enough
         update = {"IMAGE_SYSTEM": "updated-system", "SYSTEM_UPDATED": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"}
-    return Build(
+    return ImageBuild(
         context=ROOT,
         dockerfile=DOCKERFILE,
         tag=stage_tag(plan, options.stage) if options.stage else temporary_tag(plan),
@@ -367,7 +368,7 @@ def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.S
     """Prints the build's command for a shell, docker-buildx's unless told otherwise.
 
     Secrets that only exist during a build stand in an invented directory."""
-    engine = Engine(frontend or engines.NAMES[0], engines.executable_of(frontend))
+    engine = Engine(frontend or ENGINES[0], executable_of(frontend))
     made = Path("/run/manylinux-site")
     secrets = {key: made / key for key in site.secrets(site_settings.debian_suite(plan.image.policy.distribution))}
     clang = clang_for(plan.image, machine.go_architecture(), options.offline)
@@ -560,14 +561,14 @@ def image_pip(
             network=None,
         )
         if done.returncode:
-            raise errors.Failure(f"pip of {plan.reference}: {engines.reason(done.stderr or done.stdout)}")
+            raise errors.Failure(f"pip of {plan.reference}: {reason(done.stderr or done.stdout)}")
 
     return run
 
 
 def check_runs(engine: Engine, base: Base, platform: str) -> None:
     """Raises Failure, naming binfmt, when containers of a platform do not run on this machine."""
-    done = engine.contain(base.reference, ["/bin/true"], engines.PROBE_SECONDS, platform=platform, entrypoint="")
+    done = engine.contain(base.reference, ["/bin/true"], probe.SECONDS, platform=platform, entrypoint="")
     if done.returncode:
         raise errors.Failure(
             f"{base.reference} does not run here as {platform}: a foreign architecture needs QEMU in binfmt_misc "
@@ -643,7 +644,7 @@ def main() -> None:
         say(note)
     if not options.bootstrap:  # which has said so when it fetched the sources
         describe(plan)
-    engine = engine or engines.choose(frontend, site.reach())
+    engine = engine or choose.engine(frontend, site.reach())
     build_and_test(engine, plan, options, site, catalogue)
     if options.stage:
         print(stage_tag(plan, options.stage))

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from engine.engine import Build, Engine
+from engine.commands import ImageBuild
+from engine.engine import Engine
 from portable import errors
 from portable.progress import Progress, Task
 
@@ -186,7 +187,7 @@ def _letters(text: str) -> str:
     return re.sub(r"\W", "", text)
 
 
-def run(engine: Engine, build: Build, reference: str, log: Path | None) -> None:
+def run(engine: Engine, build: ImageBuild, reference: str, log: Path | None) -> None:
     """Runs a build and shows its stages, with the rest in `log`; None: shows all that the engine says.
 
     Raises Failure with the stage that failed and what it said last."""

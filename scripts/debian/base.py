@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalogue.model import Image
-from engine import engine as engines
-from engine.engine import Engine
+from engine.engine import Engine, reason
 from host import site as site_settings
 from host.site import Mirror
 from portable import errors, scratch, transport
@@ -120,7 +119,7 @@ def install(packages: Sequence[str]) -> None:
     _apt(["apt-get", "-o", "APT::Update::Error-Mode=any", "update", "--quiet"], env)
     simulated = subprocess.run(install_command(packages, "--simulate"), env=env, capture_output=True, text=True)
     if simulated.returncode:
-        raise errors.Failure(f"apt cannot install {', '.join(packages)}: {engines.reason(simulated.stderr)}")
+        raise errors.Failure(f"apt cannot install {', '.join(packages)}: {reason(simulated.stderr)}")
     names = to_be_installed(simulated.stdout)
     say(f"installing {len(names)} packages: {' '.join(names)}")
     _apt(install_command(packages, "-o", "Dpkg::Use-Pty=0"), env)

@@ -9,7 +9,6 @@ the engine that the build will use (MANYLINUX_BUILD_FRONTEND).
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -21,8 +20,8 @@ from pathlib import Path
 
 from catalogue import images
 from debian import base
-from engine import engine as engines
-from engine.engine import Engine
+from engine import choose
+from engine.engine import Engine, reason
 from host import machine
 from host import site as site_settings
 from host.site import Mirror
@@ -58,7 +57,7 @@ class Tools:
             [str(self.loader), "--library-path", self.path, *argv], capture_output=True, text=True, errors="replace"
         )
         if done.returncode:
-            raise errors.Failure(f"{' '.join(argv)}: {engines.reason(done.stderr)}")
+            raise errors.Failure(f"{' '.join(argv)}: {reason(done.stderr)}")
         return done.stdout
 
     def libraries(self, program: Path) -> list[Path]:
@@ -136,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = () if shutil.which("mmdebstrap") else ("mmdebstrap",)
     base.check_machine(site.mirror, missing, root=False)
     assert site.mirror is not None
-    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""), site.reach())
+    engine = choose.engine(reach=site.reach())
     catalogue = images.load()
     suite = site_settings.debian_suite(catalogue.find(catalogue.bootstrap_policy, "x86_64").policy.distribution)
     reference = f"localhost/manylinux-clang:{VERSION}-{machine.go_architecture()}"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from catalogue import pins, tags
 from catalogue.model import Catalogue
-from engine import engine
+from engine import choose
 from portable import errors
 from portable.toml import near_matches
 
@@ -100,7 +100,7 @@ def build_environment(env: Mapping[str, str], catalogue: Catalogue) -> None:
     """Checks the variables that say how images are built; those that are empty are not set."""
     if value := env.get("COMMIT_SHA"):
         tag("COMMIT_SHA", value)
-    engine.checked(env.get("MANYLINUX_BUILD_FRONTEND", ""))
+    choose.checked(env.get("MANYLINUX_BUILD_FRONTEND", ""))
     if value := env.get(BUILDARCH):
         architecture(BUILDARCH, value, catalogue)
     for name in (DISABLE_CLANG, DISABLE_CLANG_FOR_CPYTHON, VERBOSE):

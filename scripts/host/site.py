@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from engine.engine import Mount
+from engine.commands import Mount
 from host import apt
 from host.apt import Settings, netrc_logins, with_login, written_into
 from portable import errors, places, scratch

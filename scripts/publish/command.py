@@ -5,13 +5,12 @@ What writes says what it would do unless --execute."""
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from catalogue import checkout, images, tags
 from catalogue.model import Catalogue, Group, Image
-from engine import engine as engines
+from engine import choose
 from host import inputs
 from portable import errors
 from publish import push as pushing
@@ -121,7 +120,7 @@ def _push_everywhere(places: list[Place], image: Image, local: str, tag: str, ex
     """Pushes a local image to its candidate tag at each place; prints repository and digest of what is there then."""
     published = [place.registry.digest(place.repository(image.name), tag) for place in places]
     if not all(published):
-        engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+        engine = choose.engine()
         found = pushing.tested(engine, image, local, revision())
     for place, digest in zip(places, published, strict=True):
         target = f"{place.registry.host}/{place.repository(image.name)}"

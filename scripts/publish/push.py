@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from catalogue import tags
 from catalogue.model import Image
-from engine import engine as engines
+from engine.engine import Engine
 from network import logins
 from network.oci import Configuration, Manifest
 from network.registry import Registry, is_loopback
@@ -42,7 +42,7 @@ class Tested:
     configuration: Configuration
 
 
-def tested(engine: engines.Engine, image: Image, local: str, commit: str) -> Tested:
+def tested(engine: Engine, image: Image, local: str, commit: str) -> Tested:
     """What the name `local` stands for, asked once. Raises UserError where there is no such image, Failure when it
     must not be published (see `unfit`) or was not tested on this machine."""
     identity = engine.identity(local)
@@ -56,7 +56,7 @@ def tested(engine: engines.Engine, image: Image, local: str, commit: str) -> Tes
     return found
 
 
-def push(engine: engines.Engine, place: Place, image: Image, found: Tested, tag: str) -> str:
+def push(engine: Engine, place: Place, image: Image, found: Tested, tag: str) -> str:
     """Pushes a tested image to its candidate tag and returns its digest; where it is published by now, that one's.
 
     Raises Failure when something else has arrived: engines push what a name stands for at that moment."""
@@ -82,7 +82,7 @@ def push(engine: engines.Engine, place: Place, image: Image, found: Tested, tag:
     return arrived.digest
 
 
-def log_in(engine: engines.Engine, registry: Registry) -> None:
+def log_in(engine: Engine, registry: Registry) -> None:
     """Logs the engine in with the registry's login; the password goes through a pipe, never on a command line.
 
     A stored identity token is the engine's own already."""
@@ -96,6 +96,6 @@ def log_in(engine: engines.Engine, registry: Registry) -> None:
         raise errors.Failure(f"{engine.name} cannot log in to {registry.host} as {user}: {done.stderr.strip()}")
 
 
-def without_tls(engine: engines.Engine, host: str) -> list[str]:
+def without_tls(engine: Engine, host: str) -> list[str]:
     """The option for a registry on loopback, which docker finds out alone."""
     return ["--tls-verify=false"] if engine.is_podman and is_loopback(host) else []

@@ -26,8 +26,9 @@ from urllib.parse import quote
 
 from catalogue import images
 from catalogue.paths import DOCKER, ROOT
-from engine import engine as engines
-from engine.engine import Engine, Mount
+from engine import choose
+from engine.commands import Mount
+from engine.engine import Engine, undisturbed
 from host import inputs
 from plan import plan as plans
 from plan.expectations import Expectations
@@ -319,7 +320,7 @@ def _run_pass(
             finally:
                 guard.cancel()
                 if not ended:  # otherwise it is gone already
-                    with engines.undisturbed():
+                    with undisturbed():
                         engine.ask(engine.remove_container(name))
         ended = ended and not late.is_set()
         if not ended:
@@ -472,7 +473,7 @@ def main() -> int:
         print(json.dumps(expectations, indent=2))
         return 0
     prefetch.fill_shared_wheelhouse(expectations, options.wheelhouse)
-    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    engine = choose.engine()
     passed = run(
         engine,
         engine.identity(options.reference),

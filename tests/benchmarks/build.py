@@ -30,7 +30,7 @@ from catalogue import images
 from catalogue.model import Image
 from catalogue.paths import ROOT
 from debian import base as debian_base
-from engine import engine as engines
+from engine import choose
 from engine.engine import Engine
 from host import machine
 from plan import plan as plans
@@ -248,7 +248,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
     """All figures, as JSON-ready data."""
     if not prefetch.LOCK.exists():
         raise errors.UserError(f"{prefetch.LOCK} does not exist: run `./build.sh --bootstrap` once")
-    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    engine = choose.engine()
     base = debian_base.base_of(image).reference
     lock = source_lock.load(prefetch.LOCK)
     request = plans.Request(interpreters=interpreters, lock=lock, base=base, tag=TAG)

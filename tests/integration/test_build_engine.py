@@ -14,7 +14,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 import tarfile
 import time
 import uuid
@@ -24,12 +23,14 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from tests.support.programs import python, wait_until
 
 from build import command as build
 from catalogue import checkout, images, tags
 from debian import base as debian_base
-from engine import engine as engines
-from engine.engine import Build, Engine
+from engine import choose, probe
+from engine.commands import ENGINES, ImageBuild, executable_of
+from engine.engine import Engine
 from host import machine
 from host import site as site_settings
 from host.site import Index, Mirror, Site
@@ -99,7 +100,7 @@ class Project:
         return set(said.split())
 
 
-@pytest.fixture(params=engines.NAMES)
+@pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Each engine of this machine; podman with a store of its own, so that nothing else is seen or left there."""
     found, reason = found_engine(request.param)
@@ -118,15 +119,15 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 @functools.cache
 def found_engine(name: str) -> tuple[Engine | None, str]:
     """The engine of that name, or why it does not do."""
-    found, attempts = engines.find(name, site_settings.load().reach())
-    return found, "; ".join(map(str, attempts)) or f"there is no {engines.executable_of(name)} on PATH"
+    found, attempts = choose.find(name, site_settings.load().reach())
+    return found, "; ".join(map(str, attempts)) or f"there is no {executable_of(name)} on PATH"
 
 
 @pytest.fixture
 def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """A project on a base image of its own; images of it go afterwards."""
     root = tmp_path / "root"
-    engines.copy_with_libraries("bash", root)
+    probe.copy_with_libraries("bash", root)
     for name, target in (("sh", "bash"), ("true", "bash")):
         (root / "bin" / name).symlink_to(target)
     archive = tmp_path / "root.tar"
@@ -257,7 +258,7 @@ def test_an_image_without_what_the_mirror_lacks_is_not_complete(project: Project
 def small_base(engine: Engine, tmp_path: Path) -> Iterator[str]:
     """A base image with what the stage `checkout` needs."""
     for name in ("bash", "chmod", "find", "mkdir", "touch"):
-        engines.copy_with_libraries(name, tmp_path / "small")
+        probe.copy_with_libraries(name, tmp_path / "small")
     (tmp_path / "small/bin/sh").symlink_to("bash")
     archive, reference = tmp_path / "small.tar", f"localhost/manylinux-test-small:{MARK}-{engine.name}"
     with tarfile.open(archive, "w") as tar:
@@ -285,7 +286,9 @@ def test_the_umask_of_the_clone_is_not_in_the_layers(engine: Engine, small_base:
         final += "COPY --from=checkout /manylinux /manylinux\nCOPY --from=image-files /rootfs /\n"
         dockerfile.write_text(stages + middle + final, encoding="utf-8")
         tag = f"localhost/manylinux-test-clone:{MARK}-{umask:o}"
-        made = Build(context=context, dockerfile=dockerfile, tag=tag, args={"BASEIMAGE": small_base}, target="probe")
+        made = ImageBuild(
+            context=context, dockerfile=dockerfile, tag=tag, args={"BASEIMAGE": small_base}, target="probe"
+        )
         engine.call(engine.build(replace(made, no_cache=True)))
         said = engine.ask(engine.inspect(tag, "{{json .RootFS.Layers}}"))
         layers.append(json.loads(said or "[]")[-1])
@@ -342,7 +345,7 @@ def test_nothing_of_this_site_is_in_a_real_image(tmp_path: Path) -> None:
         needles += [body[64:128] for body in own]  # the second line of each
     if not needles:
         pytest.skip("this machine has no settings of a site")
-    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    engine = choose.engine()
     assert found_in_layers(engine, os.environ["MANYLINUX_TEST_IMAGE"], needles, tmp_path) == []
 
 
@@ -415,18 +418,13 @@ def test_a_cancelled_build_leaves_nothing(project: Project, number: signal.Signa
     before = project.containers()
     project.dockerfile("echo waiting; while :; do read -r -t 1 < <(:); done")
     code = (
-        (
-            "import signal, sys; sys.path.insert(0, 'scripts')\n"
-            "from engine import engine as engines; from portable import errors\n"
-            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            f"engine = {project.engine!r}\n"
-            f"argv = {project.engine.build(command_of(project))!r}\n"
-            "sys.exit(errors.run(lambda: engine.stream(argv)))\n"
-        )
-        .replace("Engine(", "engines.Engine(")
-        .replace("Settings(", "engines.Settings(")
+        "import sys; from engine.engine import Engine; from engine.settings import EngineSettings\n"
+        "from portable import errors\n"
+        f"engine = {project.engine!r}\n"
+        f"argv = {project.engine.build(command_of(project))!r}\n"
+        "sys.exit(errors.run(lambda: engine.stream(argv, sys.stderr.write)))\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = python(code, stderr=subprocess.PIPE)
     assert process.stderr is not None
     for line in process.stderr:
         # The step itself is shown before it runs.
@@ -438,14 +436,12 @@ def test_a_cancelled_build_leaves_nothing(project: Project, number: signal.Signa
     assert process.returncode == 130
     assert time.monotonic() - started < 30
     assert project.temporary() == []
-    deadline = time.monotonic() + 10  # docker's daemon ends the step on its own time
-    while running(project) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_until(lambda: not running(project), 10)  # docker's daemon ends the step on its own time
     assert running(project) == []
     assert project.containers() == before
 
 
-def command_of(project: Project) -> engines.Build:
+def command_of(project: Project) -> ImageBuild:
     options = build.parser(images.load()).parse_args([])
     clang = build.Clang("amd64", False, False)
     return build.build_of(project.plan, options, Site(), clang, {}, build.base_of(project.plan))

@@ -18,8 +18,8 @@ import pytest
 
 from build import bootstrap
 from catalogue import images
-from engine import engine as engines
-from engine.engine import Mount
+from engine import choose
+from engine.commands import Mount, executable_of
 from host import site as site_settings
 from plan import plan as plans
 
@@ -49,7 +49,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
     """What `./build.sh --bootstrap` tells people to set, and this site's index and mirror on top."""
-    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    engine = choose.engine()
     repository, _, tag = IMAGE.rpartition(":")
     image = images.load().image(repository.rpartition("/")[2])
     listed = engine.ask(engine.run(IMAGE, ["manylinux-interpreters", "list", "--installed"])) or ""
@@ -66,7 +66,7 @@ def environment() -> Iterator[dict[str, str]]:
             plain.write_text(re.sub(r" signed-by=\S+?(?=[\] ])", "", secrets["apt"].read_text(encoding="utf-8")))
             mounts.append(Mount(plain, "/etc/apt/sources.list"))
         volumes = "".join(f" --volume={mount.option()}" for mount in mounts)
-        container = settings.get("CIBW_CONTAINER_ENGINE", engines.executable_of(engine.name))
+        container = settings.get("CIBW_CONTAINER_ENGINE", executable_of(engine.name))
         container += volumes if "create_args" in container or not volumes else f"; create_args:{volumes}"
         path = f"{Path(engine.launcher()).parent}:{os.environ['PATH']}"
         yield {**os.environ, **settings, "CIBW_CONTAINER_ENGINE": container, "PATH": path}

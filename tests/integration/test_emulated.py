@@ -17,7 +17,7 @@ import pytest
 from build import command as build
 from catalogue import images
 from debian import base as debian_base
-from engine import engine as engines
+from engine import choose
 from engine.engine import Engine
 from host import machine
 from sources import command as prefetch
@@ -55,7 +55,7 @@ def engine() -> Engine:
         pytest.skip(f"this machine does not run {FOREIGN}: as root, {HOW}")
     if not prefetch.LOCK.exists() or "zstd" not in lock.load(prefetch.LOCK)["pins"]:
         pytest.skip("docker/sources has no zstd: run ./build.sh --bootstrap")
-    return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    return choose.engine()
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from catalogue import paths
-from engine import engine as engines
-from engine.engine import Mount
+from engine import choose
+from engine.commands import Mount
 from host import site as site_settings
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
@@ -25,7 +25,7 @@ EXAMPLE = paths.ROOT / "docs" / "example"
 @pytest.mark.engine
 @pytest.mark.skipif(not IMAGE, reason="MANYLINUX_TEST_IMAGE is not set")
 def test_the_example_becomes_a_wheel_for_each_cpython(tmp_path: Path) -> None:
-    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    engine = choose.engine()
     project = tmp_path / "project"
     shutil.copytree(EXAMPLE, project)
     site = site_settings.load()

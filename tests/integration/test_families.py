@@ -26,7 +26,9 @@ import pytest
 
 from catalogue import images, packages
 from catalogue.model import Image
-from engine import engine as engines
+from engine import choose
+from engine.commands import Mount
+from engine.engine import Engine
 from host import machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -227,13 +229,13 @@ class Roots:
         self.directory = directory
         self.template = directory / "template"
         make_template(self.template)
-        self.engine, _ = engines.find()
+        self.engine, _ = choose.find()
         self.container = ""
         self.count = 0
         if self.engine:
             self._start_container(self.engine)
 
-    def _start_container(self, engine: engines.Engine) -> None:
+    def _start_container(self, engine: Engine) -> None:
         archive = self.directory / "template.tar"
         with tarfile.open(archive, "w") as tar:
             tar.add(self.template, arcname=".")
@@ -244,7 +246,7 @@ class Roots:
             self.reference,
             ["/usr/bin/sleep", "600"],
             name=self.container,
-            mounts=[engines.Mount(self.directory, "/roots", read_only=False)],
+            mounts=[Mount(self.directory, "/roots", read_only=False)],
         )
         argv.insert(argv.index("run") + 1, "--detach")
         engine.call(argv)

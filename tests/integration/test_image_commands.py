@@ -20,8 +20,9 @@ import pytest
 from tests.support import certificates, fake_image
 
 from catalogue import paths
-from engine import engine as engines
-from engine.engine import Build, Mount
+from engine import choose
+from engine.commands import ImageBuild, Mount
+from engine.engine import Engine
 from portable import toml
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
@@ -35,11 +36,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def engine() -> engines.Engine:
-    return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+def engine() -> Engine:
+    return choose.engine()
 
 
-def run(engine: engines.Engine, *argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(engine: Engine, *argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = engine.run(IMAGE, argv, **options)
     return subprocess.run(
         command, env=engine.environment(), text=True, capture_output=True, stdin=subprocess.DEVNULL, check=False
@@ -47,7 +48,7 @@ def run(engine: engines.Engine, *argv: str, **options: Any) -> subprocess.Comple
 
 
 @pytest.fixture(scope="module")
-def seen(engine: engines.Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def seen(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What install_in_image.py saw."""
     site = tmp_path_factory.mktemp("site")
     certificates.make(site)
@@ -182,7 +183,7 @@ def test_another_clang_takes_its_place(seen: dict[str, Any]) -> None:
     assert seen["below /opt"] == ["_internal", "clang", "python"]
 
 
-def test_who_may_not_write_is_told_why(engine: engines.Engine) -> None:
+def test_who_may_not_write_is_told_why(engine: Engine) -> None:
     done = run(engine, "manylinux-interpreters", "ensure", "pp310-pypy310_pp73", user="1000")
     assert done.returncode == 1
     assert "only root can install" in done.stderr
@@ -191,7 +192,7 @@ def test_who_may_not_write_is_told_why(engine: engines.Engine) -> None:
     assert "Read-only file system: '/opt/_internal/" in done.stderr
 
 
-def test_the_entry_point_becomes_the_command(engine: engines.Engine) -> None:
+def test_the_entry_point_becomes_the_command(engine: Engine) -> None:
     show = "import os, sys; print(os.getpid(), sys.argv[1:]); sys.exit(37)"
     arguments = ["two words", "", '"', "$HOME", "--", "*"]
     done = run(engine, TOOLS_PYTHON, "-c", show, *arguments)
@@ -216,7 +217,7 @@ def test_the_entry_point_becomes_the_command(engine: engines.Engine) -> None:
 
 
 @pytest.fixture
-def derived(engine: engines.Engine, tmp_path: Path) -> Iterator[Callable[..., tuple[int, str]]]:
+def derived(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., tuple[int, str]]]:
     """Builds an image on the image, with the files in `tmp_path`/context; the status and output of a command in it."""
     tags = []
 
@@ -224,7 +225,7 @@ def derived(engine: engines.Engine, tmp_path: Path) -> Iterator[Callable[..., tu
         tag = f"localhost/manylinux-test-derived:{uuid.uuid4().hex}"
         dockerfile = tmp_path / "Dockerfile"
         dockerfile.write_text("\n".join([f"FROM {IMAGE}", *lines]) + "\n", encoding="utf-8")
-        engine.call(engine.build(Build(context=tmp_path / "context", dockerfile=dockerfile, tag=tag)))
+        engine.call(engine.build(ImageBuild(context=tmp_path / "context", dockerfile=dockerfile, tag=tag)))
         tags.append(tag)
         done = subprocess.run(engine.run(tag, argv), env=engine.environment(), text=True, capture_output=True)
         return done.returncode, done.stdout + done.stderr
@@ -289,7 +290,7 @@ def test_pipx_reinstalls_in_a_later_layer(derived: Callable[..., tuple[int, str]
 
 
 @pytest.mark.parametrize("arguments", [{}, {"user": "4711:4711"}, {"user": "4711", "env": {"HOME": "/nonexistent"}}])
-def test_a_user_that_the_image_does_not_know_has_a_home(engine: engines.Engine, arguments: dict[str, Any]) -> None:
+def test_a_user_that_the_image_does_not_know_has_a_home(engine: Engine, arguments: dict[str, Any]) -> None:
     script = 'test -w "$HOME" && uv cache dir && pipx environment --value PIPX_HOME && echo "$HOME"'
     done = run(engine, "sh", "-c", script, **arguments)
     assert done.returncode == 0, done.stderr
@@ -299,6 +300,6 @@ def test_a_user_that_the_image_does_not_know_has_a_home(engine: engines.Engine, 
     assert (nowhere.returncode, nowhere.stdout) == (0, "ran\n"), nowhere.stderr
 
 
-def test_a_list_that_nobody_reads(engine: engines.Engine) -> None:
+def test_a_list_that_nobody_reads(engine: Engine) -> None:
     done = run(engine, "bash", "-c", "manylinux-interpreters list | true; echo ${PIPESTATUS[0]}")
     assert (done.stdout, done.stderr) in (("141\n", ""), ("0\n", ""))

@@ -22,8 +22,9 @@ from typing import Any
 
 import pytest
 
-from engine import engine as engines
-from engine.engine import Mount
+from engine import choose
+from engine.commands import ImageBuild, Mount
+from engine.engine import Engine
 from smoke import command
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
@@ -73,12 +74,12 @@ def expectations() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> engines.Engine:
-    return engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+def engine() -> Engine:
+    return choose.engine()
 
 
 def run_suite(
-    engine: engines.Engine, expectations: Mapping[str, Any], script: str, only: Sequence[str], tmp_path: Path
+    engine: Engine, expectations: Mapping[str, Any], script: str, only: Sequence[str], tmp_path: Path
 ) -> dict[str, list[str]]:
     """Spoils a container of the image and runs some checks in it; returns the problems by check."""
     expect = tmp_path / "expect.json"
@@ -107,16 +108,14 @@ def run_suite(
     return found
 
 
-def test_the_checks_pass_on_the_untouched_image(
-    engine: engines.Engine, expectations: dict[str, Any], tmp_path: Path
-) -> None:
+def test_the_checks_pass_on_the_untouched_image(engine: Engine, expectations: dict[str, Any], tmp_path: Path) -> None:
     """Otherwise a mutation that changes nothing would seem to be caught."""
     assert run_suite(engine, expectations, "", sorted({mutation.check for mutation in mutations()}), tmp_path) == {}
 
 
 @pytest.mark.parametrize("mutation", mutations(), ids=lambda mutation: re.sub(r"[^\w.]+", "-", mutation.name))
 def test_a_spoiled_image_fails_by_name(
-    mutation: Mutation, engine: engines.Engine, expectations: dict[str, Any], tmp_path: Path
+    mutation: Mutation, engine: Engine, expectations: dict[str, Any], tmp_path: Path
 ) -> None:
     for key, value in mutation.only_on.items():
         if expectations[key] != value:
@@ -140,14 +139,14 @@ CHANGES = {
 
 
 def test_a_changed_configuration_fails_by_name(
-    engine: engines.Engine, expectations: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    engine: Engine, expectations: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the engine says of the image counts, too: each setting is changed at once and each is named."""
     (tmp_path / "Dockerfile").write_text("\n".join([f"FROM {IMAGE}", *CHANGES.values()]) + "\n", encoding="utf-8")
     reference = f"localhost/manylinux-mutation:{uuid.uuid4().hex[:12]}"
     platform = engine.ask(engine.inspect(IMAGE, "{{.Os}}/{{.Architecture}}"))
     assert platform
-    build = engines.Build(tmp_path, tmp_path / "Dockerfile", reference, platform)
+    build = ImageBuild(tmp_path, tmp_path / "Dockerfile", reference, platform)
     engine.call(engine.build(build))
     held_to = {**expectations, "labels": {"org.pypa.manylinux.complete": "true"}}
     try:

@@ -18,8 +18,9 @@ from tests.support import registries
 
 from catalogue import bases, checkout, images, paths
 from catalogue.model import Image
-from engine import engine as engines
-from engine.engine import Build, Engine
+from engine import choose
+from engine.commands import ImageBuild
+from engine.engine import Engine
 from network.oci import Manifest
 from network.registry import Registry
 from portable import errors
@@ -80,14 +81,14 @@ class Fork:
         (context / "name").write_text(content or image.name, encoding="utf-8")
         (context / "Dockerfile").write_text("FROM scratch\nCOPY name /\n", encoding="utf-8")
         reference = f"{self.place}/{image.name}:latest"
-        build = Build(context, context / "Dockerfile", reference, platform=image.platform.oci, labels=labels)
+        build = ImageBuild(context, context / "Dockerfile", reference, platform=image.platform.oci, labels=labels)
         subprocess.run(self.engine.build(build), env=self.engine.environment(), check=True, stderr=subprocess.DEVNULL)
         return reference
 
 
 @pytest.fixture
 def fork(tmp_path: Path) -> Iterator[Fork]:
-    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    engine = choose.engine()
     root = tmp_path / "fork"
     for name in checkout.call("ls-files", "-z", "--cached", "--others", "--exclude-standard", at=paths.ROOT).split(
         "\0"

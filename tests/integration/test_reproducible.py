@@ -14,7 +14,7 @@ from tests.benchmarks import build as benchmark
 
 from catalogue import images
 from debian import base as debian_base
-from engine import engine as engines
+from engine import choose
 from sources import command
 from sources import lock as source_lock
 
@@ -33,7 +33,7 @@ pytestmark = [
 def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], dict[str, str]]:
     """The layers of both builds: what made one -> its digest."""
     scratch = tmp_path_factory.mktemp("layers")
-    engine = engines.choose(os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    engine = choose.engine()
     image = images.load().image(IMAGE.rpartition(":")[0].rpartition("/")[2])
     lock = source_lock.load(command.LOCK)
     (pin,) = (i.pin for i in image.interpreters if i.tag == BUMPED)

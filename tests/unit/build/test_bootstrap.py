@@ -15,8 +15,9 @@ from build import bootstrap
 from catalogue import images
 from debian import base as debian_base
 from debian.base import Base
-from engine import engine as engines
-from engine.engine import Engine, Settings
+from engine import choose
+from engine.engine import Engine
+from engine.settings import EngineSettings
 from host import site as site_settings
 from host.site import Mirror
 from plan import plan as plans
@@ -206,7 +207,7 @@ def test_the_end_says_how_to_use_the_image(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     plan = plans.plan(CATALOGUE.image("manylinux_2_36_i686"), plans.Request(tag="mine"))
-    bootstrap.tell_how_to_use(Engine("podman", "/usr/bin/podman", Settings(limits=True, network="host")), plan)
+    bootstrap.tell_how_to_use(Engine("podman", "/usr/bin/podman", EngineSettings(limits=True, network="host")), plan)
     said = capsys.readouterr().err
     launcher = tmp_path / "manylinux" / "bin" / "podman"
     reference = "quay.io/pypa/manylinux_2_36_i686:mine"
@@ -236,7 +237,7 @@ def test_an_engine_that_works_is_not_installed_again(monkeypatch: pytest.MonkeyP
     """`prepare` with an engine and mmdebstrap here: nothing is installed, the base and the sources are made."""
     done: list[str] = []
     site = site_settings.Site(mirror=MIRROR)
-    monkeypatch.setattr(engines, "find", lambda name, reach: (PODMAN, []))
+    monkeypatch.setattr(choose, "find", lambda name, reach: (PODMAN, []))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(debian_base, "install", lambda packages: done.append("install"))
 

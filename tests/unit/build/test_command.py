@@ -18,14 +18,15 @@ import pytest
 
 from build import command
 from catalogue import images
-from engine import engine as engines
+from engine.commands import ENGINES
+from engine.engine import Engine
 from host import site as site_settings
 from plan import plan as plans
 from portable import environment, errors
 
 ROOT = Path(__file__).resolve().parents[3]
 CATALOGUE = images.load()
-NAMES = [image.name for image in CATALOGUE.images(published_only=False, variants=True)]
+IMAGES = [image.name for image in CATALOGUE.images(published_only=False, variants=True)]
 VARIABLES = ("POLICY", "PLATFORM", "VARIANT", "COMMIT_SHA", *environment.CA_VARIABLES)
 
 
@@ -62,8 +63,8 @@ def only_git(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("frontend", engines.NAMES)
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("frontend", ENGINES)
 def test_print_works_for_every_image_and_engine(
     name: str, frontend: str, only_git: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +265,7 @@ def test_a_clang_that_cannot_be_had_is_said_before_anything_is_built(tmp_path: P
     docker = tmp_path / "docker"
     docker.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     docker.chmod(0o755)
-    engine = engines.Engine("docker", str(docker))
+    engine = Engine("docker", str(docker))
     clang = command.clang_for(CATALOGUE.image("manylinux_2_28_s390x"), "amd64", False, {})
     with pytest.raises(errors.Failure, match=r"static-clang.*linux/amd64.*MANYLINUX_DISABLE_CLANG=1"):
         command.ensure_clang(engine, clang)
@@ -333,10 +334,10 @@ def test_settings_of_the_site_enter_as_secrets_and_names(tmp_path: Path) -> None
     made = command.build_of(
         plan, options_of(), site, command.Clang("amd64", False, False), secrets, command.Base(plan.base, "")
     )
-    docker = engines.Engine("docker", "docker").build(made)
+    docker = Engine("docker", "docker").build(made)
     assert values(docker, "--secret") == [f"id=ca,src={tmp_path}/ca", f"id=pip,src={tmp_path}/pip"]
     assert "https_proxy" in values(docker, "--build-arg")
-    assert "https_proxy" not in values(engines.Engine("podman", "podman").build(made), "--build-arg")
+    assert "https_proxy" not in values(Engine("podman", "podman").build(made), "--build-arg")
 
 
 def test_one_build_of_a_reference_at_a_time(tmp_path: Path) -> None:
@@ -358,12 +359,12 @@ def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cibuildwheel" in said
 
 
-def has(tmp_path: Path, said: str) -> engines.Engine:
+def has(tmp_path: Path, said: str) -> Engine:
     """An engine that says this of every image."""
     docker = tmp_path / "docker"
     docker.write_text(f"#!/bin/sh\necho '{said}'\n", encoding="utf-8")
     docker.chmod(0o755)
-    return engines.Engine("docker", str(docker))
+    return Engine("docker", str(docker))
 
 
 @pytest.mark.parametrize(

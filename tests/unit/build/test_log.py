@@ -10,7 +10,8 @@ import pytest
 
 from build import log as build_log
 from build.log import Stages
-from engine.engine import Build, Engine
+from engine.commands import ImageBuild
+from engine.engine import Engine
 from portable import errors
 from portable.progress import Progress
 
@@ -145,7 +146,7 @@ def engine(tmp_path: Path) -> Engine:
     return Engine("docker", str(docker))
 
 
-BUILD = Build(Path("/context"), Path("/Dockerfile"), "tag")
+BUILD = ImageBuild(Path("/context"), Path("/Dockerfile"), "tag")
 
 
 def test_a_failure_names_the_stage_its_last_lines_and_the_log(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from debian import clang
-from engine import engine
+from engine import probe
 from host.site import Mirror
 from portable import errors
 
@@ -20,7 +20,7 @@ def tools(tmp_path: Path) -> clang.Tools:
     """A root with one program."""
     if platform.libc_ver()[0] != "glibc":
         pytest.skip("the loader of Debian is glibc's")
-    engine.copy_with_libraries("ls", tmp_path)
+    probe.copy_with_libraries("ls", tmp_path)
     return clang.Tools(tmp_path)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from catalogue import images
-from engine import engine as engines
+from engine import choose
+from engine.engine import Engine
 from plan import plan as plans
 from portable import errors
 from smoke import command
@@ -181,13 +182,13 @@ elif "smoke" in sys.argv:
 
 class TestRun:
     @pytest.fixture
-    def engine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> engines.Engine:
+    def engine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
         script = tmp_path / "podman"
         script.write_text(FAKE_ENGINE)
         script.chmod(0o755)
         monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
         monkeypatch.setenv("FAKE_CONFIG", json.dumps(config()))
-        return engines.Engine("podman", str(script))
+        return Engine("podman", str(script))
 
     @pytest.fixture
     def wheelhouse(self, tmp_path: Path) -> Path:
@@ -198,7 +199,7 @@ class TestRun:
 
     def test_a_container_that_outlives_its_time_is_removed(
         self,
-        engine: engines.Engine,
+        engine: Engine,
         wheelhouse: Path,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -215,7 +216,7 @@ class TestRun:
         assert all(["rm", "--force", name] in calls for name in names)
 
     def test_both_passes_run_without_network_and_results_are_written(
-        self, engine: engines.Engine, wheelhouse: Path, tmp_path: Path
+        self, engine: Engine, wheelhouse: Path, tmp_path: Path
     ) -> None:
         junit, result = tmp_path / "junit.xml", tmp_path / "result.json"
         assert command.run(engine, "image", EXPECTED, wheelhouse=wheelhouse, junit=junit, json_file=result)
@@ -233,14 +234,14 @@ class TestRun:
         assert runs[2][-8:] == ["env", "-u", "HOME", python, "-B", "-m", "smoke", "restricted"]
 
     def test_a_failure_inside_fails_the_run(
-        self, engine: engines.Engine, wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
+        self, engine: Engine, wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("FAKE_PROBLEM", "1")
         assert not command.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
 
     def test_when_the_tools_python_is_broken_another_drives_and_that_is_a_failure(
         self,
-        engine: engines.Engine,
+        engine: Engine,
         wheelhouse: Path,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
@@ -252,17 +253,17 @@ class TestRun:
         assert "ok     fake-main" in said
 
     def test_an_unknown_check_is_wrong_use(
-        self, engine: engines.Engine, wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
+        self, engine: Engine, wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(command, "_run_pass", lambda *arguments: True)
         with pytest.raises(errors.UserError, match="no check is called no-such"):
             command.run(engine, "image", EXPECTED, wheelhouse=wheelhouse, only=["no-such"])
 
-    def test_without_a_wheelhouse_the_error_names_the_fix(self, engine: engines.Engine, tmp_path: Path) -> None:
+    def test_without_a_wheelhouse_the_error_names_the_fix(self, engine: Engine, tmp_path: Path) -> None:
         with pytest.raises(errors.UserError, match="invoke prefetch"):
             command.run(engine, "image", EXPECTED, wheelhouse=tmp_path / "none")
 
-    def test_a_variant_wants_pyinstaller_too(self, engine: engines.Engine, wheelhouse: Path) -> None:
+    def test_a_variant_wants_pyinstaller_too(self, engine: Engine, wheelhouse: Path) -> None:
         expected = {**EXPECTED, "shared": {"pyinstaller": "shared-here", "interpreters": []}}
         with pytest.raises(errors.UserError, match="shared-here has no PyInstaller"):
             command.run(engine, "image", expected, wheelhouse=wheelhouse)
@@ -318,8 +319,8 @@ class TestWhatHasPassed:
     def test_a_full_run_is_noted_by_image_and_taken_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
         identities = {"a:1": "sha256:11", "a:again": "sha256:11", "b:1": "sha256:22"}
-        engine = engines.Engine("podman", "podman")
-        monkeypatch.setattr(engines.Engine, "ask", lambda self, argv: identities.get(argv[-1]))
+        engine = Engine("podman", "podman")
+        monkeypatch.setattr(Engine, "ask", lambda self, argv: identities.get(argv[-1]))
         assert not command.has_passed(engine, "a:1")
         command.note_pass(engine, "a:1", True)
         assert command.has_passed(engine, "a:1") and command.has_passed(engine, "a:again")
@@ -363,7 +364,7 @@ def test_expectations_of_the_wrong_kind_are_wrong_use(tmp_path: Path, monkeypatc
 
 
 def test_results_that_could_not_be_written_are_refused_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "choose", lambda *_: pytest.fail("no engine is asked"))
+    monkeypatch.setattr(choose, "engine", lambda *_: pytest.fail("no engine is asked"))
     for option in ("--junit", "--json"):
         monkeypatch.setattr(sys, "argv", ["smoke.py", "manylinux_2_36_x86_64", option, "/nowhere/x"])
         with pytest.raises(errors.UserError, match=f"{option} /nowhere/x: there is no directory /nowhere"):
