@@ -13,7 +13,7 @@ import pytest
 
 from catalogue import images
 from engine import choose
-from host import site
+from host.site import Site
 from portable import errors
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary
 
@@ -69,7 +69,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_engine() -> str:
     """Why there is no container engine; empty when there is one."""
     try:
-        choose.engine(reach=site.load().reach())
+        choose.engine(reach=Site.of_this_machine().reach())
     except (errors.UserError, errors.Failure) as error:
         return " ".join(str(error).split())
     return ""
@@ -78,7 +78,7 @@ def no_engine() -> str:
 @functools.cache
 def no_network() -> str:
     """Why neither a distribution mirror nor a Python index can be asked; empty when one can."""
-    reach = site.load().reach()
+    reach = Site.of_this_machine().reach()
     if reach is None:
         return "this machine names neither a Debian mirror nor a Python index of its own"
     try:

@@ -18,13 +18,13 @@ from build import command
 from catalogue import checkout, images, tags
 from catalogue.model import Image
 from host import inputs
-from host import site as site_settings
+from host.site import Site
 from plan import plan as plans
 from plan.plan import Request
 from portable import outputs
 
 
-def target(image: Image, tag: str, site: site_settings.Site, cache: str) -> dict[str, Any]:
+def target(image: Image, tag: str, site: Site, cache: str) -> dict[str, Any]:
     """One target of the bake file: what build.sh would ask an engine for, with `tag` as its tag.
 
     `cache`: a repository for the layer cache, one tag an image; "": none."""
@@ -51,7 +51,7 @@ def target(image: Image, tag: str, site: site_settings.Site, cache: str) -> dict
     return found
 
 
-def bake_file(selection: tuple[Image, ...], tag: str, site: site_settings.Site, cache: str = "") -> dict[str, Any]:
+def bake_file(selection: tuple[Image, ...], tag: str, site: Site, cache: str = "") -> dict[str, Any]:
     """The whole file: a target an image, a group a policy, and `default` with everything selected."""
     groups: dict[str, list[str]] = {"default": [image.name for image in selection]}
     for image in selection:
@@ -85,7 +85,7 @@ def main() -> None:
     selection = catalogue.select(options.image) if options.image else catalogue.images()
     tag = options.tag or tags.UNTESTED + checkout.version_tag()
     command.make_source_directories(catalogue)
-    text = json.dumps(bake_file(selection, tag, site_settings.load(options.ca_bundle), options.cache), indent=2)
+    text = json.dumps(bake_file(selection, tag, Site.of_this_machine(options.ca_bundle), options.cache), indent=2)
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")
     else:

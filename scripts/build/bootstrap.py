@@ -18,7 +18,6 @@ from engine import choose
 from engine.commands import executable_of
 from engine.engine import Engine
 from host import machine
-from host import site as site_settings
 from host.site import Site
 from plan.plan import CERTIFICATES, Plan
 from portable.progress import say
@@ -29,7 +28,7 @@ ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
 
 def missing_packages(engine: Engine | None, base: Base) -> tuple[str, ...]:
     """The Debian packages to install: for an engine if none answers, for making the base, and for running it."""
-    native = base.architecture == site_settings.debian_architecture()
+    native = base.architecture == machine.debian_architecture()
     tools = ("mmdebstrap",) if native else ("mmdebstrap", "arch-test")
     missing = [tool for tool in tools if not shutil.which(tool)]
     return (
@@ -136,4 +135,4 @@ def main() -> None:
         machine.platform(os.environ.get("PLATFORM", "")),
         os.environ.get("VARIANT", ""),
     )
-    show(image, site_settings.load(), os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    show(image, Site.of_this_machine(), os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))

@@ -32,7 +32,8 @@ from engine import choose, probe
 from engine.commands import ENGINES, ImageBuild, Mount, executable_of
 from engine.engine import Engine, reason
 from host import inputs, machine
-from host import site as site_settings
+from host.mirror import debian_suite
+from host.site import Site, container_env, secret_mounts
 from plan import plan as plans
 from plan.plan import Plan, Request
 from portable import errors, outputs, places
@@ -262,7 +263,7 @@ def base_of(plan: Plan, path: Path | None = None) -> Base:
 def build_of(
     plan: Plan,
     options: argparse.Namespace,
-    site: site_settings.Site,
+    site: Site,
     clang: Clang,
     secrets: Mapping[str, Path],
     base: Base,
@@ -364,13 +365,13 @@ def stage_tag(plan: Plan, stage: str) -> str:
 # --- Doing it -----------------------------------------------------------------------------------------------
 
 
-def print_command(plan: Plan, options: argparse.Namespace, site: site_settings.Site, frontend: str) -> None:
+def print_command(plan: Plan, options: argparse.Namespace, site: Site, frontend: str) -> None:
     """Prints the build's command for a shell, docker-buildx's unless told otherwise.
 
     Secrets that only exist during a build stand in an invented directory."""
     engine = Engine(frontend or ENGINES[0], executable_of(frontend))
     made = Path("/run/manylinux-site")
-    secrets = {key: made / key for key in site.secrets(site_settings.debian_suite(plan.image.policy.distribution))}
+    secrets = {key: made / key for key in site.secrets(debian_suite(plan.image.policy.distribution))}
     clang = clang_for(plan.image, machine.go_architecture(), options.offline)
     options = with_cache(options, plan.image, engine.name == "docker-buildx")
     print(engine.shell(engine.build(build_of(plan, options, site, clang, secrets, base_of(plan)))))
@@ -454,9 +455,7 @@ def ensure_clang(engine: Engine, clang: Clang) -> None:
         )
 
 
-def build_and_test(
-    engine: Engine, plan: Plan, options: argparse.Namespace, site: site_settings.Site, catalogue: Catalogue
-) -> None:
+def build_and_test(engine: Engine, plan: Plan, options: argparse.Namespace, site: Site, catalogue: Catalogue) -> None:
     """Builds, tests and tags. Raises Failure, with the final tag untouched, when one of them fails."""
     temporary = temporary_tag(plan, uuid.uuid4().hex[:8])
     with alone(plan.reference) as left:
@@ -468,9 +467,9 @@ def build_and_test(
         ensure_clang(engine, clang)
         if not clang.used and not runs_natively(plan.image, clang.builder):
             say("compiling with the image's own gcc, emulated; README tells how clang does it many times faster")
-        suite = site_settings.debian_suite(plan.image.policy.distribution)
+        suite = debian_suite(plan.image.policy.distribution)
         if suite and site.mirror:
-            mirror, notes = site_settings.usable(site.mirror, suite, plan.image.platform.debian)
+            mirror, notes = site.mirror.usable(suite, plan.image.platform.debian)
             site = dataclasses.replace(site, mirror=mirror)
             missing = tuple(pocket for pocket in ("updates", "security") if not getattr(mirror, pocket))
             plan = dataclasses.replace(plan, missing_pockets=missing)
@@ -530,7 +529,7 @@ def _test(
     temporary: str,
     plan: Plan,
     options: argparse.Namespace,
-    site: site_settings.Site,
+    site: Site,
 ) -> None:
     say("smoke tests")
     smoke.remember(temporary, plan.expectations())
@@ -544,9 +543,7 @@ def _test(
         )
 
 
-def image_pip(
-    engine: Engine, identity: str, plan: Plan, site: site_settings.Site, secrets: Mapping[str, Path]
-) -> prefetch.PipRunner:
+def image_pip(engine: Engine, identity: str, plan: Plan, site: Site, secrets: Mapping[str, Path]) -> prefetch.PipRunner:
     """Runs the pip of the image that was just built, for machines without one, with the site's CAs and index."""
     python = f"/opt/python/{plan.tools_python.tag}/bin/python"
 
@@ -554,8 +551,8 @@ def image_pip(
         done = engine.contain(
             identity,
             [python, "-m", "pip", *arguments],
-            mounts=[Mount(directory, "/wheelhouse", read_only=False), *site_settings.mounts(secrets)],
-            env=site_settings.container_env(secrets),
+            mounts=[Mount(directory, "/wheelhouse", read_only=False), *secret_mounts(secrets)],
+            env=container_env(secrets),
             inherited=site.proxies,
             workdir="/wheelhouse",
             network=None,
@@ -624,7 +621,7 @@ def main() -> None:
     plans.plan(image, Request(options.interpreters, options.components))  # refuses what can never be had
     if options.bootstrap:
         debian_base.base_of(image)
-    site = site_settings.load(options.ca_bundle)
+    site = Site.of_this_machine(options.ca_bundle)
     outputs.file("--junit", options.junit)
     outputs.directory("--cache", options.cache)
     engine = None

@@ -156,7 +156,7 @@ def find_mirrors(
     Where only the main archive is configured, the security archive is expected beside it. Raises errors.UserError
     when there is none."""
     settings = apt_settings.read(environment, apt)
-    if not settings.places:
+    if not settings.sources:
         raise errors.UserError(
             f"apt has no Debian mirror in {apt}/sources.list and sources.list.d: "
             f"set {MIRROR_VARIABLE}, for instance to http://mirror.example.org/debian"
@@ -165,7 +165,7 @@ def find_mirrors(
     named = bool(environment.get(KEYRING_VARIABLE))  # which goes before all that apt says
     more = apt_settings.trusted_keys(apt) if as_apt and not named else b""
     found = []
-    for place in settings.places:
+    for place in settings.sources:
         unsigned = as_apt and place.trusted and not named
         keys = None if named else place.signed_by
         if "security" in place.pockets:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from catalogue.model import Image
 from engine.engine import Engine, reason
-from host import site as site_settings
-from host.site import Mirror
+from host import machine
+from host.mirror import Mirror, debian_suite
 from portable import errors, scratch, transport
 from portable.progress import say
 
@@ -55,7 +55,7 @@ class Base:
 
 def base_of(image: Image) -> Base:
     """The base of an image. Raises UserError for images that are not made of Debian."""
-    suite = site_settings.debian_suite(image.policy.distribution)
+    suite = debian_suite(image.policy.distribution)
     if not suite:
         raise errors.UserError(
             f"--bootstrap makes Debian base images, and {image.policy.name} is made of {image.policy.title}: choose "
@@ -66,12 +66,12 @@ def base_of(image: Image) -> Base:
 
 def runs(architecture: str) -> bool:
     """Whether this machine runs Debian's programs for an architecture, by itself or by QEMU."""
-    if architecture == site_settings.debian_architecture():
+    if architecture == machine.debian_architecture():
         return True
     # Without arch-test nobody knows: 32-bit programs mostly run, and QEMU is not needed for them.
     tester = shutil.which("arch-test")
     if not tester:
-        return (site_settings.debian_architecture(), architecture) in NATIVE_PAIRS
+        return (machine.debian_architecture(), architecture) in NATIVE_PAIRS
     return subprocess.run([tester, architecture], capture_output=True).returncode == 0
 
 
@@ -179,7 +179,7 @@ def apt_options(mirror: Mirror, directory: Path) -> list[str]:
 
 def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
     """Makes the base unless the one that is here was made from the same; returns its reference."""
-    mirror, notes = site_settings.usable(mirror, base.suite, base.architecture)
+    mirror, notes = mirror.usable(base.suite, base.architecture)
     for note in notes:
         say(note)
     releases = _releases(base, mirror)
@@ -196,7 +196,7 @@ def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
     say(f"making {base.reference} from {base.suite} ({base.architecture}) with mmdebstrap")
     with scratch.directory() as directory:
         archive = directory / "root.tar"
-        site_settings.write_files(mirror, directory)
+        mirror.write_files(directory)
         sources = "\n".join((*mirror.lines(base.suite, base.architecture, directory), ""))
         if run_mmdebstrap(mmdebstrap_command(base, mirror, archive), sources, epoch(releases)):
             raise errors.Failure("mmdebstrap failed, see above")

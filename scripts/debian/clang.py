@@ -23,8 +23,8 @@ from debian import base
 from engine import choose
 from engine.engine import Engine, reason
 from host import machine
-from host import site as site_settings
-from host.site import Mirror
+from host.mirror import Mirror, debian_suite
+from host.site import Site
 from portable import errors
 
 VERSION = 19  # the newest of Debian 12; configuration files are read without being asked for from 16 on
@@ -108,13 +108,13 @@ def collect(root: Path, target: Path) -> None:
 
 def make(engine: Engine, mirror: Mirror, reference: str, suite: str) -> None:
     """Makes the image. Raises Failure when mmdebstrap or the engine fails."""
-    architecture = site_settings.debian_architecture()
-    mirror, notes = site_settings.usable(mirror, suite, architecture)
+    architecture = machine.debian_architecture()
+    mirror, notes = mirror.usable(suite, architecture)
     for note in notes:
         print(note, file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="manylinux-clang-") as directory:
         root, target = Path(directory, "root"), Path(directory, "clang")
-        site_settings.write_files(mirror, Path(directory))
+        mirror.write_files(Path(directory))
         sources = "\n".join((*mirror.lines(suite, architecture, Path(directory)), ""))
         if base.run_mmdebstrap(mmdebstrap_command(mirror, suite, architecture, root), sources, 0):
             raise errors.Failure("mmdebstrap failed, see above")
@@ -131,13 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--force", action="store_true", help="make it again although it is there")
     options = parser.parse_args(arguments)
-    site = site_settings.load()
+    site = Site.of_this_machine()
     missing = () if shutil.which("mmdebstrap") else ("mmdebstrap",)
     base.check_machine(site.mirror, missing, root=False)
     assert site.mirror is not None
     engine = choose.engine(reach=site.reach())
     catalogue = images.load()
-    suite = site_settings.debian_suite(catalogue.find(catalogue.bootstrap_policy, "x86_64").policy.distribution)
+    suite = debian_suite(catalogue.find(catalogue.bootstrap_policy, "x86_64").policy.distribution)
     reference = f"localhost/manylinux-clang:{VERSION}-{machine.go_architecture()}"
     if options.force or engine.ask(engine.inspect(reference, "{{.Id}}")) is None:
         make(engine, site.mirror, reference, suite)

@@ -1,7 +1,7 @@
-"""How this machine's apt reaches Debian's archive: the one reader of its configuration, for all that do so here.
+"""The one reader of apt's configuration: how this machine reaches Debian's archive, and which keys it trusts.
 
 Sources in both formats of sources.list(5) with their options, the settings of apt.conf(5) below Acquire (proxies,
-certificates), the logins of apt_auth.conf(5), and the keys that apt trusts. Standard library only.
+certificates), and the logins of apt_auth.conf(5). Standard library only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -39,11 +39,11 @@ _ARMOR = re.compile(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)-----END PG
 
 
 @dataclass(frozen=True)
-class Place:
-    """An archive of Debian: its root, with a login where there is one, and how apt uses it.
+class AptSource:
+    """A root of Debian's archive, with a login where there is one, and how apt uses it.
 
-    `pockets`: what of the suites apt takes from there: "" for the suites themselves, "updates", "security"...;
-    `options`: those of TRUST; `signed_by`: keys that apt wants its index to be signed by, None for all it trusts."""
+    `pockets`: what apt takes from there: "" for the suites themselves, "updates", "security" and so on;
+    `options`: those of TRUST; `signed_by`: the only keys that may sign its index, None for all that apt trusts."""
 
     root: str
     pockets: frozenset[str]
@@ -52,20 +52,20 @@ class Place:
 
     @property
     def trusted(self) -> bool:
-        """Whether apt takes what it says without any signature."""
+        """Whether apt accepts its index without a signature."""
         return self.options.get("trusted", "no").lower() in ("yes", "true", "on", "1")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What is configured. `acquire`: the names of apt.conf, from Acquire::http and Acquire::https down, and values."""
+class AptSettings:
+    """What is configured. `acquire`: name -> value of the settings below Acquire::http and Acquire::https."""
 
-    places: tuple[Place, ...] = ()
+    sources: tuple[AptSource, ...] = ()
     acquire: Mapping[str, str] = field(default_factory=dict)
     checks_off: tuple[str, ...] = ()  # options of TRUST that apt.conf switches off for all sources
 
     def get(self, name: str, host: str = "") -> str:
-        """A setting of Acquire, such as https::CAInfo: a host's own goes before the general one; "" without any."""
+        """A setting below Acquire, such as https::CAInfo; "" if it is not set. A host's own overrides the others."""
         scheme, _, key = name.partition("::")
         known = {each.lower(): value for each, value in self.acquire.items()}
         names = [f"{scheme}::{host}::{key}", f"{scheme}::{key}::{host}"] if host else []  # the second for proxies
@@ -73,7 +73,7 @@ class Settings:
         return next((value for value in found if value), "")
 
     def proxy(self, url: str) -> str | None:
-        """The proxy that apt uses for a URL; "" where it goes there directly; None where apt.conf says nothing."""
+        """The proxy that apt uses for a URL: "" for a direct connection, None where apt.conf sets nothing."""
         parts = urlsplit(url)
         said = self.get(f"{parts.scheme}::Proxy", parts.hostname or "")
         for key in AUTO_DETECT:
@@ -85,25 +85,26 @@ class Settings:
         return "" if said == "DIRECT" else said or None
 
     def proxies(self) -> dict[str, str]:
-        """Scheme -> proxy ("": none) for the archives, as far as apt.conf says one."""
+        """Scheme -> proxy ("" for a direct connection) of the archives, as far as apt.conf sets one."""
         found: dict[str, str] = {}
-        for place in self.places or (Place("http://", frozenset()), Place("https://", frozenset())):
-            if (proxy := self.proxy(place.root)) is not None:
-                found.setdefault(urlsplit(place.root).scheme, proxy)
+        for source in self.sources or (AptSource("http://", frozenset()), AptSource("https://", frozenset())):
+            if (proxy := self.proxy(source.root)) is not None:
+                found.setdefault(urlsplit(source.root).scheme, proxy)
         return found
 
     def certificates(self) -> Path | None:
-        """The file with the CAs that apt trusts the archives with; None where that is the system's own."""
-        for place in self.places:
-            said = self.get("https::CAInfo", urlsplit(place.root).hostname or "")
-            if said and place.root.startswith("https:"):
+        """The file with the CAs that apt uses for the archives; None where it uses the system's."""
+        for source in self.sources:
+            said = self.get("https::CAInfo", urlsplit(source.root).hostname or "")
+            if said and source.root.startswith("https:"):
                 return Path(said)
         return None
 
     def conf(self, directory: Path) -> tuple[str, dict[str, bytes]]:
-        """These settings for an apt elsewhere: its apt.conf, and the files this names, which lie in `directory` there.
+        """These settings for an apt elsewhere: its apt.conf, and name -> content of the files that it refers to.
 
-        What a program of this machine says about proxies is written down. A file that cannot be read is left out."""
+        `directory`: where that apt finds the files. A proxy that a program of this machine detects is written as a
+        setting. A file that cannot be read is left out."""
         lines: list[str] = []
         files: dict[str, bytes] = {}
         for name, value in self.acquire.items():
@@ -117,43 +118,55 @@ class Settings:
                 files[Path(value).name] = content
             lines.append(f'{name} "{value}";')
         if any(name.lower().endswith(AUTO_DETECT) for name in self.acquire):
-            for place in self.places:
-                parts = urlsplit(place.root)
-                proxy = self.proxy(place.root)
+            for source in self.sources:
+                parts = urlsplit(source.root)
+                proxy = self.proxy(source.root)
                 lines.append(f'Acquire::{parts.scheme}::Proxy::{parts.hostname} "{proxy or "DIRECT"}";')
         return "".join(f"{line}\n" for line in dict.fromkeys(lines)), files
 
 
-def read(environment: Mapping[str, str] | None = None, apt: Path = APT) -> Settings:
-    """The settings of this machine: of $MANYLINUX_DEBIAN_MIRROR (roots, separated by spaces), else of apt's sources.
+def read(environment: Mapping[str, str] | None = None, apt: Path = APT) -> AptSettings:
+    """The settings of this machine. The sources are those of $MANYLINUX_DEBIAN_MIRROR (roots, separated by spaces),
+    else apt's; there are none when neither names an archive of Debian.
 
-    There are no places when neither names an archive of Debian. Raises UserError for a root that is no address."""
+    Raises UserError for a root that is not an http or https address."""
     environment = os.environ if environment is None else environment
     named = environment.get(MIRROR_VARIABLE, "").split()
     if wrong := [root for root in named if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", root)]:
         raise errors.UserError(
-            f"{MIRROR_VARIABLE}: {wrong[0]!r} is no http or https address: give one such as "
+            f"{MIRROR_VARIABLE}: {wrong[0]!r} is not an http or https address: give one such as "
             "http://mirror.example.org/debian"
         )
     passwords = logins(apt)
     acquire, off = _acquire()
     if named:
-        found = [Place(root.rstrip("/"), frozenset({"security" if "security" in root else ""})) for root in named]
+        found = [AptSource(root.rstrip("/"), frozenset({"security" if "security" in root else ""})) for root in named]
     else:
-        found = list(_places(apt))
-    places = [Place(with_login(p.root, passwords), p.pockets, p.options, p.signed_by) for p in found]
-    return Settings(tuple(places), acquire, off)
+        found = list(_debian_sources(apt))
+    sources = tuple(replace(source, root=with_login(source.root, passwords)) for source in found)
+    return AptSettings(sources, acquire, off)
+
+
+def private_options(directory: Path, settings: Mapping[str, str] | None = None) -> list[str]:
+    """apt-get's options for a run that keeps lists and packages in `directory` and fails if any index does.
+
+    Makes the directories that apt expects there. `settings`: further ones."""
+    for below in ("lists/partial", "cache/archives/partial"):
+        (directory / below).mkdir(parents=True)
+    own = {"Dir::State::lists": f"{directory}/lists", "Dir::Cache": f"{directory}/cache"}
+    own |= {"APT::Sandbox::User": "root", "APT::Update::Error-Mode": "any"}
+    return [word for name, value in {**own, **(settings or {})}.items() for word in ("-o", f"{name}={value}")]
 
 
 def trusted_keys(apt: Path = APT) -> bytes:
-    """The keys that apt trusts for every source, without those of Debian's own package; none: empty."""
+    """The keys that apt trusts for every source, without those of Debian's own package; b"" where there are none."""
     files = [apt / "trusted.gpg", *sorted((apt / "trusted.gpg.d").glob("*"))]
     own = [path for path in files if not path.name.startswith("debian-archive-") and path.suffix in (".gpg", ".asc")]
     return b"".join(_key_file(path) for path in own)
 
 
 def debian_keys() -> bytes:
-    """The keys of Debian's own package, where it is installed."""
+    """The keys of the package debian-archive-keyring; b"" where it is not installed."""
     return next((_key_file(path) for path in KEYRINGS if path.is_file()), b"")
 
 
@@ -172,12 +185,12 @@ def binary_keys(text: bytes) -> bytes:
 
 
 def logins(apt: Path = APT) -> dict[str, tuple[str, str]]:
-    """Host -> user and password."""
+    """Host -> user and password, as apt_auth.conf(5) has them."""
     return netrc_logins([apt / "auth.conf", *sorted((apt / "auth.conf.d").glob("*.conf"))])
 
 
 def netrc_logins(files: Iterable[Path]) -> dict[str, tuple[str, str]]:
-    """Host -> user and password, of netrc files; apt's may name a host with a scheme and a path."""
+    """Host -> user and password of netrc files. In apt's files, a host may have a scheme and a path."""
     found = {}
     for path in files:
         with contextlib.suppress(OSError, netrc.NetrcParseError, UnicodeDecodeError):
@@ -188,7 +201,7 @@ def netrc_logins(files: Iterable[Path]) -> dict[str, tuple[str, str]]:
 
 
 def with_login(url: str, passwords: Mapping[str, tuple[str, str]]) -> str:
-    """The URL with the user and password of its host, unless it brings its own or there is none."""
+    """The URL with the user and password of its host; unchanged if it has its own, or if there is none."""
     parts = urlsplit(url)
     if "@" in parts.netloc or (parts.hostname or "") not in passwords:
         return url
@@ -217,18 +230,18 @@ def _acquire() -> tuple[dict[str, str], tuple[str, ...]]:
     return wanted, off
 
 
-def _places(apt: Path) -> Iterator[Place]:
-    """The archives in apt's sources that hold suites of Debian's main component."""
+def _debian_sources(apt: Path) -> Iterator[AptSource]:
+    """apt's sources that have suites of Debian's main component."""
     for uri, suites, components, options in _sources(apt):
         pockets = {pocket for suite in suites if (pocket := _pocket(suite)) is not None}
         if COMPONENT in components and pockets:
             kept = {name: value for name, value in options.items() if name in TRUST}
             for root in _expand(uri):
-                yield Place(root.rstrip("/"), frozenset(pockets), kept, _signed_by(options.get("signed-by", "")))
+                yield AptSource(root.rstrip("/"), frozenset(pockets), kept, _signed_by(options.get("signed-by", "")))
 
 
 def _pocket(suite: str) -> str | None:
-    """What of a suite of Debian a name stands for; None for another distribution's."""
+    """The pocket that the name of a suite stands for, "" for the suite itself; None for another distribution's."""
     code, _, pocket = suite.removesuffix("/updates").partition("-")
     if (code in CODE_NAMES or code in ALIASES) and pocket in POCKETS:
         return "security" if suite.endswith("/updates") else pocket
@@ -236,7 +249,7 @@ def _pocket(suite: str) -> str | None:
 
 
 def _signed_by(value: str) -> bytes | None:
-    """The keys of a Signed-By: a file or several, or keys in place; None for Debian's own, and for fingerprints."""
+    """The keys of a Signed-By, which names files or holds the keys; None for Debian's keyring and for fingerprints."""
     if "-----BEGIN" in value:
         return binary_keys("\n".join(line.strip() for line in value.splitlines()).encode())
     paths = [Path(word) for word in re.split(r"[\s,]+", value) if word.startswith("/")]
@@ -256,7 +269,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _expand(uri: str) -> list[str]:
-    """The archives behind one URI of apt; none for media and methods that are no download."""
+    """The archives behind one URI of apt; none for media and methods that do not download."""
     method, _, rest = uri.partition(":")
     if method == "mirror+file":
         lines = _bytes(Path("/" + rest.lstrip("/"))).decode(errors="replace").splitlines()

@@ -24,6 +24,7 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from catalogue.paths import ROOT
+from host import apt
 from portable import environment, errors, fetch, places
 
 DISTRIBUTION_PIP = "python3-pip-whl"  # what ensurepip takes its pip from on Debian and its derivatives
@@ -101,12 +102,9 @@ def distribution_pip(directory: Path) -> Path:
     """The wheel of the distribution's package, which apt verifies, downloaded without being root. Raises Failure."""
     if not shutil.which("apt-get"):
         raise errors.Failure("set PIP_INDEX_URL, or install what brings this Python's ensurepip")
-    for below in ("lists/partial", "cache/archives/partial"):
-        (directory / below).mkdir(parents=True)
-    settings = (f"Dir::State::lists={directory}/lists", f"Dir::Cache={directory}/cache", "APT::Sandbox::User=root")
-    options = [word for setting in settings for word in ("-o", setting)]
+    options = apt.private_options(directory)
     for argv in (
-        ["apt-get", "update", "-q", "-o", "APT::Update::Error-Mode=any", *options],
+        ["apt-get", "update", "-q", *options],
         ["apt-get", "download", "-q", *options, DISTRIBUTION_PIP],
         ["sh", "-c", f"dpkg-deb --extract {DISTRIBUTION_PIP}_*.deb ."],
     ):

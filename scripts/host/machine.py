@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform as kernel
+import subprocess
 from collections.abc import Mapping
 
 from catalogue import images
@@ -29,6 +30,16 @@ def go_architecture(said: str = "") -> str:
     name = platform(said)
     row = _platforms().get(name)
     return row.go if row else name
+
+
+def debian_architecture() -> str:
+    """This machine's architecture in Debian's spelling, as dpkg says; "" where there is no dpkg."""
+    try:
+        return subprocess.run(
+            ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 @functools.cache

@@ -37,6 +37,13 @@ def directory() -> Iterator[Path]:
         os.close(descriptor)
 
 
+def write_private(path: Path, content: str | bytes) -> Path:
+    """Writes a new file that only this user can read; returns its path."""
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
 def sweep() -> None:
     """Removes what killed runs of this user have left."""
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*{_LOCK}"):

@@ -31,7 +31,7 @@ from catalogue import pins as native_pins
 from catalogue.model import Catalogue
 from catalogue.paths import ROOT
 from catalogue.pins import Pin
-from host import site
+from host import indexes
 from network import web
 from plan.plan import OLDEST_TOOLS_PYTHON
 from portable import environment, errors
@@ -151,7 +151,7 @@ def uv_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
     kept = environment.trusting(env, environment.system_bundle())
     environment.forget_python(kept)
     kept = {name: value for name, value in kept.items() if not name.startswith("UV_") or name in _UV_KEPT}
-    said = site.uv_settings(env)
+    said = indexes.uv_settings(env)
     index = said.get("index-url") or environment.pip_settings(env).get("index-url") or ()
     found = {
         "UV_DEFAULT_INDEX": " ".join(index),

@@ -179,7 +179,7 @@ def main() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as name, servers.running() as server, dead_port() as dead:
         directory = Path(name)
-        mirror = debian_mirrors.Mirror(server, directory)
+        mirror = debian_mirrors.DebianServer(server, directory)
         mirror.publish("sid", [debian_mirrors.package("other", "1.0-1")])
         os.environ |= {
             archive.MIRROR_VARIABLE: server.url("/debian"),

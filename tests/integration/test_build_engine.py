@@ -31,9 +31,10 @@ from debian import base as debian_base
 from engine import choose, probe
 from engine.commands import ENGINES, ImageBuild, executable_of
 from engine.engine import Engine
-from host import machine
-from host import site as site_settings
-from host.site import Index, Mirror, Site
+from host import authorities, machine
+from host.indexes import Indexes
+from host.mirror import Mirror
+from host.site import Site
 from plan import plan as plans
 from portable import environment, errors
 from smoke import command as smoke
@@ -119,7 +120,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 @functools.cache
 def found_engine(name: str) -> tuple[Engine | None, str]:
     """The engine of that name, or why it does not do."""
-    found, attempts = choose.find(name, site_settings.load().reach())
+    found, attempts = choose.find(name, Site.of_this_machine().reach())
     return found, "; ".join(map(str, attempts)) or f"there is no {executable_of(name)} on PATH"
 
 
@@ -143,10 +144,10 @@ def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(build, "DOCKERFILE", context / "Dockerfile")
     monkeypatch.setattr(build, "SOURCES", tmp_path / "sources")
     monkeypatch.setattr(prefetch, "fill_wheelhouse", lambda minors, **rest: None)
-    monkeypatch.setattr(site_settings, "usable", lambda mirror, suite, architecture: (mirror, ()))
+    monkeypatch.setattr(Mirror, "usable", lambda mirror, suite, architecture: (mirror, ()))
     ca = tmp_path / "ca.pem"
     ca.write_text(f"-----BEGIN CERTIFICATE-----\nsecret{MARK}\n-----END CERTIFICATE-----\n", encoding="utf-8")
-    site = Site(ca, Index({"index-url": (f"https://user:password{MARK}@example.org/simple",)}), MIRROR)
+    site = Site(ca, Indexes({"index-url": (f"https://user:password{MARK}@example.org/simple",)}), MIRROR)
     image = images.load().find("manylinux_2_36", machine.platform())
     plan = plans.plan(image, plans.Request(base=base, tag=f"test-{MARK}"))
     made = Project(engine, context, plan, site)
@@ -336,12 +337,12 @@ def found_in(stream: IO[bytes] | gzip.GzipFile, needles: Sequence[str]) -> set[s
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("MANYLINUX_TEST_IMAGE"), reason="MANYLINUX_TEST_IMAGE is not set")
 def test_nothing_of_this_site_is_in_a_real_image(tmp_path: Path) -> None:
-    site = site_settings.load()
+    site = Site.of_this_machine()
     needles = [line for line in site.secrets("bookworm").get("apt", "").splitlines() if line.startswith("deb ")]
-    needles += [value for key in environment.PIP_PLACES for value in site.index.settings.get(key, ())]
+    needles += [value for key in environment.PIP_PLACES for value in site.indexes.settings.get(key, ())]
     if site.ca:
-        public = site_settings.distribution_cas() | site_settings.certifi_cas(site.ca)
-        own = site_settings.certificates(site.ca.read_text(encoding="utf-8")) - public
+        public = authorities.distribution_cas() | authorities.certifi_cas(site.ca)
+        own = authorities.certificates(site.ca.read_text(encoding="utf-8")) - public
         needles += [body[64:128] for body in own]  # the second line of each
     if not needles:
         pytest.skip("this machine has no settings of a site")
@@ -481,10 +482,10 @@ def test_a_base_of_another_architecture_is_not_taken(project: Project) -> None:
 def test_a_base_is_made_once(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    mirror = site_settings.mirror()
+    mirror = Mirror.of_this_machine()
     if mirror is None:
         pytest.skip("this machine has no Debian mirror")
-    architecture = site_settings.debian_architecture()
+    architecture = machine.debian_architecture()
     oci = images.load().platforms[machine.platform()].oci
     base = debian_base.Base("bookworm", f"test-{MARK}", architecture, oci)
     try:

@@ -20,7 +20,8 @@ from build import bootstrap
 from catalogue import images
 from engine import choose
 from engine.commands import Mount, executable_of
-from host import site as site_settings
+from host.mirror import debian_suite
+from host.site import Site
 from plan import plan as plans
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
@@ -56,9 +57,9 @@ def environment() -> Iterator[dict[str, str]]:
     assert listed, f"{engine.name} has no image {IMAGE}, or it does not run"
     wanted = tuple(i.tag for i in image.interpreters if i.tag in listed.split() and i.implementation == "cpython")
     plan = plans.plan(image, plans.Request(interpreters=wanted, tag=tag))
-    site = site_settings.load()
+    site = Site.of_this_machine()
     settings = bootstrap.cibuildwheel_settings(engine, plan, site.ca)
-    suite = site_settings.debian_suite(image.policy.distribution)
+    suite = debian_suite(image.policy.distribution)
     with site.pip_conf_mount() as mounts, site.written(suite) as secrets:
         if "apt" in secrets:
             # The image has the distribution's keys; what the site's own apt knows beyond them, builds unpack.

@@ -16,7 +16,7 @@ import pytest
 from catalogue import paths
 from engine import choose
 from engine.commands import Mount
-from host import site as site_settings
+from host.site import Site
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 EXAMPLE = paths.ROOT / "docs" / "example"
@@ -28,7 +28,7 @@ def test_the_example_becomes_a_wheel_for_each_cpython(tmp_path: Path) -> None:
     engine = choose.engine()
     project = tmp_path / "project"
     shutil.copytree(EXAMPLE, project)
-    site = site_settings.load()
+    site = Site.of_this_machine()
     with site.pip_conf_mount() as mounts:
         ca = [Mount(site.ca, "/opt/_internal/certs.pem")] if site.ca else []
         argv = engine.run(

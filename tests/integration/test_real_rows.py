@@ -20,7 +20,7 @@ from update.report import State
 @pytest.fixture
 def upstreams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstreams]:
     with servers.running() as server:
-        mirror = debian_mirrors.Mirror(server, tmp_path)
+        mirror = debian_mirrors.DebianServer(server, tmp_path)
         mirror.publish("sid", [debian_mirrors.package("other", "1.0-1")])
         monkeypatch.setenv(archive.MIRROR_VARIABLE, server.url("/debian"))
         monkeypatch.setenv(archive.KEYRING_VARIABLE, str(mirror.keyring()))

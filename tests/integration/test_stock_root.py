@@ -12,7 +12,8 @@ import pytest
 
 from catalogue import paths
 from debian import base as debian_base
-from host import site as site_settings
+from host.mirror import Mirror
+from host.site import Site
 
 SUITE = "bookworm"
 SITE = "etc/apt/site"
@@ -25,13 +26,13 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A root made with mmdebstrap that has this project at /manylinux, and what its owner has set up for this site."""
     if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
         pytest.skip("making a Debian root takes root and mmdebstrap")
-    site = site_settings.load()
+    site = Site.of_this_machine()
     if site.mirror is None:
         pytest.skip("this machine has no Debian mirror")
     architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout
-    mirror, _ = site_settings.usable(site.mirror, SUITE, architecture.strip())
+    mirror, _ = site.mirror.usable(SUITE, architecture.strip())
     root = tmp_path_factory.mktemp("stock") / "root"
-    site_settings.write_files(mirror, root.parent)
+    mirror.write_files(root.parent)
     options = [f"--aptopt={option}" for option in debian_base.apt_options(mirror, root.parent)]
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=python3,git,ca-certificates", *options]
     sources = "\n".join((*mirror.lines(SUITE, directory=root.parent), ""))
@@ -42,7 +43,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for path in (BUNDLE, Path("/etc/resolv.conf"), Path("/etc/hosts")):
             if path.exists():
                 shutil.copyfile(path, root / path.relative_to("/"))
-        (root / "etc/pip.conf").write_text(site.index.pip_conf())
+        (root / "etc/pip.conf").write_text(site.indexes.pip_conf())
         set_up_apt(root, mirror)
         root.chmod(0o755)
         yield root
@@ -50,7 +51,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         shutil.rmtree(root)
 
 
-def set_up_apt(root: Path, mirror: site_settings.Mirror) -> None:
+def set_up_apt(root: Path, mirror: Mirror) -> None:
     """The mirror, as apt in there finds it."""
     shutil.rmtree(root / "etc/apt/sources.list.d")
     (root / SITE).mkdir()

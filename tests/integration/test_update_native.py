@@ -612,7 +612,7 @@ class Archive:
 
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world = world
-        self.mirror = debian_mirrors.Mirror(world.server, world.directory)
+        self.mirror = debian_mirrors.DebianServer(world.server, world.directory)
         monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, world.server.url("/debian"))
         monkeypatch.setenv(debian_archive.KEYRING_VARIABLE, str(self.mirror.keyring()))
 

@@ -40,3 +40,11 @@ def make(directory: Path) -> tuple[Path, Path]:
         + own.public_bytes(serialization.Encoding.PEM)
     )
     return ca_file, own_file
+
+
+def pem(path: Path, *bodies: str) -> Path:
+    """A file of certificates with these bodies, which need not be real, and a comment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = "".join(f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n" for body in bodies)
+    path.write_text("# a comment\n" + found, encoding="utf-8")
+    return path

@@ -57,7 +57,7 @@ def package(name: str, version: str, *, suffix: str = "tar.xz", content: bytes |
 
 
 @dataclass
-class Mirror:
+class DebianServer:
     """What a server has of Debian, and the key that signs it."""
 
     server: servers.Server

@@ -18,8 +18,9 @@ from debian.base import Base
 from engine import choose
 from engine.engine import Engine
 from engine.settings import EngineSettings
-from host import site as site_settings
-from host.site import Mirror
+from host import machine as this_machine
+from host.mirror import Mirror
+from host.site import Site
 from plan import plan as plans
 from portable import errors
 from sources import command
@@ -56,7 +57,7 @@ def test_the_default_policy_can_be_bootstrapped() -> None:
 
 
 def test_only_what_is_missing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site_settings, "debian_architecture", lambda: "amd64")
+    monkeypatch.setattr(this_machine, "debian_architecture", lambda: "amd64")
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert bootstrap.missing_packages(PODMAN, BASE) == ("mmdebstrap",)
     assert bootstrap.missing_packages(None, BASE) == (*bootstrap.ENGINE_PACKAGES, "mmdebstrap")
@@ -68,7 +69,7 @@ def test_only_what_is_missing_is_installed(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An amd64 machine: what arch-test finds is a file in this directory; update-binfmts adds those in `more`."""
-    monkeypatch.setattr(site_settings, "debian_architecture", lambda: "amd64")
+    monkeypatch.setattr(this_machine, "debian_architecture", lambda: "amd64")
     (tmp_path / "more").mkdir()
     for name, script in {"arch-test": '[ -e "$1" ]', "update-binfmts": "cp more/* ."}.items():
         path = tmp_path / name
@@ -236,7 +237,7 @@ def test_cibuildwheel_is_told_the_pythons_of_a_partial_image_and_the_cas_of_the_
 def test_an_engine_that_works_is_not_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """`prepare` with an engine and mmdebstrap here: nothing is installed, the base and the sources are made."""
     done: list[str] = []
-    site = site_settings.Site(mirror=MIRROR)
+    site = Site(mirror=MIRROR)
     monkeypatch.setattr(choose, "find", lambda name, reach: (PODMAN, []))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(debian_base, "install", lambda packages: done.append("install"))

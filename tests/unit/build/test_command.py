@@ -20,7 +20,7 @@ from build import command
 from catalogue import images
 from engine.commands import ENGINES
 from engine.engine import Engine
-from host import site as site_settings
+from host.site import Site
 from plan import plan as plans
 from portable import environment, errors
 
@@ -36,7 +36,7 @@ def plain_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (*VARIABLES, *(name for name in os.environ if name.startswith(("MANYLINUX_", "PIP_", "UV_")))):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MANYLINUX_IMAGES_OVERLAY", str(images.NO_OVERLAY))
-    monkeypatch.setattr(site_settings, "load", lambda option=None: site_settings.Site())
+    monkeypatch.setattr(Site, "of_this_machine", lambda option=None: Site())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
@@ -319,7 +319,7 @@ def test_a_pinned_base_is_asked_for_by_its_digest(tmp_path: Path) -> None:
     table.write_text(f'"{plan.base}" = "sha256:{"a" * 64}"\n', encoding="utf-8")
     base = command.base_of(plan, table)
     assert base.reference == f"quay.io/almalinuxorg/almalinux@sha256:{'a' * 64}"
-    made = command.build_of(plan, options_of(), site_settings.Site(), command.Clang("amd64", False, False), {}, base)
+    made = command.build_of(plan, options_of(), Site(), command.Clang("amd64", False, False), {}, base)
     assert made.labels["org.opencontainers.image.base.digest"] == f"sha256:{'a' * 64}"
     assert made.labels["org.opencontainers.image.base.name"] == plan.base
     assert made.args["BASEIMAGE"] == base.reference
@@ -329,7 +329,7 @@ def test_a_pinned_base_is_asked_for_by_its_digest(tmp_path: Path) -> None:
 
 def test_settings_of_the_site_enter_as_secrets_and_names(tmp_path: Path) -> None:
     plan = plans.plan(CATALOGUE.image("manylinux_2_36_x86_64"), plans.Request())
-    site = site_settings.Site(proxies=("https_proxy",))
+    site = Site(proxies=("https_proxy",))
     secrets = {"ca": tmp_path / "ca", "pip": tmp_path / "pip"}
     made = command.build_of(
         plan, options_of(), site, command.Clang("amd64", False, False), secrets, command.Base(plan.base, "")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pysequoia
 import pytest
 from tests.support import servers
-from tests.support.debian_mirrors import LIMITS, Mirror, package
+from tests.support.debian_mirrors import LIMITS, DebianServer, package
 
 from debian import archive as debian_archive
 from debian.archive import Mirror as Root
@@ -27,10 +27,10 @@ needs_gpgv = pytest.mark.skipif(not shutil.which("gpgv"), reason="needs gpgv: ap
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DebianServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with servers.running() as server:
-        yield Mirror(server, tmp_path)
+        yield DebianServer(server, tmp_path)
 
 
 def apt(tmp_path: Path, **files: str) -> Path:
@@ -101,7 +101,7 @@ deb cdrom:[Debian]/ bookworm main
 
 @pytest.mark.parametrize("value", ["mirror.example.org", "file:///srv/debian", "http://", "http://ok.example.org/ x"])
 def test_a_mirror_that_is_no_address_is_refused(value: str, tmp_path: Path) -> None:
-    with pytest.raises(errors.UserError, match=r"MANYLINUX_DEBIAN_MIRROR: .* is no http or https address"):
+    with pytest.raises(errors.UserError, match=r"MANYLINUX_DEBIAN_MIRROR: .* is not an http or https address"):
         find_mirrors({debian_archive.MIRROR_VARIABLE: value}, tmp_path)
 
 
@@ -186,7 +186,7 @@ def test_every_pocket_of_every_suite_is_searched() -> None:
 
 
 @needs_gpgv
-def test_search(mirror: Mirror) -> None:
+def test_search(mirror: DebianServer) -> None:
     git = package("git", "1:2.47.3-0+deb13u1")
     mirror.publish("trixie", [package("git-lfs", "3.6.1-1"), git, package("zlib", "1.3-1")], code_name="trixie")
     mirror.publish("trixie-security", [package("git", "1:2.47.4-1")], root="/debian-security")
@@ -211,7 +211,7 @@ def test_search(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_the_second_run_downloads_no_index_again(mirror: Mirror) -> None:
+def test_the_second_run_downloads_no_index_again(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     first = mirror.archive().search("git", ["trixie"])
     mirror.server.requests.clear()
@@ -225,7 +225,7 @@ def test_the_second_run_downloads_no_index_again(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_what_no_run_uses_leaves_the_cache(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_no_run_uses_leaves_the_cache(mirror: DebianServer, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     mirror.archive().search("git", ["trixie"])
     old = {path.name for path in (mirror.directory / "cache").iterdir()}
@@ -239,7 +239,7 @@ def test_what_no_run_uses_leaves_the_cache(mirror: Mirror, monkeypatch: pytest.M
 
 
 @needs_gpgv
-def test_another_process_tidies_or_downloads_too(mirror: Mirror) -> None:
+def test_another_process_tidies_or_downloads_too(mirror: DebianServer) -> None:
     """A name that is there no more when it is looked at: another run's temporary file, for example."""
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     (mirror.directory / "cache").mkdir()
@@ -248,7 +248,7 @@ def test_another_process_tidies_or_downloads_too(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_mirrors_without_by_hash_or_out_of_step(mirror: Mirror) -> None:
+def test_mirrors_without_by_hash_or_out_of_step(mirror: DebianServer) -> None:
     mirror.publish("bookworm", [package("git", "1:2.39.5-1")], by_hash=False)
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     lists = [path for path in mirror.server.routes if "/trixie/main/" in path]
@@ -257,7 +257,7 @@ def test_mirrors_without_by_hash_or_out_of_step(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_a_broken_index_costs_only_its_suite(mirror: Mirror) -> None:
+def test_a_broken_index_costs_only_its_suite(mirror: DebianServer) -> None:
     mirror.publish("bookworm", [package("git", "1:2.39.5-1")])
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     (path,) = (path for path in mirror.server.routes if "/trixie/main/" in path)
@@ -271,7 +271,7 @@ def test_a_broken_index_costs_only_its_suite(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_a_tampered_index_of_the_same_size(mirror: Mirror) -> None:
+def test_a_tampered_index_of_the_same_size(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     (path,) = (path for path in mirror.server.routes if "/trixie/main/" in path)
     archive = mirror.archive()
@@ -282,7 +282,7 @@ def test_a_tampered_index_of_the_same_size(mirror: Mirror) -> None:
         archive.search("git", ["trixie"])
 
 
-def untrusted(mirror: Mirror, reason: str) -> None:
+def untrusted(mirror: DebianServer, reason: str) -> None:
     """The suite must be refused for this reason, and nothing of it looked at."""
     with pytest.raises(errors.Failure) as caught:
         mirror.archive().search("git", ["trixie"])
@@ -291,7 +291,7 @@ def untrusted(mirror: Mirror, reason: str) -> None:
 
 
 @needs_gpgv
-def test_a_changed_release_is_refused(mirror: Mirror) -> None:
+def test_a_changed_release_is_refused(mirror: DebianServer) -> None:
     release = mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     changed = re.sub(rb"[0-9a-f]{64}( +\d+ main/)", rb"1" * 64 + rb"\1", release)
     mirror.server.routes["/debian/dists/trixie/InRelease"] = servers.good(changed)
@@ -299,7 +299,7 @@ def test_a_changed_release_is_refused(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_another_key_is_refused(mirror: Mirror) -> None:
+def test_another_key_is_refused(mirror: DebianServer) -> None:
     ours = mirror.key
     mirror.key = pysequoia.Tsk.generate("Somebody <else@example.org>")
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
@@ -308,7 +308,7 @@ def test_another_key_is_refused(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_an_expired_key_is_refused(mirror: Mirror) -> None:
+def test_an_expired_key_is_refused(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     mirror.certificate = mirror.certificate.set_expiration(
         datetime.now(UTC) - timedelta(seconds=1), mirror.key.certifier()
@@ -317,7 +317,7 @@ def test_an_expired_key_is_refused(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_a_revoked_key_is_refused(mirror: Mirror) -> None:
+def test_a_revoked_key_is_refused(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     revocation = mirror.certificate.revoke(mirror.key.certifier())
     mirror.certificate = pysequoia.Cert.from_bytes(bytes(mirror.certificate) + bytes(revocation))
@@ -326,13 +326,13 @@ def test_a_revoked_key_is_refused(mirror: Mirror) -> None:
 
 @needs_gpgv
 @pytest.mark.parametrize("sent", [b"Codename: trixie\n", b"", servers.HTML])
-def test_no_signature_is_refused(mirror: Mirror, sent: bytes) -> None:
+def test_no_signature_is_refused(mirror: DebianServer, sent: bytes) -> None:
     mirror.server.routes["/debian/dists/trixie/InRelease"] = servers.good(sent)
     untrusted(mirror, "no valid signature")
 
 
 @needs_gpgv
-def test_text_around_the_signed_one_is_not_believed(mirror: Mirror) -> None:
+def test_text_around_the_signed_one_is_not_believed(mirror: DebianServer) -> None:
     release = mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     for forged in (b"Codename: x\nSHA256:\n\n" + release, release + b"\nCodename: x\n"):
         mirror.server.routes["/debian/dists/trixie/InRelease"] = servers.good(forged)
@@ -344,27 +344,27 @@ def test_text_around_the_signed_one_is_not_believed(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_another_suite_in_its_place_is_refused(mirror: Mirror) -> None:
+def test_another_suite_in_its_place_is_refused(mirror: DebianServer) -> None:
     release = mirror.publish("bookworm", [package("git", "1:2.39.5-1")])
     mirror.server.routes["/debian/dists/trixie/InRelease"] = servers.good(release)
     untrusted(mirror, "sends the index of bookworm in its place")
 
 
 @needs_gpgv
-def test_a_suite_without_sources(mirror: Mirror) -> None:
+def test_a_suite_without_sources(mirror: DebianServer) -> None:
     text = f"Codename: trixie\nDate: Sat, 14 Nov 2026 08:00:00 UTC\nSHA256:\n {'0' * 64} 1 main/binary-amd64/Packages\n"
     mirror.server.routes["/debian/dists/trixie/InRelease"] = servers.good(mirror.sign(text))
     untrusted(mirror, "has no sources")
 
 
 @needs_gpgv
-def test_a_suite_under_its_other_name(mirror: Mirror) -> None:
+def test_a_suite_under_its_other_name(mirror: DebianServer) -> None:
     mirror.publish("experimental", [package("git", "1:2.60.0-1")], code_name="rc-buggy")
     assert [suite.name for suite in mirror.archive().search("git").suites] == ["experimental"]
 
 
 @needs_gpgv
-def test_a_suite_that_is_not_there(mirror: Mirror) -> None:
+def test_a_suite_that_is_not_there(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     with pytest.raises(errors.Failure, match="woody: no mirror has it"):
         mirror.archive().search("git", ["trixie", "woody"])
@@ -374,7 +374,7 @@ def test_a_suite_that_is_not_there(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_outdated_indices_are_told(mirror: Mirror) -> None:
+def test_outdated_indices_are_told(mirror: DebianServer) -> None:
     mirror.publish("sid", [package("git", "1:2.55.0-1")], valid_until="Sat, 21 Nov 2026 08:00:00 UTC")
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     index = mirror.archive().search("git")
@@ -383,7 +383,7 @@ def test_outdated_indices_are_told(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_the_second_mirror_stands_in(mirror: Mirror) -> None:
+def test_the_second_mirror_stands_in(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")], root="/two/debian")
     roots = [Root(mirror.server.url("/one/debian"), False), Root(mirror.server.url("/two/debian"), False)]
     fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
@@ -452,7 +452,7 @@ def test_gpgv_is_demanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 @needs_gpgv
-def test_the_archive_of_this_machine(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_archive_of_this_machine(mirror: DebianServer, monkeypatch: pytest.MonkeyPatch) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, mirror.server.url("/debian"))
     monkeypatch.setenv(debian_archive.KEYRING_VARIABLE, str(mirror.keyring()))

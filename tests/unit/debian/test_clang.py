@@ -9,7 +9,7 @@ import pytest
 
 from debian import clang
 from engine import probe
-from host.site import Mirror
+from host.mirror import Mirror
 from portable import errors
 
 MIRROR = Mirror("http://me:secret@example.org/debian", "", "", ("check-valid-until=no",))

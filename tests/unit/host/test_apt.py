@@ -15,14 +15,14 @@ from pathlib import Path
 import pysequoia
 import pytest
 from tests.support import servers
-from tests.support.debian_mirrors import LIMITS, Mirror, package
+from tests.support.debian_mirrors import LIMITS, DebianServer, package
 
 from catalogue import paths
 from debian import archive as debian_archive
 from debian import base as debian_base
 from host import apt as apt_settings
-from host import site
-from host.apt import Settings
+from host.apt import AptSettings, AptSource
+from host.mirror import Mirror
 from portable import fetch
 
 ROOT = "http://mirror.example.org/debian"
@@ -57,7 +57,7 @@ def test_options_of_sources_in_both_formats(apt: Path) -> None:
         f"Types: deb\nURIs: {ROOT}-security\nSuites: bookworm-security\nComponents: main\nTrusted: no\n"
         "Check-Valid-Until: no\nArchitectures: amd64\n"
     )
-    main, security = apt_settings.read({}, apt).places
+    main, security = apt_settings.read({}, apt).sources
     assert main.options == {"trusted": "yes", "check-valid-until": "no"} and main.trusted
     assert security.options == {"trusted": "no", "check-valid-until": "no"} and not security.trusted
     assert (main.pockets, security.pockets) == (frozenset({""}), frozenset({"security"}))
@@ -68,8 +68,8 @@ def test_options_of_sources_in_both_formats(apt: Path) -> None:
 def test_logins_are_written_into_the_roots(apt: Path) -> None:
     (apt / "sources.list").write_text(f"deb {ROOT} bookworm main\n")
     (apt / "auth.conf.d" / "site.conf").write_text("machine http://mirror.example.org/debian login me password s/x\n")
-    (place,) = apt_settings.read({}, apt).places
-    assert place.root == "http://me:s%2Fx@mirror.example.org/debian"
+    (source,) = apt_settings.read({}, apt).sources
+    assert source.root == "http://me:s%2Fx@mirror.example.org/debian"
 
 
 def test_keys_of_a_source(apt: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_keys_of_a_source(apt: Path, tmp_path: Path) -> None:
     (apt / "sources.list.d" / "x.sources").write_text(
         f"Types: deb\nURIs: {ROOT}4\nSuites: sid\nComponents: main\nSigned-By:\n{in_place}\n"
     )
-    keys = [place.signed_by for place in apt_settings.read({}, apt).places]
+    keys = [place.signed_by for place in apt_settings.read({}, apt).sources]
     assert keys == [bytes(certificate), bytes(certificate), None, bytes(certificate)]
     (apt / "trusted.gpg.d" / "site.asc").write_text(str(certificate))
     (apt / "trusted.gpg.d" / "debian-archive-x.asc").write_text("not looked at")
@@ -122,8 +122,8 @@ def test_a_program_is_asked_for_the_proxy(tmp_path: Path) -> None:
         '#!/bin/sh\n[ "$1" = "http://mirror.example.org/debian" ] && echo http://found.example.org:8080\n'
     )
     program.chmod(0o755)
-    place = apt_settings.Place(ROOT, frozenset({""}))
-    settings = Settings((place,), {"Acquire::http::Proxy-Auto-Detect": str(program)})
+    source = AptSource(ROOT, frozenset({""}))
+    settings = AptSettings((source,), {"Acquire::http::Proxy-Auto-Detect": str(program)})
     assert settings.proxies() == {"http": "http://found.example.org:8080"}
     conf, _ = settings.conf(Path("/x"))
     assert conf == 'Acquire::http::Proxy::mirror.example.org "http://found.example.org:8080";\n'
@@ -132,7 +132,7 @@ def test_a_program_is_asked_for_the_proxy(tmp_path: Path) -> None:
 def test_files_that_settings_name_go_along(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text("authority")
-    settings = Settings((), {"Acquire::https::CAInfo": str(ca), "Acquire::https::SslCert": "/nowhere"})
+    settings = AptSettings((), {"Acquire::https::CAInfo": str(ca), "Acquire::https::SslCert": "/nowhere"})
     conf, files = settings.conf(Path("/there"))
     assert (conf, files) == ('Acquire::https::CAInfo "/there/file-0";\n', {"file-0": b"authority"})
 
@@ -154,11 +154,11 @@ def archive(apt: Path, as_apt: bool) -> debian_archive.Archive:
 
 
 def test_a_keyring_of_its_own_is_what_an_archive_is_held_to(apt: Path, tmp_path: Path, server: servers.Server) -> None:
-    mirror = Mirror(server, tmp_path)
+    mirror = DebianServer(server, tmp_path)
     mirror.publish("bookworm", [package("git", "1:2.39.0-1")])
     (apt / "sources.list").write_text(f"deb [signed-by={mirror.keyring()}] {server.url('/debian')} bookworm main\n")
     assert [source.version for source in archive(apt, False).search("git", ["bookworm"]).sources] == ["1:2.39.0-1"]
-    stranger = Mirror(server, tmp_path / "apt")
+    stranger = DebianServer(server, tmp_path / "apt")
     (apt / "sources.list").write_text(f"deb [signed-by={stranger.keyring()}] {server.url('/debian')} bookworm main\n")
     with pytest.raises(debian_archive.Untrusted, match="signed by a key"):
         archive(apt, True).open_suite("bookworm")
@@ -167,24 +167,24 @@ def test_a_keyring_of_its_own_is_what_an_archive_is_held_to(apt: Path, tmp_path:
 def test_what_apt_takes_unsigned_counts_only_where_apt_decides(
     apt: Path, tmp_path: Path, server: servers.Server
 ) -> None:
-    Mirror(server, tmp_path).publish("bookworm", [package("git", "1:2.39.0-1")])
+    DebianServer(server, tmp_path).publish("bookworm", [package("git", "1:2.39.0-1")])
     (apt / "sources.list").write_text(f"deb [trusted=yes] {server.url('/debian')} bookworm main\n")
     assert len(archive(apt, True).search("git", ["bookworm"]).sources) == 1
     with pytest.raises(debian_archive.Untrusted):
         archive(apt, False).open_suite("bookworm")
 
 
-def mirror_for(server: servers.Server, mirror: Mirror) -> site.Mirror:
+def mirror_for(server: servers.Server, mirror: DebianServer) -> Mirror:
     """What a build is told of an archive with keys of its own, reached by a proxy: the server itself."""
     keys, options = mirror.keyring().read_bytes(), {"check-valid-until": "no"}
-    place = apt_settings.Place("http://archive.invalid/debian", frozenset({"", "updates"}), options, keys)
-    settings = Settings((place,), {"Acquire::http::Proxy": server.url("/")})
-    made = site.mirror_of(settings, b"")
+    source = AptSource("http://archive.invalid/debian", frozenset({"", "updates"}), options, keys)
+    settings = AptSettings((source,), {"Acquire::http::Proxy": server.url("/")})
+    made = Mirror.of(settings, b"")
     assert made is not None
     return replace(made, updates="")
 
 
-def publish_empty(mirror: Mirror, suite: str) -> None:
+def publish_empty(mirror: DebianServer, suite: str) -> None:
     """A suite without packages, outdated, as the proxy answers for archive.invalid."""
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     text = (
@@ -200,7 +200,7 @@ def publish_empty(mirror: Mirror, suite: str) -> None:
 @needs_apt
 def test_a_build_gets_proxy_keys_and_options(tmp_path: Path, server: servers.Server) -> None:
     """apt, as docker/build_scripts/debian.sh starts it, with the secret of a build."""
-    mirror = Mirror(server, tmp_path)
+    mirror = DebianServer(server, tmp_path)
     publish_empty(mirror, "bookworm")
     secrets, shm = tmp_path / "secrets", tmp_path / "shm"
     secrets.mkdir()
@@ -228,32 +228,34 @@ def test_a_build_gets_proxy_keys_and_options(tmp_path: Path, server: servers.Ser
 
 @needs_apt
 def test_the_same_reaches_apt_of_this_machine(tmp_path: Path, server: servers.Server) -> None:
-    mirror = Mirror(server, tmp_path)
+    mirror = DebianServer(server, tmp_path)
     publish_empty(mirror, "bookworm-updates")
     known = mirror_for(server, mirror)
     known = replace(known, updates=known.main, keys={"updates": known.keys[""]}, own={"updates": known.own[""]})
-    site.write_files(known, tmp_path)
+    known.write_files(tmp_path)
     os.environ["APT_CONFIG"] = str(tmp_path / "apt.conf")  # where a machine's own apt would have it from
     try:
-        left, notes = site.usable(known, "bookworm", "amd64")
+        left, notes = known.usable("bookworm", "amd64")
     finally:
         del os.environ["APT_CONFIG"]
     assert (left.updates, notes) == (known.main, ())
 
 
 def test_mmdebstrap_is_told_by_files(tmp_path: Path, server: servers.Server) -> None:
-    mirror = Mirror(server, tmp_path)
-    known = replace(mirror_for(server, mirror), settings=Settings((), {"Acquire::http::Proxy": "http://u:secret@p/"}))
+    mirror = DebianServer(server, tmp_path)
+    known = replace(
+        mirror_for(server, mirror), settings=AptSettings((), {"Acquire::http::Proxy": "http://u:secret@p/"})
+    )
     base = debian_base.Base("bookworm", "debian-12", "amd64", "linux/amd64")
     argv = debian_base.mmdebstrap_command(base, known, tmp_path / "root.tar")
-    site.write_files(known, tmp_path)
+    known.write_files(tmp_path)
     assert f"--aptopt={tmp_path}/apt.conf" in argv and "secret" not in " ".join(argv)
     assert "secret" in (tmp_path / "apt.conf").read_text()
     assert f"signed-by={tmp_path}/keys-main.gpg" in known.lines("bookworm", "amd64", tmp_path)[0]
 
 
 def test_the_secret_is_sources_with_the_rest_in_comments(tmp_path: Path, server: servers.Server) -> None:
-    secret = mirror_for(server, Mirror(server, tmp_path)).secret("bookworm").splitlines()
+    secret = mirror_for(server, DebianServer(server, tmp_path)).secret("bookworm").splitlines()
     (line,) = [line for line in secret if not line.startswith("#site ")]
     assert line.startswith(
         "deb [check-valid-until=no signed-by=/dev/shm/manylinux-apt/keys-main.gpg] http://archive.inv"
@@ -262,5 +264,5 @@ def test_the_secret_is_sources_with_the_rest_in_comments(tmp_path: Path, server:
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         found = {member.name: member.mode for member in tar}
     assert found == dict.fromkeys(("keys-main.gpg", "keys-updates.gpg", "apt.conf"), 0o600)
-    plain = site.Mirror(ROOT, ROOT, "")
+    plain = Mirror(ROOT, ROOT, "")
     assert "#" not in plain.secret("bookworm")

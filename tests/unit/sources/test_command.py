@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support import servers
-from tests.support.debian_mirrors import LIMITS, Mirror, Package, package
+from tests.support.debian_mirrors import LIMITS, DebianServer, Package, package
 
 from catalogue import images, pins
 from catalogue.pins import Pin
@@ -44,10 +44,10 @@ TRACKED = {
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DebianServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with servers.running() as server:
-        yield Mirror(server, tmp_path)
+        yield DebianServer(server, tmp_path)
 
 
 def locked(*names: str) -> source_lock.Lock:
@@ -83,7 +83,7 @@ class Lines(Progress):
         self.lines.append(line)
 
 
-def debian(mirror: Mirror, progress: Progress = QUIET, **more: Any) -> source_lock.Lock:
+def debian(mirror: DebianServer, progress: Progress = QUIET, **more: Any) -> source_lock.Lock:
     """Prefetches PINS from the mirror."""
     fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
     return prefetch.from_debian(
@@ -97,7 +97,7 @@ def debian(mirror: Mirror, progress: Progress = QUIET, **more: Any) -> source_lo
     )
 
 
-def withdraw(mirror: Mirror, *words: str) -> None:
+def withdraw(mirror: DebianServer, *words: str) -> None:
     """The pool loses its files whose names hold one of these words, while the index goes on listing them."""
     for path in list(mirror.server.routes):
         if "/pool/" in path and any(word in path for word in words):
@@ -105,7 +105,7 @@ def withdraw(mirror: Mirror, *words: str) -> None:
 
 
 @needs_gpgv
-def test_the_newest_version_that_can_be_downloaded_wins(mirror: Mirror) -> None:
+def test_the_newest_version_that_can_be_downloaded_wins(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1"), package("openssl", "3.5.6-1~deb13u2", suffix="tar.gz")])
     mirror.publish(
         "sid",
@@ -135,7 +135,7 @@ def test_the_newest_version_that_can_be_downloaded_wins(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_repacked_tarballs_are_marked(mirror: Mirror) -> None:
+def test_repacked_tarballs_are_marked(mirror: DebianServer) -> None:
     mirror.publish("sid", [package("tcl8.6", "8.6.18+dfsg-1", suffix="tar.gz")])
     row = debian(mirror)["pins"]["tcl"]
     assert (row["version"], row["verbatim"]) == ("8.6.18", False)
@@ -143,7 +143,7 @@ def test_repacked_tarballs_are_marked(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_what_debian_lacks_is_named(mirror: Mirror) -> None:
+def test_what_debian_lacks_is_named(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1"), package("openssl", "3.5.6-1")])
     withdraw(mirror, "openssl")
     lock = debian(mirror, prebuilt=["pp311-pypy311_pp73"])
@@ -166,7 +166,7 @@ def test_the_summary_warns_only_without_cp39() -> None:
 
 
 @needs_gpgv
-def test_refused_versions_are_passed_over_with_their_reason(mirror: Mirror) -> None:
+def test_refused_versions_are_passed_over_with_their_reason(mirror: DebianServer) -> None:
     mirror.publish("sid", [package("git", "1:2.55.0-1"), package("git", "1:2.56.0-1")])
     shown = Lines()
     tracked = {**TRACKED, "git": Tracked("2", "git", True, {"2.56.0": "its signature is bad"})}
@@ -175,7 +175,7 @@ def test_refused_versions_are_passed_over_with_their_reason(mirror: Mirror) -> N
 
 
 @needs_gpgv
-def test_prereleases_only_for_pins_that_are_one(mirror: Mirror) -> None:
+def test_prereleases_only_for_pins_that_are_one(mirror: DebianServer) -> None:
     mirror.publish("sid", [package("python3.16", "3.16.0~b3-1")])
     tracked = {"cpython-3.16": Tracked("3.16", r"python3\.16", False, {})}
     for version, expected in (("3.16.0b1", ["3.16.0b3"]), ("3.16.0", [])):
@@ -185,7 +185,7 @@ def test_prereleases_only_for_pins_that_are_one(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_what_moves_together_stays_together(mirror: Mirror) -> None:
+def test_what_moves_together_stays_together(mirror: DebianServer) -> None:
     versions = {"tcl8.6": ("8.6.18+dfsg", "8.6.16+dfsg", "8.6.13+dfsg"), "tk8.6": ("8.6.17", "8.6.16", "8.6.13")}
     mirror.publish("sid", [package(name, f"{v}-1", suffix="tar.gz") for name, vs in versions.items() for v in vs])
     tracked = {name: Tracked("8.6", rf"{name}8\.6", True, {}, mate) for name, mate in (("tcl", "tk"), ("tk", "tcl"))}
@@ -200,7 +200,7 @@ def test_what_moves_together_stays_together(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_damaged_files_are_passed_over(mirror: Mirror) -> None:
+def test_damaged_files_are_passed_over(mirror: DebianServer) -> None:
     newest = package("git", "1:2.55.0-1")
     mirror.publish("sid", [newest, package("git", "1:2.54.0-1")])
     path = f"/debian/{newest.directory}/git_2.55.0.orig.tar.xz"
@@ -214,7 +214,7 @@ def test_damaged_files_are_passed_over(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_the_same_version_rebuilt_in_another_suite(mirror: Mirror) -> None:
+def test_the_same_version_rebuilt_in_another_suite(mirror: DebianServer) -> None:
     ours, theirs = package("git", "1:2.55.0-1"), package("git", "1:2.55.0-2", content=b"\xfd7zXZ\x00 repacked")
     mirror.publish("trixie", [ours], pool=False)
     mirror.publish("sid", [theirs])
@@ -223,7 +223,7 @@ def test_the_same_version_rebuilt_in_another_suite(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_a_second_run_downloads_nothing(mirror: Mirror) -> None:
+def test_a_second_run_downloads_nothing(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     mirror.publish("trixie-security", [package("openssl", "3.5.7-1~deb13u1")], root="/debian-security")
     first = debian(mirror, suites=["trixie", "trixie-security"])
@@ -241,7 +241,7 @@ def test_a_second_run_downloads_nothing(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_a_lock_drives_a_plan(mirror: Mirror) -> None:
+def test_a_lock_drives_a_plan(mirror: DebianServer) -> None:
     table = pins.read()
     tracked = prefetch.read_tracking()
     found = {"cpython-3.13": package("python3.13", "3.13.99-1"), "git": package("git", "1:2.99.0-1")}
@@ -258,7 +258,7 @@ def test_a_lock_drives_a_plan(mirror: Mirror) -> None:
 
 
 @needs_gpgv
-def test_passwords_of_the_mirror_stay_out_of_the_lock(mirror: Mirror) -> None:
+def test_passwords_of_the_mirror_stay_out_of_the_lock(mirror: DebianServer) -> None:
     mirror.publish("trixie", [package("git", "1:2.47.3-1")])
     index = mirror.archive().search("git")
     source = index.sources[0]
@@ -293,13 +293,13 @@ def test_tracking_knows_every_source_pin() -> None:
 # --- Upstream --------------------------------------------------------------------------------------------------------
 
 
-def wanted(mirror: Mirror, name: str, body: bytes) -> prefetch.Wanted:
+def wanted(mirror: DebianServer, name: str, body: bytes) -> prefetch.Wanted:
     url = mirror.server.url(f"/{name}.tar.gz")
     mirror.server.routes[f"/{name}.tar.gz"] = servers.good(body)
     return prefetch.Wanted(name, "1", url, hashlib.sha256(body).hexdigest(), Path(name, f"{name}.tar.gz"))
 
 
-def test_upstream(mirror: Mirror, tmp_path: Path) -> None:
+def test_upstream(mirror: DebianServer, tmp_path: Path) -> None:
     items = [wanted(mirror, f"pin{number}", b"\x1f\x8b%d" % number) for number in range(6)]
     fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
     prefetch.from_upstream(items, tmp_path / "sources", fetcher, QUIET, 3)
@@ -309,7 +309,7 @@ def test_upstream(mirror: Mirror, tmp_path: Path) -> None:
     assert len(mirror.server.requests) == asked == 6
 
 
-def test_one_failure_hides_nothing_else(mirror: Mirror, tmp_path: Path) -> None:
+def test_one_failure_hides_nothing_else(mirror: DebianServer, tmp_path: Path) -> None:
     items = [wanted(mirror, name, b"\x1f\x8b" + name.encode()) for name in ("one", "two", "three")]
     mirror.server.routes["/one.tar.gz"] = servers.html()
     del mirror.server.routes["/two.tar.gz"]
@@ -483,7 +483,7 @@ def test_wrong_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 
 
 @needs_gpgv
-def test_the_command(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(mirror: DebianServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     items: list[Package] = [package("git", "1:2.55.0-1"), package("python3.11", "3.11.2-6+deb12u9", suffix="tar.gz")]
     mirror.publish("sid", items)
     monkeypatch.setenv("MANYLINUX_DEBIAN_MIRROR", mirror.server.url("/debian"))
@@ -513,7 +513,7 @@ def test_the_command(mirror: Mirror, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @needs_gpgv
-def test_what_moves_together_is_taken_together(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_moves_together_is_taken_together(mirror: DebianServer, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"tcl8.6": "8.6.18+dfsg-1", "tk8.6": "8.6.18-1"}
     mirror.publish("sid", [package(name, version, suffix="tar.gz") for name, version in versions.items()])
     monkeypatch.setenv("MANYLINUX_DEBIAN_MIRROR", mirror.server.url("/debian"))
@@ -525,7 +525,7 @@ def test_what_moves_together_is_taken_together(mirror: Mirror, monkeypatch: pyte
     assert set(source_lock.load(dest / "lock.json")["pins"]) == {"tcl", "tk"}
 
 
-def test_upstream_replaces_an_older_lock(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upstream_replaces_an_older_lock(mirror: DebianServer, monkeypatch: pytest.MonkeyPatch) -> None:
     body = b"\x1f\x8bgit"
     item = wanted(mirror, "git", body)
     monkeypatch.setattr(prefetch, "wanted_files", lambda *_: [item])
