@@ -38,6 +38,7 @@ from sources import command as prefetch
 from sources import lock as source_lock
 
 SUITE = ROOT / "tests" / "smoke"
+DOCTOR = ROOT / "scripts" / "doctor"  # whose reader of ELF the suite uses
 WHEELHOUSE = DOCKER / "sources" / "wheelhouse"
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIME_LIMIT = 3600  # seconds a container may take, generous for emulated platforms
@@ -384,6 +385,7 @@ def run(
             each.chmod(0o755)
         shared = [
             Mount(SUITE, "/smoke"),
+            Mount(DOCTOR, "/doctor"),
             Mount(wheelhouse, "/wheelhouse"),
             Mount(expect, "/smoke-expect.json"),
             *mounts,

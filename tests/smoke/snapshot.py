@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Not part of an image: the kernel's, the engine's, and what scripts/smoke mounts.
-OUTSIDE = frozenset({"/proc", "/sys", "/dev", "/smoke", "/wheelhouse", "/smoke-expect.json", "/.dockerenv", "/run"})
+OUTSIDE = frozenset(
+    {"/proc", "/sys", "/dev", "/smoke", "/doctor", "/wheelhouse", "/smoke-expect.json", "/.dockerenv", "/run"}
+)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ LINES = [
     "debian",
     "host",
     "engine network",
-    "catalogue",
+    "catalogue doctor",
     "portable",
 ]
 LEVEL = {room: level for level, line in enumerate(reversed(LINES)) for room in line.split()}
