@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 import stat
@@ -22,7 +21,6 @@ from debian import archive
 from plan import plan
 from portable import errors
 from render import command as render
-from render import readme
 from sources import command as prefetch
 from update import python as locks
 
@@ -137,94 +135,11 @@ def test_rendering_changes_nothing() -> None:
         assert markers.rendered(text, blocks, str(path)) == text, f"run `{render.COMMAND}`"
 
 
-def test_rendering_replaces_what_stands_between_markers_only() -> None:
-    text = "before\n# begin a\nold\n# end a\nafter\n<!-- begin b -->\n<!-- end b -->\n"
-    expected = "before\n# begin a\nnew\n# end a\nafter\n<!-- begin b -->\nlines\n\\1\n<!-- end b -->\n"
-    assert markers.rendered(text, {"a": "new\n", "b": "lines\n\\1\n"}, "file") == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("# begin a\n", "markers of a"),
-        ("# end a\n# begin a\n", "markers of a"),
-        ("# begin a\n# end a\n# begin a\n# end a\n", "markers of a"),
-        ("", "no markers for a"),
-        ("# begin a\n# end a\n# begin b\n# end b\n", "nothing renders b"),
-    ],
-)
-def test_rendering_refuses_markers_that_do_not_fit(text: str, message: str) -> None:
-    with pytest.raises(errors.Failure, match=message):
-        markers.rendered(text, {"a": "x\n"}, "file")
-
-
-def test_measured_figures_are_quoted(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
-    assert readme._measured(path) == ""
-    figures = {"cold_seconds": 400, "unchanged_seconds": 20, "bump_seconds": 90, "downloaded_again": 0.0612}
-    names = {"image": "manylinux_2_36_x86_64", "interpreters": ["cp39-cp39"], "engine": "podman", "cores": 2}
-    sizes = {"size": 884_000_000, "compressed": 306_000_000, "smoke_seconds": {"1": 150, "2": 80}}
-    path.write_text(json.dumps({**figures, **names, **sizes, "bump": "cpython-3.11"}), encoding="utf-8")
-    text = readme._measured(path)
-    assert "| manylinux_2_36_x86_64 with cp39-cp39, podman, 2 cores |  |" in text
-    assert "| of the compressed image to download again after that bump | 6.1 % |" in text
-    assert "| image, compressed | 884 MB, 306 MB |" in text
-    assert "| smoke tests, 2 at a time | 80 s |" in text
-
-
-def test_figures_for_other_architectures_are_quoted(tmp_path: Path) -> None:
-    path = tmp_path / "cross.json"
-    assert readme._cross(path) == ""
-    figures = {"image": "manylinux_2_36_aarch64", "machine": "x86_64", "cores": 2, "clang": "clang:19"}
-    path.write_text(json.dumps({**figures, "seconds": {"zstd": {"gcc": 200.4, "clang": 16}}}), encoding="utf-8")
-    text = readme._cross(path)
-    assert "| manylinux_2_36_aarch64 on x86_64, 2 cores | gcc, emulated | clang | times faster |" in text
-    assert "| zstd | 200 s | 16 s | 12.5 |" in text
-
-
 def test_every_policy_is_in_the_documents() -> None:
     for policy in CATALOGUE.policies.values():
         assert all(f"`{tag}`" in README for tag in policy.tags)
     kept = (ROOT / "docs" / "retention.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in kept and retired.last_tag in kept for name, retired in CATALOGUE.retired.items())
-
-
-# --- Where wheels run -------------------------------------------------------------------------------------------------
-
-
-def test_wheels_run_where_the_c_library_is_new_enough() -> None:
-    oldest = readme.document_blocks(CATALOGUE)[Path("docs/where-wheels-run.md")]["oldest"]
-    rows = {line.split("|")[1].strip(" `"): line for line in oldest.strip().splitlines()[2:]}
-    expected = {
-        "manylinux_2_17": "Debian 8 / Fedora 19 / RHEL 7 / Ubuntu 13.10",
-        "manylinux_2_28": "Debian 10 / Fedora 29 / RHEL 8 / Ubuntu 18.10",
-        "manylinux_2_31": "Debian 11 / Ubuntu 20.04",
-        "manylinux_2_34": "Debian 12 / Fedora 35 / RHEL 9 / Ubuntu 21.10",
-        "manylinux_2_35": "Debian 12 / Ubuntu 22.04",
-        "manylinux_2_36": "Debian 12",
-        "manylinux_2_39": "Debian 13 / Fedora 40 / RHEL 10 / Ubuntu 24.04",
-        "manylinux_2_41": "Debian 13",
-        "musllinux_1_2": "Alpine 3.13",
-    }
-    for tag, names in expected.items():
-        assert all(re.search(rf" {re.escape(name)}[, ]", rows[tag]) for name in names.split(" / ")), tag
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("gentoo,1,glibc,2.40,,,", "distribution must be named"),
-        ("debian,7,glibc,new,,,", "libc_version must be a version"),
-        ("debian,7,glibc,2.13,soon,,", "eol must be a date"),
-        ("debian,12,glibc,2.36,,,\ndebian,12,glibc,2.36,,,", "stands there twice"),
-    ],
-)
-def test_a_wrong_line_about_a_distribution_is_refused(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "distributions.csv"
-    header = distributions.DISTRIBUTIONS_CSV.read_text(encoding="utf-8").splitlines()[0]
-    path.write_text(f"{header}\n{line}\n", encoding="utf-8")
-    with pytest.raises(errors.UserError, match=message):
-        distributions.read_releases(path)
 
 
 # --- Locks ------------------------------------------------------------------------------------------------------------
@@ -273,21 +188,6 @@ def test_git_is_driven_by_a_version_that_does_not_pass_on_options() -> None:
 # --- One place for each fact ------------------------------------------------------------------------------------------
 
 
-def test_no_policy_is_named_where_capabilities_count() -> None:
-    names = re.compile(r"manylinux_?[0-9]|musllinux_[0-9]")
-    files = [ROOT / "docker" / "Dockerfile", *(ROOT / "docker" / "build_scripts").iterdir()]
-    named = [str(path) for path in files if path.is_file() and names.search(path.read_text(encoding="utf-8"))]
-    assert not named
-
-
-def test_the_dockerfile_keeps_to_what_every_engine_knows() -> None:
-    text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
-    assert not re.search(r"^# *syntax=", text, re.MULTILINE), "would need a registry"
-    assert not re.search(r"^(?:RUN|COPY|ADD)\b[^\n]*<<-?['\"]?[A-Z]", text, re.MULTILINE), "podman 4.3 has no heredocs"
-    assert "--link" not in text and "--checksum" not in text, "docker 20.10 and podman 4.3 refuse them"
-    assert not re.search(r"^ADD\b", text, re.MULTILINE), "ADD downloads and unpacks without a hash"
-
-
 def registry_hosts() -> set[str]:
     """The hosts of the Python index that pip takes by itself, and of this machine's Debian mirrors."""
     index = import_module("pip._internal.models.index").PyPI
@@ -327,20 +227,6 @@ def test_what_is_run_can_be_run() -> None:
         if not (ROOT / name).stat().st_mode & stat.S_IXUSR:
             wrong.append(f"{name}: not executable")
     assert not wrong
-
-
-def test_the_engine_sees_only_what_the_dockerfile_uses() -> None:
-    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
-    text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    copied = re.findall(r"^COPY (?!--from)(?:--\S+ )*(.+) \S+$", text, re.MULTILINE)
-    used = {source for line in copied for source in line.split()} | set(re.findall(r"type=bind,source=([^,\s]+)", text))
-    assert used
-    hidden = {source for source in used if not any(source == a or source.startswith(f"{a}/") for a in allowed)}
-    unused = {a for a in allowed if not any(source == a or source.startswith(f"{a}/") for source in used)}
-    assert not hidden
-    assert not unused
-    assert "**" in lines
 
 
 def test_who_installs_a_lock_takes_nothing_else() -> None:
@@ -386,13 +272,6 @@ def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:
 
 def test_the_wheelhouse_has_a_lock_for_every_minor() -> None:
     assert set(prefetch.smoke_minors()) == {i.minor for i in CATALOGUE.interpreters.values()}
-
-
-def test_no_shell_script_loops_over_a_command_that_may_fail() -> None:
-    """The list of `for` is expanded without errexit: a failure would be an empty list. An assignment fails."""
-    loops = re.compile(r"\bfor \w+ in [^;\n]*(?:\$\(|`)")
-    found = {name: loops.findall((ROOT / name).read_text(encoding="utf-8")) for name in noxfile.shell_scripts()}
-    assert len(found) > 30 and {name: lines for name, lines in found.items() if lines} == {}
 
 
 # --- How git hands the files out --------------------------------------------------------------------------------------

@@ -302,6 +302,22 @@ def test_a_spoiled_field_of_a_distribution_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("gentoo,1,glibc,2.40,,,", "distribution must be named"),
+        ("debian,7,glibc,new,,,", "libc_version must be a version"),
+        ("debian,7,glibc,2.13,soon,,", "eol must be a date"),
+        ("debian,12,glibc,2.36,,,\ndebian,12,glibc,2.36,,,", "stands there twice"),
+    ],
+)
+def test_a_wrong_line_about_a_distribution_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "distributions.csv"
+    path.write_text(f"{CSV[0]}\n{line}\n", encoding="utf-8")
+    with pytest.raises(errors.UserError, match=message):
+        distributions.read_releases(path)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
