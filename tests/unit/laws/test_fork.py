@@ -10,21 +10,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+from tests.support.tables import OVERLAY
 
 from catalogue import checkout, images, paths
 from publish import prune
 from update import bases
 
 CATALOGUE = images.load(overlay=images.NO_OVERLAY)
-OVERLAY = """\
-registry = "registry.example.org/wheels"
-source = "https://example.org/acme/manylinux"
-default_policy = "manylinux_2_36"
-images = ["manylinux_2_36_*", "musllinux_1_2_x86_64"]
-interpreters = ["cp39-cp39", "cp313-cp313", "pp310-pypy310_pp73"]
-[variants.shared.images]
-manylinux_2_36 = ["ppc64le"]
-"""
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ if __name__ == "__main__":
 
 from tests.support import mutations
 from tests.support.mutations import Mutation, shape
+from tests.support.tables import OVERLAY
 
 from catalogue import bases, dependencies, distributions, images, packages, pins
 from catalogue.model import Image
@@ -35,17 +36,6 @@ from render import readme
 from update import native
 
 DOCKER = paths.ROOT / "docker"
-OVERLAY = """\
-registry = "registry.example.org/wheels"
-source = "https://example.org/acme/manylinux"
-default_policy = "manylinux_2_36"
-images = ["manylinux_2_36_*", "musllinux_1_2_x86_64"]
-interpreters = ["cp39-cp39", "cp313-cp313", "pp310-pypy310_pp73"]
-[variants.shared]
-minors = ["3.13"]
-[variants.shared.images]
-manylinux_2_36 = ["ppc64le"]
-"""
 SEED = 8
 
 
