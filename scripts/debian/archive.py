@@ -24,8 +24,9 @@ from typing import IO
 
 from host import apt as apt_settings
 from host.apt import CODE_NAMES, COMPONENT, KEYRINGS
-from portable import errors, fetch, places, transport
+from portable import errors, fetch, files, places, transport
 from portable.progress import Progress
+from portable.verdicts import Unusable
 
 MIRROR_VARIABLE = apt_settings.MIRROR_VARIABLE
 KEYRING_VARIABLE = "MANYLINUX_DEBIAN_KEYRING"
@@ -266,18 +267,18 @@ class Archive:
             task.note = f"{len(usable)} suites"
         if not usable or (wanted and unusable):
             reasons = "".join(f"\n  {name}: {reason}" for name, reason in unusable.items())
-            roots = ", ".join(fetch.without_password(mirror.root) for mirror in self._mirrors)
+            roots = ", ".join(transport.without_password(mirror.root) for mirror in self._mirrors)
             raise errors.Failure(f"no usable suite on {roots}{reasons}")
 
-        def read(suite: Suite) -> list[Source] | fetch.Unusable:
+        def read(suite: Suite) -> list[Source] | Unusable:
             try:
                 return self._sources(suite, pattern, progress)
-            except fetch.Unusable as error:
+            except Unusable as error:
                 return error
 
         sources: list[Source] = []
         for suite, found in zip(tuple(usable), fetch.in_parallel(read, usable, 4, self._fetcher), strict=True):
-            if isinstance(found, fetch.Unusable):
+            if isinstance(found, Unusable):
                 if suite.name in wanted:
                     raise found
                 usable.remove(suite)
@@ -296,21 +297,21 @@ class Archive:
         for mirror in mirrors:
             try:
                 return _suite(name, roots, self._release(mirror, name))
-            except fetch.Unusable as error:
+            except Unusable as error:
                 if not error.missing:
                     problems.append(" ".join(str(error).split()))
             except Untrusted as error:
-                problems.append(f"{fetch.without_password(mirror.root)}: {error}")
+                problems.append(f"{transport.without_password(mirror.root)}: {error}")
         if problems:
             raise Untrusted("; ".join(problems))
         return None
 
     def _release(self, mirror: Mirror, name: str) -> str:
-        """The index of a suite, as far as the mirror is trusted. Raises Untrusted and fetch.Unusable."""
+        """The index of a suite, as far as the mirror is trusted. Raises Untrusted and Unusable."""
         place = f"{mirror.root}/dists/{name}"
         try:
             signed = self._fetcher.read(f"{place}/InRelease", most=4 << 20)
-        except fetch.Unusable as error:
+        except Unusable as error:
             if not (error.missing and mirror.unsigned):
                 raise
             signed = self._fetcher.read(f"{place}/Release", most=4 << 20)
@@ -344,7 +345,7 @@ class Archive:
                 )
                 with lzma.open(compressed) as stream:
                     stanzas = list(matching_stanzas(stream, pattern))
-            _write(known, b"\n\n".join(stanzas))
+            files.write(known, b"\n\n".join(stanzas))
         os.utime(known)
         return [parse_stanza(stanza, suite) for stanza in known.read_bytes().split(b"\n\n") if stanza]
 
@@ -451,9 +452,3 @@ def _date(fields: Mapping[str, str], name: str) -> datetime:
 
 def _without_epoch(version: str) -> str:
     return version.partition(":")[2] or version
-
-
-def _write(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
-        stream.write(content)
-    Path(stream.name).replace(path)

@@ -6,8 +6,6 @@ when it was made; the note of that is written last, so that half of one does not
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import html
 import importlib.util
@@ -18,14 +16,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from catalogue.paths import ROOT
 from host import apt
-from portable import environment, errors, fetch, places
+from portable import environment, errors, fetch, files, places, transport
 
 DISTRIBUTION_PIP = "python3-pip-whl"  # what ensurepip takes its pip from on Debian and its derivatives
 WHO = "import sys; print(sys.version, sys.base_prefix)"
@@ -146,7 +144,7 @@ def locked_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
         if hashlib.sha256(content).hexdigest() in hashes:
             (directory / name).write_bytes(content)
             return directory / name
-        tried.append(f"{fetch.without_password(page)}: its {name} is not what {lock.name} pins")
+        tried.append(f"{transport.without_password(page)}: its {name} is not what {lock.name} pins")
     raise errors.Failure(f"{name}: {'; '.join(tried)}")
 
 
@@ -165,22 +163,7 @@ def _file_of(page: str, name: str, fetcher: fetch.Fetcher) -> bytes:
     for link in map(html.unescape, re.findall(r"""href\s*=\s*["']([^"']+)["']""", text)):
         if unquote(urlsplit(link).path).rpartition("/")[2] == name:
             return fetcher.read(urljoin(page, link).partition("#")[0])
-    raise errors.Failure(f"{fetch.without_password(page)}: no link to {name}")
-
-
-@contextlib.contextmanager
-def alone(directory: Path) -> Iterator[int]:
-    """Waits until nobody else makes the environment of this checkout; gives the descriptor that is locked."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("dev: waiting for another ./scripts/dev, which makes .venv", file=sys.stderr)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    raise errors.Failure(f"{transport.without_password(page)}: no link to {name}")
 
 
 def main() -> int:
@@ -189,7 +172,8 @@ def main() -> int:
     if not is_ready(venv, lock):
         if not places.writable(ROOT):
             raise errors.UserError(f"{venv} cannot be written: clone the repository as this user")
-        with alone(ROOT) as held:
+        waiting = "dev: waiting for another ./scripts/dev, which makes .venv"
+        with files.alone(ROOT, lambda: print(waiting, file=sys.stderr)) as held:
             if not is_ready(venv, lock):
                 make(venv, lock, [held])
     env = environment.trusting(places.settled(), environment.system_bundle())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from host import apt
 from host.apt import AptSettings
-from portable import scratch
+from portable import files, scratch
 
 DEBIAN_SUITES = {"12": "bookworm", "13": "trixie"}
 APT_IN_BUILDS = Path("/dev/shm/manylinux-apt")  # in memory: what lies there is in no layer
@@ -97,7 +97,7 @@ class Mirror:
     def write_files(self, directory: Path) -> None:
         """Writes `files` to a directory for an apt of this machine; only this user can read them."""
         for name, content in self.files(directory).items():
-            scratch.write_private(directory / name, content)
+            files.write_private(directory / name, content)
 
     @classmethod
     def of_this_machine(cls) -> Mirror | None:
@@ -148,7 +148,7 @@ def _key_file(pocket: str) -> str:
 def _apt_failure(sources: str, architecture: str) -> str:
     """Why `apt-get update` fails with these sources alone; "" when it does not."""
     with scratch.directory() as directory:
-        listed = scratch.write_private(directory / "sources", sources + "\n")
+        listed = files.write_private(directory / "sources", sources + "\n")
         options = apt.private_options(
             directory,
             {

@@ -18,7 +18,7 @@ from engine.commands import Mount
 from host import authorities, indexes
 from host.indexes import Indexes
 from host.mirror import Mirror
-from portable import scratch
+from portable import files, scratch
 from portable.environment import CA_VARIABLES
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -67,7 +67,7 @@ class Site:
     def written(self, suite: str = "") -> Iterator[dict[str, Path]]:
         """Build secrets: id -> file, in a directory that is removed afterwards. `suite`: that of a Debian image."""
         with scratch.directory() as directory:
-            yield {name: scratch.write_private(directory / name, text) for name, text in self.secrets(suite).items()}
+            yield {name: files.write_private(directory / name, text) for name, text in self.secrets(suite).items()}
 
     @contextlib.contextmanager
     def pip_conf_mount(self) -> Iterator[list[Mount]]:
@@ -76,7 +76,7 @@ class Site:
         find-links is left out: pip would try to reach those pages again and again."""
         text = Indexes({k: v for k, v in self.indexes.settings.items() if k != "find-links"}).pip_conf()
         with scratch.directory() as directory:
-            path = scratch.write_private(directory / "pip.conf", text)
+            path = files.write_private(directory / "pip.conf", text)
             path.chmod(0o644)  # the directory is closed to others
             yield [Mount(path, "/etc/pip.conf")] if text else []
 

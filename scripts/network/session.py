@@ -14,7 +14,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
 from network.web import LIMITS, Refused, Unreachable
-from portable import environment, fetch
+from portable import environment, transport
 
 
 class _NamedLogin(AuthBase):
@@ -43,7 +43,7 @@ class Session(requests.Session):
 
 def chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
     """The body as it arrives. Raises Refused beyond `limit` bytes, Unreachable when it breaks off or is slow."""
-    url, started, size = fetch.without_password(answer.url), time.monotonic(), 0
+    url, started, size = transport.without_password(answer.url), time.monotonic(), 0
     try:
         while chunk := answer.raw.read1(1 << 16):
             size += len(chunk)

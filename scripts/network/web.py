@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from portable import fetch, transport
+from portable import fetch, files, transport
+from portable.opener import Limits
+from portable.verdicts import Unusable
 
 T = TypeVar("T")
 
 # `least` and `most` are for files. Patience is shorter than a build's: there are other hosts to ask.
-LIMITS = fetch.Limits(total=600, attempts=3, silent=2, backoff=0.3, retry_after=20, least=10_000, most=400 << 20)
+LIMITS = Limits(total=600, attempts=3, silent=2, backoff=0.3, retry_after=20, least=10_000, most=400 << 20)
 PAGE_LIMIT = 16 << 20
 GITHUB_API = "api.github.com"
 
@@ -49,7 +51,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class File:
+class Download:
     """A complete and plausible download."""
 
     path: Path
@@ -99,7 +101,7 @@ class Client:
 
         return self.once(("HEAD", url), ask)
 
-    def download(self, url: str, directory: Path, sha256: str | None = None) -> File:
+    def download(self, url: str, directory: Path, sha256: str | None = None) -> Download:
         """A file, stored in `directory` under the last part of its URL; `sha256` where it is known before.
 
         Raises Refused for a size or first bytes that no release of this name can have: too small, too big, HTML."""
@@ -107,9 +109,9 @@ class Client:
         path = directory / urlsplit(url).path.rpartition("/")[2]
         try:
             self._fetcher.download(url, path, sha256=sha256)
-        except fetch.Unusable as error:
+        except Unusable as error:
             raise self._problem(error) from None
-        return File(path, sha256 or fetch.digest(path))
+        return Download(path, sha256 or files.digest(path))
 
     def once(self, key: object, make: Callable[[], T]) -> T:
         """The result (or exception) of `make`, called by the first caller with this key; the others wait."""
@@ -133,22 +135,22 @@ class Client:
             return {"Authorization": f"Bearer {self._token}"}
         return {}
 
-    def _ask(self, method: str, url: str, *, unread: bool = False) -> fetch.Answer:
-        host = urlsplit(fetch.without_password(url)).netloc
+    def _ask(self, method: str, url: str, *, unread: bool = False) -> fetch.Page:
+        host = urlsplit(transport.without_password(url)).netloc
         if reason := self._down.get(host):
             raise Unreachable(reason)
         try:
             return self._fetcher.ask(url, method=method, headers=self.headers_for(url), most=PAGE_LIMIT, unread=unread)
-        except fetch.Unusable as error:
+        except Unusable as error:
             raise self._problem(error) from None
 
-    def _problem(self, error: fetch.Unusable) -> Exception:
+    def _problem(self, error: Unusable) -> Exception:
         """What it means to an updater that a URL was of no use; a host that did not answer is not asked again."""
         reasons = "; ".join(error.reasons)
         self._down |= dict.fromkeys(error.silent, reasons)
         return (Missing if error.missing else Unreachable if error.unanswered else Refused)(reasons)
 
 
-def _head(answer: fetch.Answer) -> Head:
+def _head(answer: fetch.Page) -> Head:
     size, modified = answer.headers.get("Content-Length", ""), answer.headers.get("Last-Modified", "")
     return Head(transport.number(size), transport.moment(modified))

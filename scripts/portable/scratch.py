@@ -7,12 +7,13 @@ directory is in use as long as somebody holds the lock on the file beside it. St
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from portable import files
 
 PREFIX = "manylinux-run-"
 _LOCK = ".lock"
@@ -26,7 +27,7 @@ def directory() -> Iterator[Path]:
     descriptor, name = tempfile.mkstemp(prefix=PREFIX)
     lock, place = Path(f"{name}{_LOCK}"), Path(f"{name}.d")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        files.try_lock(descriptor)
         Path(name).rename(lock)
         place.mkdir(mode=0o700)
         yield place
@@ -37,13 +38,6 @@ def directory() -> Iterator[Path]:
         os.close(descriptor)
 
 
-def write_private(path: Path, content: str | bytes) -> Path:
-    """Writes a new file that only this user can read; returns its path."""
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
-
-
 def sweep() -> None:
     """Removes what killed runs of this user have left."""
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*{_LOCK}"):
@@ -51,6 +45,6 @@ def sweep() -> None:
             if lock.lstat().st_uid != os.geteuid():
                 continue
             with lock.open("r+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError: in use
-                shutil.rmtree(lock.with_suffix(".d"), ignore_errors=True)
-                lock.unlink()
+                if files.try_lock(file.fileno()):
+                    shutil.rmtree(lock.with_suffix(".d"), ignore_errors=True)
+                    lock.unlink()

@@ -127,3 +127,8 @@ def moment(text: str) -> datetime | None:
         found = parsedate_to_datetime(text)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     return None
+
+
+def without_password(url: str) -> str:
+    """The URL without user name and password."""
+    return re.sub(r"^([A-Za-z0-9+.-]+://)[^/?#]*@", r"\1", url)

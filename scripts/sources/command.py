@@ -29,9 +29,10 @@ from catalogue.pins import Pin
 from debian import archive as debian_archive
 from debian.archive import Archive, Index, Source, Upstream, upstream_version
 from host import machine
-from portable import downloads, environment, errors, fetch
+from portable import downloads, environment, errors, fetch, files, transport
 from portable.progress import Progress
 from portable.toml import near_matches
+from portable.verdicts import Unusable
 from sources import lock as source_lock
 from sources.lock import Lock, LockedPin
 
@@ -95,12 +96,12 @@ def from_upstream(wanted: Iterable[Wanted], dest: Path, fetcher: fetch.Fetcher, 
     """Downloads every file, several at a time. Raises errors.Failure naming those that could not be had."""
 
     def download(item: Wanted) -> str | None:
-        if fetch.holds(dest / item.file, item.sha256):
+        if files.holds(dest / item.file, item.sha256):
             return None
         try:
             with progress.task(f"{item.name} {item.version}") as task:
                 fetcher.download(item.url, dest / item.file, sha256=item.sha256, task=task)
-        except fetch.Unusable as error:
+        except Unusable as error:
             return str(error)
         return None
 
@@ -204,7 +205,7 @@ def _newest(
         file = Path(pin.name, original.name)
         urls = source.urls(original)
         try:
-            if not fetch.holds(dest / file, original.sha256):
+            if not files.holds(dest / file, original.sha256):
                 with progress.task(f"{pin.name} {upstream.text}", original.size) as task:
                     fetcher.download(
                         urls[0],
@@ -214,14 +215,14 @@ def _newest(
                         alternatives=urls[1:],
                         task=task,
                     )
-        except fetch.Unusable as error:
+        except Unusable as error:
             reason = "the mirror lists it but does not have it" if error.missing else " ".join(str(error).split())
             tried[original.sha256] = f"{upstream.text}: {reason}"
             progress.say(f"{pin.name} {upstream.text} is passed over: {reason}")
             continue
         return LockedPin(
             version=upstream.text,
-            url=fetch.without_password(urls[0]),
+            url=transport.without_password(urls[0]),
             sha256=original.sha256,
             file=file.as_posix(),
             package=source.package,
@@ -333,7 +334,7 @@ def fill_shared_wheelhouse(
 
 def wheels_missing(lock: str, directory: Path) -> list[str]:
     """The requirements of a lock's text for which the directory has no wheel with one of the locked hashes."""
-    present = {fetch.digest(path) for path in directory.glob("*.whl")}
+    present = {files.digest(path) for path in directory.glob("*.whl")}
     return [
         f"{match['name']} {match['version']}"
         for match in _REQUIREMENT.finditer(lock)

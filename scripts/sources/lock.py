@@ -6,17 +6,14 @@ A lock decides what is compiled, so it is believed as little as a table: every k
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
-from portable import errors
+from portable import errors, files
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")  # of a pin, an interpreter tag, a source package, a suite
 _FORMS: Mapping[str, re.Pattern[str]] = {
@@ -118,12 +115,7 @@ def save(lock: Lock, path: Path) -> bool:
                 return False
         except errors.UserError:
             pass  # it is about to be replaced
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as stream:
-        json.dump(lock, stream, indent=2)
-        stream.write("\n")
-    Path(stream.name).chmod(0o644)
-    Path(stream.name).replace(path)
+    files.write(path, json.dumps(lock, indent=2) + "\n")
     return True
 
 
@@ -132,7 +124,7 @@ def renew(path: Path, names: Iterable[str], new: Lock | None) -> Lock | None:
 
     Returns the lock that is there now, if any. Raises errors.UserError when the one that was is malformed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone_in(path.parent):
+    with files.alone(path.parent):  # for a moment, to read and write
         old = load(path) if path.exists() else None
         base = new or old
         if base is None:
@@ -152,14 +144,3 @@ def renew(path: Path, names: Iterable[str], new: Lock | None) -> Lock | None:
             return lock
         path.unlink(missing_ok=True)
         return None
-
-
-@contextlib.contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    """Lets one process at a time read a lock and write it: a moment, so that nobody waits for long."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from catalogue import checkout
-from portable import errors
+from portable import errors, files
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # where there is no git, the first call of ours says so
 import git
@@ -126,15 +126,7 @@ def replace_text(path: Path, text: str) -> None:
     """Replaces a file in one step, keeping its mode.
 
     Raises Failure when it reads back differently."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=path.parent, delete=False) as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    written = Path(stream.name)
-    mode = path.stat().st_mode if path.exists() else 0o644
-    written.chmod(mode & 0o777)
-    written.replace(path)
+    files.write(path, text)
     if path.read_bytes() != text.encode():
         raise errors.Failure(f"{path} reads back differently from what was written")
 

@@ -20,7 +20,7 @@ from catalogue.paths import DOCKER
 from catalogue.pins import Pin
 from debian.archive import Source
 from network import web
-from portable import archives, fetch
+from portable import archives, files
 from update import signatures
 from update.releases import Release
 from update.signatures import BadSignature
@@ -112,7 +112,7 @@ class Case:
             return ()
 
     @cached_property
-    def files(self) -> Mapping[str, web.File]:
+    def files(self) -> Mapping[str, web.Download]:
         """The file itself, or one for each of `arches`, downloaded once. Raises web.Missing when one is not there."""
         if self.from_debian:
             return {"": self.witness.download(self.from_debian, self.directory)}
@@ -120,7 +120,7 @@ class Case:
         return {arch: self.client.download(place, self.directory) for arch, place in places.items()}
 
     @property
-    def file(self) -> web.File:
+    def file(self) -> web.Download:
         """The file, where one serves all architectures."""
         if "" not in self.files:
             raise web.Refused(f"only a signed list can prove the files of {len(self.files)} architectures")
@@ -251,7 +251,7 @@ def _checksum(case: Case) -> tuple[Digests, str]:
         if not case.release.sha3_256:
             raise NotYet("the release list has no checksum for it")
         path = case.file.path
-        if (fetch.digest(path, "sha3_256"), path.stat().st_size) != (case.release.sha3_256, case.release.size):
+        if (files.digest(path, "sha3_256"), path.stat().st_size) != (case.release.sha3_256, case.release.size):
             raise BadSignature("the file has another SHA3-256 or size than the release list says")
         return case.file.sha256, "SHA3-256 in the release list"
     page = case.client.get(case.fill(row.url)).decode(errors="replace")

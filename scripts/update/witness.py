@@ -61,7 +61,7 @@ class Witness:
                     missing = error
         raise missing
 
-    def download(self, source: Source, directory: Path) -> web.File:
+    def download(self, source: Source, directory: Path) -> web.Download:
         """The upstream tarball. Raises web.Refused when it is not the one that the signed index names."""
         original = _original(source)
         return self._client.download(source.urls(original)[0], directory, original.sha256)

@@ -9,7 +9,7 @@ import pytest
 
 from catalogue import pins
 from debian import archive as debian_archive
-from portable import errors, fetch
+from portable import errors, fetch, files
 from portable.progress import Progress
 from sources import command
 from sources import lock as source_lock
@@ -56,7 +56,7 @@ def test_what_the_bootstrap_needs_is_there(archive: debian_archive.Archive, tmp_
     lock = run(fetch.Fetcher())
     assert set(lock["pins"]) == set(names) - {"cpython-3.8"}
     assert set(lock["missing"]) == {"cpython-3.8"}
-    assert all(fetch.holds(tmp_path / row["file"], row["sha256"]) for row in lock["pins"].values())
+    assert all(files.holds(tmp_path / row["file"], row["sha256"]) for row in lock["pins"].values())
     for name, row in lock["pins"].items():
         if row["verbatim"] and row["version"] == table[name].version:
             assert row["sha256"] == table[name].sha256, f"{name}: not upstream's file, though the table says so"

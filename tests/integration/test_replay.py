@@ -18,7 +18,7 @@ from catalogue import dependencies
 from catalogue.dependencies import Checksum, Dependency, Source
 from catalogue.pins import Pin
 from network import web
-from network.web import File, Head, Missing
+from network.web import Download, Head, Missing
 from update import commits
 from update.choice import Context
 from update.native import Run, look
@@ -78,12 +78,12 @@ class Upstream(web.Client):
             raise Missing(f"{url} answers 404")
         return Head(1, START + timedelta(days=self.released[version]))
 
-    def download(self, url: str, directory: Path, sha256: str | None = None) -> File:
+    def download(self, url: str, directory: Path, sha256: str | None = None) -> Download:
         self.head(url)
         path = directory / url.rpartition("/")[2]
         version = path.name.removeprefix("tool-").removesuffix(".tar.gz")
         path.write_bytes(FILES[version])
-        return File(path, DIGEST[version])
+        return Download(path, DIGEST[version])
 
 
 def upstream(chance: random.Random, leaves_files: bool) -> Upstream:

@@ -13,8 +13,9 @@ from tests.support import servers
 
 from debian import archive as debian_archive
 from portable import fetch
+from portable.opener import Limits
 
-LIMITS = fetch.Limits(connect=1, stall=2, attempts=2, backoff=0.01)
+LIMITS = Limits(connect=1, stall=2, attempts=2, backoff=0.01)
 
 
 @dataclass(frozen=True)

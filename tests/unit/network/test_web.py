@@ -44,7 +44,7 @@ def test_a_good_download(server: servers.Server, client: web.Client, tmp_path: P
     ("route", "complaint"),
     [
         (servers.html(), "an HTML page"),
-        (servers.good(b"PK" * 10000), "no gz data"),
+        (servers.good(b"PK" * 10000), "not gz data"),
         (servers.good(b""), "only 0 bytes"),
         (servers.good(b"\x1f\x8b tiny"), "only 7 bytes"),
         (servers.status(418), "answers 418"),

@@ -15,11 +15,13 @@ import pytest
 from tests.support import certificates, servers
 
 from portable import environment, errors, fetch
+from portable.opener import Limits
 from portable.progress import Progress
+from portable.verdicts import Unusable
 
 BODY = b"\x1f\x8b" + hashlib.sha256(b"seed").digest() * 2000  # begins like gzip
 SHA256 = hashlib.sha256(BODY).hexdigest()
-QUICK = fetch.Limits(connect=1, stall=0.4, slowest=1000, total=5, attempts=3, backoff=0.01, retry_after=0.3)
+QUICK = Limits(connect=1, stall=0.4, slowest=1000, total=5, attempts=3, backoff=0.01, retry_after=0.3)
 
 
 @pytest.fixture
@@ -38,9 +40,9 @@ def get(fetcher: fetch.Fetcher, url: str, tmp_path: Path, size: int | None = Non
     return fetcher.download(url, tmp_path / "deep" / "a.tar.gz", sha256=sha256, size=size)
 
 
-def refused(fetcher: fetch.Fetcher, url: str, tmp_path: Path, *words: str, size: int | None = None) -> fetch.Unusable:
+def refused(fetcher: fetch.Fetcher, url: str, tmp_path: Path, *words: str, size: int | None = None) -> Unusable:
     """The error of a download that must fail: it names file, URL and reason, and leaves nothing that looks complete."""
-    with pytest.raises(fetch.Unusable) as caught:
+    with pytest.raises(Unusable) as caught:
         get(fetcher, url, tmp_path, size)
     for word in ("a.tar.gz", url, *words):
         assert word in str(caught.value)
@@ -96,7 +98,7 @@ def test_other_errors_are_not_repeated(
 
 
 def test_retry_after_is_obeyed(server: servers.Server, tmp_path: Path) -> None:
-    fetcher = fetch.Fetcher(limits=fetch.Limits(backoff=0, retry_after=2), mirrors=None)
+    fetcher = fetch.Fetcher(limits=Limits(backoff=0, retry_after=2), mirrors=None)
     server.routes["/a"] = servers.failing(1, 429, then=servers.good(BODY), headers={"Retry-After": "1"})
     started = time.monotonic()
     get(fetcher, server.url("/a"), tmp_path)
@@ -190,7 +192,7 @@ def test_a_server_that_does_ranges_wrongly(
 def test_a_part_nobody_asked_for(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
     server.routes["/a"] = servers.status(206, {"Content-Range": f"bytes 0-999/{len(BODY)}"}, BODY[:1000])
     refused(fetcher, server.url("/a"), tmp_path, "a part of the file where all of it")
-    with pytest.raises(fetch.Unusable, match="a part of the file"):
+    with pytest.raises(Unusable, match="a part of the file"):
         fetcher.read(server.url("/a"))
 
 
@@ -238,7 +240,7 @@ def test_html_instead_of_a_tarball(server: servers.Server, fetcher: fetch.Fetche
 
 def test_another_format(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
     server.routes["/a"] = servers.good(b"\xfd7zXZ\x00" + BODY)
-    refused(fetcher, server.url("/a"), tmp_path, "no gz data")
+    refused(fetcher, server.url("/a"), tmp_path, "not gz data")
 
 
 def test_other_content(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_a_file_that_nothing_is_known_about(server: servers.Server, fetcher: fet
     server.routes["/a"] = servers.in_turn(servers.truncated(BODY, 1000), servers.good(BODY))
     assert fetcher.download(server.url("/a"), target, sha256=None).read_bytes() == BODY
     server.routes["/a"] = servers.html()
-    with pytest.raises(fetch.Unusable, match="an HTML page") as caught:
+    with pytest.raises(Unusable, match="an HTML page") as caught:
         fetcher.download(server.url("/a"), target, sha256=None)
     assert not caught.value.passing
 
@@ -273,7 +275,7 @@ def test_wrong_size(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Pa
 
 
 def test_too_large(server: servers.Server, tmp_path: Path) -> None:
-    fetcher = fetch.Fetcher(limits=fetch.Limits(most=1000), mirrors=None)
+    fetcher = fetch.Fetcher(limits=Limits(most=1000), mirrors=None)
     server.routes["/announced"] = servers.good(BODY)
     server.routes["/endless"] = servers.endless(BODY)
     refused(fetcher, server.url("/announced"), tmp_path, "more than the 1000 allowed")
@@ -328,7 +330,7 @@ def test_what_drips_around_a_body_is_limited(server: servers.Server, tmp_path: P
     server.routes["/a"] = ENDLESS[what]
     started = time.monotonic()
     refused(fetcher, server.url("/a"), tmp_path)
-    with pytest.raises(fetch.Unusable):
+    with pytest.raises(Unusable):
         fetcher.read(server.url("/a"))
     assert time.monotonic() - started < 3
 
@@ -340,7 +342,7 @@ def test_all_attempts_together_are_limited(server: servers.Server, tmp_path: Pat
         server.routes["/a"] = route
         started = time.monotonic()
         refused(fetcher, server.url("/a"), tmp_path)
-        with pytest.raises(fetch.Unusable):
+        with pytest.raises(Unusable):
             fetcher.read(server.url("/a"))
         assert time.monotonic() - started < 2
 
@@ -351,7 +353,7 @@ def test_waiting_for_another_process_is_limited_and_shown(server: servers.Server
         fcntl.flock(stream, fcntl.LOCK_EX)
         task = progress.task("a")
         started = time.monotonic()
-        with pytest.raises(fetch.Unusable, match=r"a\.tar\.gz\.part: another process has kept it locked") as caught:
+        with pytest.raises(Unusable, match=r"a\.tar\.gz\.part: another process has kept it locked") as caught:
             fetcher.download(server.url("/a"), tmp_path / "a.tar.gz", sha256=SHA256, task=task)
         assert 0.5 <= time.monotonic() - started < 2
         assert caught.value.passing and "somebody else" in task.describe()
@@ -359,7 +361,7 @@ def test_waiting_for_another_process_is_limited_and_shown(server: servers.Server
 
 
 def test_the_total_time_is_limited(server: servers.Server, tmp_path: Path) -> None:
-    fetcher = fetch.Fetcher(limits=fetch.Limits(total=0.2), mirrors=None)
+    fetcher = fetch.Fetcher(limits=Limits(total=0.2), mirrors=None)
     server.routes["/a"] = servers.dripping(BODY, 1000, 0.05)
     refused(fetcher, server.url("/a"), tmp_path, "not complete within")
 
@@ -405,7 +407,7 @@ def test_a_password_stays_with_its_host_and_out_of_messages(
         assert get(fetcher, url, tmp_path).read_bytes() == BODY
         assert server.requests[0][2]["Authorization"] == "Basic bWU6c0BjcmV0"
         assert other.requests[0][2]["Authorization"] is None
-    with pytest.raises(fetch.Unusable) as caught:
+    with pytest.raises(Unusable) as caught:
         fetcher.download(url.replace("/a", "/none"), tmp_path / "none", sha256=SHA256)
     assert "cret" not in str(caught.value)
 
@@ -437,7 +439,7 @@ def test_mirrors_and_alternatives_in_order(server: servers.Server, tmp_path: Pat
 
 def test_the_error_names_every_place(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
     server.routes["/two"] = servers.html()
-    with pytest.raises(fetch.Unusable) as caught:
+    with pytest.raises(Unusable) as caught:
         fetcher.download(server.url("/one"), tmp_path / "a.tar.gz", sha256=SHA256, alternatives=[server.url("/two")])
     lines = str(caught.value).splitlines()
     assert "/one: it answers 404" in lines[1] and "/two: it is an HTML page" in lines[2]
@@ -451,7 +453,7 @@ def test_file_urls(fetcher: fetch.Fetcher, tmp_path: Path) -> None:
 
 
 def refused_missing(fetcher: fetch.Fetcher, url: str, tmp_path: Path) -> bool:
-    with pytest.raises(fetch.Unusable) as caught:
+    with pytest.raises(Unusable) as caught:
         fetcher.download(url, tmp_path / "other", sha256=SHA256)
     return caught.value.missing
 
@@ -505,9 +507,9 @@ def test_pages(server: servers.Server, fetcher: fetch.Fetcher) -> None:
     server.routes["/page"] = servers.failing(1, 500, then=servers.good(b"text"))
     server.routes["/short"] = servers.truncated(b"text", 2)
     assert fetcher.read(server.url("/page")) == b"text"
-    with pytest.raises(fetch.Unusable, match="ended after 2 of 4 bytes"):
+    with pytest.raises(Unusable, match="ended after 2 of 4 bytes"):
         fetcher.read(server.url("/short"))
-    with pytest.raises(fetch.Unusable, match="longer than 3 bytes"):
+    with pytest.raises(Unusable, match="longer than 3 bytes"):
         fetcher.read(server.url("/page"), most=3)
 
 

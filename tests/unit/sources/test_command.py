@@ -18,7 +18,7 @@ from tests.support.debian_mirrors import LIMITS, DebianServer, Package, package
 from catalogue import images, pins
 from catalogue.pins import Pin
 from plan.plan import Request, plan
-from portable import errors, fetch
+from portable import errors, fetch, files
 from portable.progress import Progress
 from sources import command as prefetch
 from sources import lock as source_lock
@@ -130,7 +130,7 @@ def test_the_newest_version_that_can_be_downloaded_wins(mirror: DebianServer) ->
     git = lock["pins"]["git"]
     assert git["url"] == mirror.server.url("/debian/pool/main/g/git/git_2.55.0.orig.tar.xz")
     assert git["file"] == "git/git_2.55.0.orig.tar.xz"
-    assert fetch.digest(mirror.directory / "sources" / git["file"]) == git["sha256"]
+    assert files.digest(mirror.directory / "sources" / git["file"]) == git["sha256"]
     assert git["verbatim"]
 
 
@@ -496,7 +496,7 @@ def test_the_command(mirror: DebianServer, monkeypatch: pytest.MonkeyPatch, caps
     assert answer.out == "" and "cibuildwheel cannot use" in answer.err
     lock = source_lock.load(dest / "lock.json")
     assert set(lock["pins"]) == {"git", "cpython-3.11"}
-    assert all(fetch.holds(dest / row["file"], row["sha256"]) for row in lock["pins"].values())
+    assert all(files.holds(dest / row["file"], row["sha256"]) for row in lock["pins"].values())
     assert "pp311-pypy311_pp73" in lock["missing"]
     mirror.publish("forky", [package("git", "1:2.56.0-1")])
     assert command(monkeypatch, *words, "--only", "git") == 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
 import json
 import os
 import re
@@ -13,12 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from portable import environment, errors
+from portable import environment, errors, files
 from toolbox import ENVIRONMENT_HELP, HERE, INTERNAL, ROOT, clean_up_when_terminated, image, obtain, table, unpack
 
 PYTHONS = ROOT / "opt" / "python"
@@ -153,7 +150,7 @@ def install(tag: str) -> None:
     name, major, minor, _ = split_tag(tag) or ("", 0, 0, "")
     implementation = IMPLEMENTATIONS[name]
     launcher = LAUNCHERS / f"{implementation}{major}.{minor}"
-    with exclusive(INTERNAL):
+    with files.alone(INTERNAL, waiting):
         if link.exists():  # another process was faster
             return
         for remains in (prefix, *INTERNAL.glob(".installing-*")):
@@ -178,19 +175,9 @@ def install(tag: str) -> None:
                 raise
 
 
-@contextlib.contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Waits until no other process installs into the directory; leaves no lock file behind."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("waiting for another process that installs an interpreter", file=sys.stderr, flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def waiting() -> None:
+    """Says that another process holds the lock."""
+    print("waiting for another process that installs an interpreter", file=sys.stderr, flush=True)
 
 
 def finish(prefix: Path, implementation: str, minor: str) -> None:

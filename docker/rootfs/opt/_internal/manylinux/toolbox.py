@@ -11,7 +11,8 @@ import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 
-from portable import archives, downloads, environment, errors, fetch
+from portable import archives, downloads, environment, errors, fetch, files
+from portable.opener import Limits
 from portable.progress import Progress
 
 HERE = Path(__file__).resolve().parent
@@ -21,7 +22,7 @@ CERTIFICATES = INTERNAL / "certs.pem"
 MANIFEST = INTERNAL / "manifest.json"
 
 # Ten retries within a minute, after 0.05, 0.1, 0.2, ... 25.6 seconds: release hosts fail often, but rarely for long.
-LIMITS = fetch.Limits(attempts=11, backoff=0.05)
+LIMITS = Limits(attempts=11, backoff=0.05)
 
 OLDEST_DATE = 315619200  # 1980-01-02: a day later than the first that zip can hold, so that it can west of UTC, too
 
@@ -62,7 +63,7 @@ def obtain(url: str, sha256: str, directory: Path) -> Path:
     sources = os.environ.get("MANYLINUX_SOURCES", "")
     local = Path(sources) / name
     if sources and local.is_file():
-        if fetch.digest(local) == sha256:
+        if files.digest(local) == sha256:
             return local
         print(f"warning: {local} is not what is pinned (sha256 {sha256}); downloading instead", file=sys.stderr)
     bundle = CERTIFICATES if environment.ca_bundle() is None and CERTIFICATES.exists() else None
