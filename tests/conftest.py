@@ -69,7 +69,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def no_engine() -> str:
     """Why there is no container engine; empty when there is one."""
     try:
-        choose.engine(reach=Site.of_this_machine().reach())
+        choose.engine(Site.of_this_machine().reach())
     except (errors.UserError, errors.Failure) as error:
         return " ".join(str(error).split())
     return ""

@@ -14,7 +14,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from build import command
+from build import cross, run
+from build.base import base_of
+from build.options import BuildOptions
 from catalogue import checkout, images, tags
 from catalogue.model import Image
 from host import inputs
@@ -29,10 +31,9 @@ def target(image: Image, tag: str, site: Site, cache: str) -> dict[str, Any]:
 
     `cache`: a repository for the layer cache, one tag an image; "": none."""
     plan = plans.plan(image, Request(tag=tag))
-    options = command.parser(images.load()).parse_args([])
-    clang = command.clang_for(image, image.platform.go, offline=False)
+    clang = cross.clang_for(image, image.platform.go, offline=False)
     secrets = {"ca": site.ca} if site.ca else {}
-    wanted = command.build_of(plan, options, site, clang, secrets, command.base_of(plan))
+    wanted = run.build_of(plan, BuildOptions(), site, clang, secrets, base_of(plan))
     found: dict[str, Any] = {
         "context": str(wanted.context),
         "dockerfile": str(wanted.dockerfile),
@@ -84,7 +85,7 @@ def main() -> None:
         inputs.repository("--cache", options.cache)
     selection = catalogue.select(options.image) if options.image else catalogue.images()
     tag = options.tag or tags.UNTESTED + checkout.version_tag()
-    command.make_source_directories(catalogue)
+    run.make_source_directories(catalogue)
     text = json.dumps(bake_file(selection, tag, Site.of_this_machine(options.ca_bundle), options.cache), indent=2)
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")

@@ -38,38 +38,41 @@ def missing_packages(engine: Engine | None, base: Base) -> tuple[str, ...]:
     )
 
 
-def prepare(image: Image, site: Site, frontend: str = "") -> tuple[Engine, str]:
-    """Installs and makes what a build needs; returns the engine and the base image.
+def _needed(image: Image, site: Site) -> tuple[Base, Engine | None, tuple[str, ...]]:
+    """The base to make, the engine that works here, if any does, and the packages to install.
 
-    Says first what it is going to do. Raises UserError and Failure where it cannot."""
+    Raises UserError and Failure where a bootstrap is not possible."""
     base = debian_base.base_of(image)
+    frontend = choose.wanted()
     engine, attempts = choose.find(frontend, site.reach())
     if not engine and frontend not in ("", "podman"):
-        choose.engine(frontend, site.reach())  # says why it does not work: podman would not be what was asked for
+        choose.engine(site.reach())  # says why it does not work: podman, which we install, was not asked for
     packages = missing_packages(engine, base)
-    tried = "".join(f"\n  {attempt}" for attempt in attempts)
-    debian_base.check_machine(site.mirror, packages, os.geteuid() == 0, tried)
+    debian_base.check_machine(site.mirror, packages, os.geteuid() == 0, choose.listed(attempts))
+    return base, engine, packages
+
+
+def prepare(image: Image, site: Site) -> tuple[Engine, str]:
+    """Installs and makes what a build needs; returns the engine and the base image.
+
+    First says what it is going to do. Raises UserError and Failure where that is not possible."""
+    base, engine, packages = _needed(image, site)
     assert site.mirror is not None
     for number, step in enumerate(steps(engine, packages, base, image), 1):
         say(f"step {number}: {step}")
     if packages:
         debian_base.install(packages)
     debian_base.register_qemu(base.architecture)
-    engine = engine or choose.engine(frontend, site.reach())
+    engine = engine or choose.engine(site.reach())
     say(f"using {engine.name} ({engine.executable})" + (f" with {engine.settings}" if str(engine.settings) else ""))
     reference = debian_base.ensure_base(engine, base, site.mirror)
     prefetch.run(source="debian", platform=image.platform.name, ca_bundle=site.ca, wheels=False)
     return engine, reference
 
 
-def show(image: Image, site: Site, frontend: str = "") -> None:
-    """Prints what a bootstrap would do here. Raises UserError where there is no way."""
-    base = debian_base.base_of(image)
-    engine, attempts = choose.find(frontend, site.reach())
-    packages = missing_packages(engine, base)
-    debian_base.check_machine(
-        site.mirror, packages, os.geteuid() == 0, "".join(f"\n  {attempt}" for attempt in attempts)
-    )
+def show(image: Image, site: Site) -> None:
+    """Prints what a bootstrap would do here. Raises UserError and Failure where it is not possible."""
+    base, engine, packages = _needed(image, site)
     print("\n".join(steps(engine, packages, base, image)))
 
 
@@ -135,4 +138,4 @@ def main() -> None:
         machine.platform(os.environ.get("PLATFORM", "")),
         os.environ.get("VARIANT", ""),
     )
-    show(image, Site.of_this_machine(), os.environ.get("MANYLINUX_BUILD_FRONTEND", ""))
+    show(image, Site.of_this_machine())

@@ -25,7 +25,7 @@ LOGS = paths.ROOT / "build" / "logs"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BuildOutcome:
     """How one build ended."""
 
     image: Image
@@ -51,7 +51,7 @@ class Builder:
     _running: set[subprocess.Popen[str]] = field(default_factory=set)
     _stopping: threading.Event = field(default_factory=threading.Event)
 
-    def all(self, chosen: Sequence[Image], jobs: int, progress: Progress) -> list[Outcome]:
+    def all(self, chosen: Sequence[Image], jobs: int, progress: Progress) -> list[BuildOutcome]:
         """Builds the images, `jobs` at a time. Interrupted, it lets the running builds clean up before it raises."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(jobs) as pool:
@@ -65,7 +65,7 @@ class Builder:
                     process.terminate()
                 raise
 
-    def _one(self, image: Image, progress: Progress) -> Outcome:
+    def _one(self, image: Image, progress: Progress) -> BuildOutcome:
         log, start, last = self.logs / f"{image.name}.log", time.monotonic(), ""
         env = {**os.environ, "POLICY": image.policy.name, "PLATFORM": image.platform.name, "VARIANT": image.variant}
         env |= {"COMMIT_SHA": self.tag} if self.tag else {}
@@ -99,10 +99,10 @@ class Builder:
             status = process.wait()
             self._running.discard(process)
             task.note = "failed" if status else "ok"
-        return Outcome(image, status, time.monotonic() - start, log, last if status else "")
+        return BuildOutcome(image, status, time.monotonic() - start, log, last if status else "")
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
+def summary(outcomes: Sequence[BuildOutcome]) -> str:
     """One line an image, and what failed said last."""
     width = max(len(outcome.image.name) for outcome in outcomes)
     lines = [

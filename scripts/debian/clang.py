@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     missing = () if shutil.which("mmdebstrap") else ("mmdebstrap",)
     base.check_machine(site.mirror, missing, root=False)
     assert site.mirror is not None
-    engine = choose.engine(reach=site.reach())
+    engine = choose.engine(site.reach())
     catalogue = images.load()
     suite = debian_suite(catalogue.find(catalogue.bootstrap_policy, "x86_64").policy.distribution)
     reference = f"localhost/manylinux-clang:{VERSION}-{machine.go_architecture()}"

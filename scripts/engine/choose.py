@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -35,12 +35,12 @@ class Attempt:
         return f"{self.engine.name} ({self.engine.executable}){settings}: {self.reason}"
 
 
-def engine(name: str | None = None, reach: tuple[str, int] | None = None) -> Engine:
-    """The engine called `name` (default: what MANYLINUX_BUILD_FRONTEND says), or the first that works if that is "".
+def engine(reach: tuple[str, int] | None = None) -> Engine:
+    """The engine that MANYLINUX_BUILD_FRONTEND names, or the first that works if it names none.
 
     `reach` is a host and port that builds need. Raises UserError for an unknown name, Failure when no engine works:
     what was tried, why it failed, what to do."""
-    name = checked(os.environ.get(FRONTEND, "") if name is None else name)
+    name = wanted()
     working, attempts = find(name, reach)
     if working:
         return working
@@ -55,8 +55,9 @@ def engine(name: str | None = None, reach: tuple[str, int] | None = None) -> Eng
     )
 
 
-def checked(name: str) -> str:
-    """The name of an engine, or "" for any. Raises UserError for another."""
+def wanted(env: Mapping[str, str] = os.environ) -> str:
+    """The name that MANYLINUX_BUILD_FRONTEND has; "" for any engine. Raises UserError for an unknown one."""
+    name = env.get(FRONTEND, "")
     if name and name not in ENGINES:
         raise errors.UserError(f"{FRONTEND}={name}: it must be one of {', '.join(ENGINES)}")
     return name

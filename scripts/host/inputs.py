@@ -6,11 +6,10 @@ raises UserError in one line: the place, what is wrong, and what would be right.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterable, Mapping
 
-from catalogue import pins, tags
+from catalogue import tags
 from catalogue.model import Catalogue
 from engine import choose
 from portable import errors
@@ -100,7 +99,7 @@ def build_environment(env: Mapping[str, str], catalogue: Catalogue) -> None:
     """Checks the variables that say how images are built; those that are empty are not set."""
     if value := env.get("COMMIT_SHA"):
         tag("COMMIT_SHA", value)
-    choose.checked(env.get("MANYLINUX_BUILD_FRONTEND", ""))
+    choose.wanted(env)
     if value := env.get(BUILDARCH):
         architecture(BUILDARCH, value, catalogue)
     for name in (DISABLE_CLANG, DISABLE_CLANG_FOR_CPYTHON, VERBOSE):
@@ -108,20 +107,6 @@ def build_environment(env: Mapping[str, str], catalogue: Catalogue) -> None:
             switch(name, value)
     if value := env.get(STATIC_CLANG_IMAGE):
         reference(STATIC_CLANG_IMAGE, value)
-
-
-def build_options(options: argparse.Namespace, env: Mapping[str, str]) -> None:
-    """Checks the options of build.sh: those that a plan does not check."""
-    if options.base is not None:
-        reference("--base", options.base)
-    if options.stage:
-        one_of("--stage", options.stage, pins.stages())
-        tag("COMMIT_SHA", env.get("COMMIT_SHA") or "latest", f"-{options.stage}")
-    if options.bootstrap and options.base is not None:
-        raise errors.UserError("--bootstrap makes the base image itself: leave out --base, or --bootstrap")
-    for option, values in (("--cache-from", options.cache_from), ("--cache-to", options.cache_to)):
-        if not all(values):
-            raise errors.UserError(f"{option}: it is empty: name a cache as docker-buildx does, or leave it out")
 
 
 def shown(value: str) -> str:

@@ -25,7 +25,11 @@ from typing import IO
 import pytest
 from tests.support.programs import python, wait_until
 
-from build import command as build
+from build import base as build_base
+from build import run
+from build.base import BaseImage
+from build.cross import CrossClang
+from build.options import BuildOptions, parser
 from catalogue import checkout, images, tags
 from debian import base as debian_base
 from engine import choose, probe
@@ -78,7 +82,13 @@ class Project:
     def build(self, *words: str) -> None:
         """What build.sh does from here on."""
         catalogue = images.load()
-        build.build_and_test(self.engine, self.plan, build.parser(catalogue).parse_args(words), self.site, catalogue)
+        run.build_and_test(
+            self.engine,
+            self.plan,
+            parser(catalogue).parse_args(words, BuildOptions()),
+            self.site,
+            catalogue,
+        )
 
     def there(self, reference: str) -> bool:
         return self.engine.ask(self.engine.inspect(reference, "{{.Id}}")) is not None
@@ -140,9 +150,9 @@ def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     context = tmp_path / "project"
     context.mkdir()
     (context / "mark").write_text(MARK, encoding="utf-8")
-    monkeypatch.setattr(build, "ROOT", context)
-    monkeypatch.setattr(build, "DOCKERFILE", context / "Dockerfile")
-    monkeypatch.setattr(build, "SOURCES", tmp_path / "sources")
+    monkeypatch.setattr(run, "ROOT", context)
+    monkeypatch.setattr(run, "DOCKERFILE", context / "Dockerfile")
+    monkeypatch.setattr(prefetch, "SOURCES", tmp_path / "sources")
     monkeypatch.setattr(prefetch, "fill_wheelhouse", lambda minors, **rest: None)
     monkeypatch.setattr(Mirror, "usable", lambda mirror, suite, architecture: (mirror, ()))
     ca = tmp_path / "ca.pem"
@@ -160,11 +170,11 @@ def smoke_tests_that(monkeypatch: pytest.MonkeyPatch, passes: bool) -> list[str]
     """Makes the smoke tests pass or fail at once; returns the list of what they are run on."""
     seen: list[str] = []
 
-    def run(engine: Engine, reference: str, *rest: object, **options: object) -> bool:
+    def tested(engine: Engine, reference: str, *rest: object, **options: object) -> bool:
         seen.append(reference)
         return passes
 
-    monkeypatch.setattr(smoke, "run", run)
+    monkeypatch.setattr(smoke, "run", tested)
     return seen
 
 
@@ -183,7 +193,7 @@ def test_a_build_that_passes_gets_its_tag(project: Project, monkeypatch: pytest.
 def test_one_stage_alone_gets_a_tag_of_its_own(project: Project) -> None:
     project.dockerfile("exit 1")
     project.build("--stage", "first")
-    alone = build.stage_tag(project.plan, "first")
+    alone = run.stage_tag(project.plan, "first")
     assert project.engine.ask(project.engine.run(alone, ["/bin/bash", "-c", "echo $(</first)"])) == "first"
     assert not project.there(project.plan.reference)
     project.engine.call(project.engine.remove(alone))
@@ -199,12 +209,12 @@ def test_a_platform_that_does_not_run_here_is_refused_with_what_to_install(engin
     archive = tmp_path / "root.tar"
     with tarfile.open(archive, "w") as tar:
         tar.add(tmp_path / "root", ".")
-    base = build.Base(f"localhost/manylinux-test-foreign:{MARK}-{engine.name}", "")
+    base = BaseImage(f"localhost/manylinux-test-foreign:{MARK}-{engine.name}")
     platform = images.load().platforms["s390x"].oci
     engine.call(engine.import_(archive, base.reference, platform, {}))
     try:
         with pytest.raises(errors.Failure, match=r"as linux/s390x.* qemu-user-static and binfmt-support"):
-            build.check_runs(engine, base, platform)
+            build_base.check_runs(engine, base, platform)
     finally:
         engine.ask(engine.remove(base.reference))
 
@@ -402,13 +412,13 @@ def test_a_tag_that_moves_meanwhile_is_not_what_is_tagged(project: Project, monk
     other = project.identity()
     tested = []
 
-    def run(engine: Engine, identity: str, *rest: object, **options: object) -> bool:
+    def passes(engine: Engine, identity: str, *rest: object, **options: object) -> bool:
         (temporary,) = project.temporary()
         engine.call(engine.tag(project.plan.base, temporary))
         tested.append(identity)
         return True
 
-    monkeypatch.setattr(smoke, "run", run)
+    monkeypatch.setattr(smoke, "run", passes)
     project.dockerfile("echo 2 >/version")
     project.build()
     assert tested == [project.identity()] and tested != [other]
@@ -443,9 +453,8 @@ def test_a_cancelled_build_leaves_nothing(project: Project, number: signal.Signa
 
 
 def command_of(project: Project) -> ImageBuild:
-    options = build.parser(images.load()).parse_args([])
-    clang = build.Clang("amd64", False, False)
-    return build.build_of(project.plan, options, Site(), clang, {}, build.base_of(project.plan))
+    clang = CrossClang("amd64", used=False, for_cpython=False)
+    return run.build_of(project.plan, BuildOptions(), Site(), clang, {}, build_base.base_of(project.plan))
 
 
 def running(project: Project) -> list[str]:
@@ -462,18 +471,18 @@ def running(project: Project) -> list[str]:
 
 
 def test_an_unreachable_base_names_the_way_out(project: Project) -> None:
-    base = build.Base(f"localhost/nowhere:{MARK}", "")
+    base = BaseImage(f"localhost/nowhere:{MARK}")
     with pytest.raises(errors.Failure, match="--bootstrap") as caught:
-        build.ensure_base(project.engine, base, project.plan.image.platform.oci)
+        build_base.ensure(project.engine, base, project.plan.image.platform.oci)
     assert "\n" not in str(caught.value)
-    remote = build.Base(f"registry.invalid/nowhere:{MARK}", "")
+    remote = BaseImage(f"registry.invalid/nowhere:{MARK}")
     with pytest.raises(errors.Failure, match="--bootstrap"):
-        build.ensure_base(project.engine, remote, project.plan.image.platform.oci)
+        build_base.ensure(project.engine, remote, project.plan.image.platform.oci)
 
 
 def test_a_base_of_another_architecture_is_not_taken(project: Project) -> None:
     with pytest.raises(errors.Failure, match="neither here nor can it be pulled"):
-        build.ensure_base(project.engine, build.base_of(project.plan), "linux/s390x")
+        build_base.ensure(project.engine, build_base.base_of(project.plan), "linux/s390x")
 
 
 @pytest.mark.network

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from build import command as build
+from build.cross import CLANG_BUILDERS
 from catalogue import images
 from debian import base as debian_base
 from engine import choose
@@ -49,8 +49,8 @@ def script(name: str, *words: str, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     """The engine that builds, which has to be able to run the platform."""
-    if machine.go_architecture() not in build.CLANG_BUILDERS:
-        pytest.skip(f"clang compiles for other architectures on {' and '.join(build.CLANG_BUILDERS)} only")
+    if machine.go_architecture() not in CLANG_BUILDERS:
+        pytest.skip(f"clang compiles for other architectures on {' and '.join(CLANG_BUILDERS)} only")
     if not debian_base.runs(IMAGE.platform.debian):
         pytest.skip(f"this machine does not run {FOREIGN}: as root, {HOW}")
     if not prefetch.LOCK.exists() or "zstd" not in lock.load(prefetch.LOCK)["pins"]:
