@@ -102,7 +102,8 @@ def make(root: Path, policy: str = "manylinux_2_36", platform: str = "x86_64") -
     shutil.copytree(PROJECT / "docker/rootfs", root, ignore=shutil.ignore_patterns("__pycache__"))
     library = root / "opt/_internal/manylinux"
     shutil.copy(PROJECT / "docker/downloads.toml", library)
-    shutil.copytree(PROJECT / "scripts/portable", library / "portable", ignore=shutil.ignore_patterns("__pycache__"))
+    for room in ("portable", "doctor"):
+        shutil.copytree(PROJECT / "scripts" / room, library / room, ignore=shutil.ignore_patterns("__pycache__"))
     (library / "requirements").mkdir()
     for minor in ("3.11", "3.12"):
         (library / f"requirements/{minor}.txt").write_text("pip==1\nbuild==1.5.0\n", encoding="utf-8")
