@@ -1,4 +1,4 @@
-"""What nox makes of the exit status of a script: its own failures are all 1."""
+"""The sessions run commands that there are; and what nox makes of their exit status: its own failures are all 1."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import noxfile
 import pytest
+from tests.support.command_lines import commands
 
 
 class Session:
@@ -37,3 +38,14 @@ def test_wrong_use_ends_nox_with_its_status(
     except (AssertionError, SystemExit) as error:
         caught = error
     assert repr(caught) == repr(outcome)
+
+
+def test_every_session_runs_a_command_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: dict[str, set[str]] = {}
+    for name, session in vars(noxfile).items():
+        if hasattr(session, "tags") and name not in ("lint", "tests"):
+            words = called.setdefault("update" if "update" in session.tags else "", set())
+            monkeypatch.setattr(noxfile, "script", lambda session, *command, words=words: words.add(" ".join(command)))
+            session(None)
+    assert called[""] <= commands()
+    assert called["update"] == {name for name in commands() if name.startswith("update ")}

@@ -15,15 +15,12 @@ from build import bootstrap
 from catalogue import images
 from debian import base as debian_base
 from debian.base import Base
-from engine import choose
 from engine.engine import Engine
 from engine.settings import EngineSettings
 from host import machine as this_machine
 from host.mirror import Mirror
-from host.site import Site
 from plan import plan as plans
 from portable import errors
-from sources import command
 
 CATALOGUE = images.load()
 BASE = Base("bookworm", "debian-12", "amd64", "linux/amd64")
@@ -64,6 +61,8 @@ def test_only_what_is_missing_is_installed(monkeypatch: pytest.MonkeyPatch) -> N
     i386 = Base("bookworm", "debian-12", "i386", "linux/386")
     assert bootstrap.missing_packages(PODMAN, i386) == ("mmdebstrap", "arch-test")
     assert bootstrap.missing_packages(PODMAN, S390X) == ("mmdebstrap", "arch-test", *debian_base.QEMU_PACKAGES)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert bootstrap.missing_packages(PODMAN, BASE) == ()
 
 
 @pytest.fixture
@@ -232,25 +231,6 @@ def test_cibuildwheel_is_told_the_pythons_of_a_partial_image_and_the_cas_of_the_
     }
     whole = plans.plan(image, plans.Request())
     assert list(bootstrap.cibuildwheel_settings(Engine("docker", "docker"), whole)) == ["CIBW_MANYLINUX_X86_64_IMAGE"]
-
-
-def test_an_engine_that_works_is_not_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`prepare` with an engine and mmdebstrap here: nothing is installed, the base and the sources are made."""
-    done: list[str] = []
-    site = Site(mirror=MIRROR)
-    monkeypatch.setattr(choose, "find", lambda name, reach: (PODMAN, []))
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(debian_base, "install", lambda packages: done.append("install"))
-
-    def made(engine: Engine, base: Base, mirror: Mirror) -> str:
-        done.append("base")
-        return base.reference
-
-    monkeypatch.setattr(debian_base, "ensure_base", made)
-    monkeypatch.setattr(command, "run", lambda **options: done.append(options["source"]))
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    engine, reference = bootstrap.prepare(CATALOGUE.image("manylinux_2_36_x86_64"), site)
-    assert (engine, reference, done) == (PODMAN, BASE.reference, ["base", "debian"])
 
 
 # Like mmdebstrap: a signal is noted, what it has started is waited for, and then it cleans up.

@@ -9,7 +9,7 @@ import pytest
 
 from catalogue import images, pins
 from catalogue.model import Interpreter
-from render import dockerfile
+from plan.plan import Request, plan
 
 DOCKER = pins.DOCKERFILE.parent
 TEXT = pins.DOCKERFILE.read_text(encoding="utf-8")
@@ -105,8 +105,9 @@ def test_native_builds_see_no_clang() -> None:
     assert seeing == []
 
 
-def test_tools_run_on_the_newest_stable_cpython_by_default() -> None:
-    assert "ARG TOOLS_PYTHON=cp315-cp315\n" in dockerfile.dockerfile_blocks(CATALOGUE)["switches"]
+def test_tools_run_by_default_on_what_a_plan_chooses_for_a_whole_image() -> None:
+    chosen = {plan(image, Request()).tools_python.tag for image in CATALOGUE.images(published_only=False)}
+    assert re.findall(r"(?m)^ARG TOOLS_PYTHON=(.+)$", TEXT) == list(chosen)
 
 
 def test_one_stage_copies_from_the_checkout_and_gives_it_modes_and_dates() -> None:

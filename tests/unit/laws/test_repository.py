@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import noxfile
 import pytest
-from tests.support.command_lines import build_options, commands, wrong_invocations
+from tests.support.command_lines import build_options, wrong_invocations
 from tests.support.repositories import git
 
 from catalogue import checkout, distributions, images, markers, paths
@@ -103,13 +103,6 @@ def test_every_option_of_build_sh_that_a_document_names_exists(document: str) ->
         if "build.sh" in command:
             options = re.findall(r"--[a-z-]+", command.split("build.sh", 1)[1])
             assert set(options) <= build_options(), command
-
-
-def test_every_session_has_its_script() -> None:
-    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
-    called = [words.replace('", "', " ") for words in re.findall(r'script\(session, "(.+)"\)', text)]
-    assert len(called) > 5
-    assert set(called) <= commands()
 
 
 # The last commit before subjects had a limit.

@@ -272,6 +272,9 @@ class TestRun:
         assert command.run(engine, "image", expected, wheelhouse=wheelhouse)
 
 
+TAGS = [i.tag for i in images.load().image("manylinux_2_36_x86_64").interpreters]
+
+
 class TestWhatItIsHeldTo:
     @pytest.fixture(autouse=True)
     def state(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +293,7 @@ class TestWhatItIsHeldTo:
     ) -> None:
         content = self.expectations(monkeypatch, capsys)
         assert content["image"] == "manylinux_2_36_x86_64" and content["complete"]
-        assert len(content["interpreters"]) == 12
+        assert [row["tag"] for row in content["interpreters"]] == TAGS
 
     def test_what_the_last_build_asked_for_counts_unless_told_otherwise(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -303,7 +306,7 @@ class TestWhatItIsHeldTo:
         command.record_of("example.org/manylinux_2_36_x86_64:x").write_text("{}")
         with pytest.raises(errors.UserError, match="image is missing; add --table"):
             self.expectations(monkeypatch, capsys)
-        assert len(self.expectations(monkeypatch, capsys, "--table")["interpreters"]) == 12
+        assert [row["tag"] for row in self.expectations(monkeypatch, capsys, "--table")["interpreters"]] == TAGS
         chosen = self.expectations(monkeypatch, capsys, "--interpreters", "cp313-cp313,cp39-cp39")
         assert [row["tag"] for row in chosen["interpreters"]] == ["cp39-cp39", "cp313-cp313"]
         assert not chosen["complete"]
