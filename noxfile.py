@@ -139,6 +139,12 @@ def update_base_images(session: nox.Session) -> None:
     script(session, "update", "bases")
 
 
+@nox.session(default=False, tags=["update"])
+def update_reach(session: nox.Session) -> None:
+    """Renew what share of the downloads each policy reaches, and what the documents say of it; one commit."""
+    script(session, "update", "reach")
+
+
 @nox.session(default=False)
 def check_links(session: nox.Session) -> None:
     """Ask for every pinned URL and mirror, and for what images download at run time."""

@@ -248,6 +248,30 @@ def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = 
     script(context, "prefetch", *words)
 
 
+@task(
+    iterable=["distribution"],
+    help={
+        "platform": "x86_64 (the default), aarch64, ...",
+        "python": "as in requires-python, '>=3.11', or 3.10 (default: those still maintained)",
+        "reach": "the percentage of the downloads to serve (default: 99 unless a distribution is named)",
+        "distribution": "a release to serve, 'RHEL 8', repeatable",
+        "json": "print the answer as JSON",
+    },
+)
+def choose(
+    context: Context,
+    distribution: list[str],
+    platform: str = "",
+    python: str = "",
+    reach: str = "",
+    json: bool = False,
+) -> None:
+    """Say which policy to build wheels for, and what share of the downloads it reaches."""
+    script(
+        context, "choose", *given(platform=platform, python=python, reach=reach, distribution=distribution, json=json)
+    )
+
+
 PUBLISHING = {
     "registry": "<host>/<namespace>, repeatable (default: the table's)",
     "login": "a user; the password is read from standard input (default: what `docker login` has stored)",
@@ -335,4 +359,4 @@ def prune(
     script(context, "prune", *words)
 
 
-ns = Collection(list_, build, test, shell, prefetch, bake, push, manifest, rollback, prune)
+ns = Collection(list_, build, test, shell, prefetch, bake, choose, push, manifest, rollback, prune)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from catalogue.model import Libc, Policy
+from catalogue.model import Libc, Policy, RetiredPolicy
 from catalogue.paths import DOCKER
 from portable import errors
 from portable.toml import MAY_BE_EMPTY, form, near_matches, read, read_text
@@ -37,6 +39,24 @@ NAMES = {
     "rockylinux": "Rocky Linux",
     "slackware": "Slackware",
     "ubuntu": "Ubuntu",
+}
+
+# How else people call them, in lower-case letters.
+_ALIASES = {
+    "alma": "almalinux",
+    "alpinelinux": "alpine",
+    "altlinux": "alt",
+    "amazon": "amazonlinux",
+    "arch": "archlinux",
+    "fedoralinux": "fedora",
+    "leap": "opensuse",
+    "opensuseleap": "opensuse",
+    "oracle": "oraclelinux",
+    "photonos": "photon",
+    "redhat": "rhubi",
+    "redhatenterpriselinux": "rhubi",
+    "rocky": "rockylinux",
+    "ubi": "rhubi",
 }
 
 
@@ -83,7 +103,7 @@ class DistributionRelease:
         """Whether it is a moving target rather than a release."""
         return self.eol == "rolling"
 
-    def runs(self, policy: Policy) -> bool:
+    def runs(self, policy: Policy | RetiredPolicy) -> bool:
         """Whether wheels of a policy run there: the same libc, not older (PEP 600, PEP 656)."""
         return self.libc == policy.libc and version_key(self.libc_version) >= version_key(policy.libc_version)
 
@@ -91,6 +111,45 @@ class DistributionRelease:
 def version_key(version: str) -> tuple[int, ...]:
     """Sorts "2.9" before "2.17"; letters do not count."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def find_release(name: str, releases: Sequence[DistributionRelease]) -> DistributionRelease:
+    """The release that a person means: "RHEL 8", "rhel-8.10", "Ubuntu 20.04 LTS", "debian:12", "CentOS Stream 9".
+
+    What stands between two releases with the same libc has that libc, too. Raises UserError with the nearest names."""
+    word = re.sub(r"[^a-z0-9.]|lts$|gnu/linux", "", name.lower())
+    words = {**{_letters(title): key for key, title in NAMES.items()}, **{key: key for key in NAMES}, **_ALIASES}
+    known = {_letters(release.title): release.title for release in releases}
+    for prefix in sorted(words, key=len, reverse=True):
+        if not word.startswith(prefix):
+            continue
+        rest = word.removeprefix(prefix)
+        here = [release for release in releases if release.distribution == words[prefix]]
+        for release in here:
+            if rest == release.release or rest.startswith(f"{release.release}.") or (not rest and len(here) == 1):
+                return release
+        if re.fullmatch(r"\d+(\.\d+)*", rest) and (between := _between(rest, here)):
+            return between
+        titles = ", ".join(release.title for release in here)
+        raise errors.UserError(f"no release {name[:60]!r} is in {DISTRIBUTIONS_CSV.name}, which has {titles}")
+    near = [known[match] for match in difflib.get_close_matches(word[:60], known, n=3)]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(NAMES.values())}"
+    raise errors.UserError(f"unknown distribution {name[:60]!r}: {hint}")
+
+
+def _letters(title: str) -> str:
+    return re.sub(r"[^a-z0-9.]", "", title.lower())
+
+
+def _between(asked: str, here: Sequence[DistributionRelease]) -> DistributionRelease | None:
+    """The release, with the libc that the ones before and after it share; None where they differ or there are none."""
+    key = version_key(asked)
+    numbered = sorted((r for r in here if r.release[0].isdigit()), key=lambda release: version_key(release.release))
+    older = [release for release in numbered if version_key(release.release) < key]
+    newer = [release for release in numbered if version_key(release.release) > key]
+    if not (older and newer) or older[-1].libc_version != newer[0].libc_version:
+        return None
+    return dataclasses.replace(older[-1], release=asked, eol="", lts_eol="", extended_eol="")
 
 
 def read_releases(path: Path = DISTRIBUTIONS_CSV) -> list[DistributionRelease]:

@@ -15,8 +15,8 @@ _BLOCK = re.compile(
 _MARKER = re.compile(r"^(?:#|<!--) (?:begin|end) ([\w-]+)", re.MULTILINE)
 
 
-def rendered(text: str, blocks: Mapping[str, str], where: str) -> str:
-    """The text with every marked part replaced.
+def rendered(text: str, blocks: Mapping[str, str], where: str, *, others: bool = False) -> str:
+    """The text with every marked part replaced; with `others`, parts that are not in `blocks` stay as they are.
 
     Raises Failure for a marker without its other half, for a part nobody renders and for one without markers."""
     present = [match["name"] for match in _BLOCK.finditer(text)]
@@ -24,11 +24,11 @@ def rendered(text: str, blocks: Mapping[str, str], where: str) -> str:
     if sorted(markers) != sorted([*present, *present]) or len(set(present)) != len(present):
         odd = sorted({name for name in markers if markers.count(name) != 2 or name not in present})
         raise errors.Failure(f"{where}: the markers of {', '.join(odd)} must come once each, `begin` before `end`")
-    if unknown := set(present) - set(blocks):
+    if (unknown := set(present) - set(blocks)) and not others:
         raise errors.Failure(f"{where}: nothing renders {', '.join(sorted(unknown))}")
     if missing := set(blocks) - set(present):
         raise errors.Failure(f"{where}: no markers for {', '.join(sorted(missing))}")
-    return _BLOCK.sub(lambda match: match["open"] + blocks[match["name"]] + match["close"], text)
+    return _BLOCK.sub(lambda match: match["open"] + blocks.get(match["name"], match["text"]) + match["close"], text)
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

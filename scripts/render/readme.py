@@ -15,6 +15,8 @@ from catalogue.distributions import NAMES, DistributionRelease, read_releases, v
 from catalogue.markers import markdown_table
 from catalogue.model import Catalogue, Image
 from catalogue.paths import DOCKER
+from explain import reach
+from explain.documents import reach_blocks
 from portable.toml import Version, filled, form, read, read_toml
 
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
@@ -74,9 +76,12 @@ def document_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
         "docs/retention.md": {"retention": _retention(catalogue), "retired": _retired(catalogue)},
         "docs/building.md": {"measured": _measured(MEASURED_JSON), "cross": _cross(CROSS_JSON)},
     }
-    return {
+    found = {
         Path(document): {name: f"\n{text}\n" for name, text in blocks.items()} for document, blocks in documents.items()
     }
+    for document, blocks in reach_blocks(catalogue, reach.load()).items():
+        found[document] |= blocks
+    return found
 
 
 def _policies(catalogue: Catalogue) -> str:
@@ -132,17 +137,13 @@ def _releases(catalogue: Catalogue, releases: Sequence[DistributionRelease]) -> 
     policies = sorted(catalogue.policies.values(), key=lambda p: version_key(p.libc_version))
     for release in sorted(releases, key=lambda r: (_by_name(r), r.rolling, version_key(r.release))):
         newest = [policy.tags[-1] for policy in policies if release.runs(policy)]
-        older = [r for r in catalogue.retired.values() if _retired_runs(r.libc, r.libc_version, release)]
+        older = [r for r in catalogue.retired.values() if release.runs(r)]
         best = f"`{newest[-1]}`" if newest else f"`{older[-1].name}` (retired)" if older else "none"
         support = [release.eol] if release.eol else []
         support += [f"long-term {release.lts_eol}"] if release.lts_eol else []
         support += [f"extended {release.extended_eol}"] if release.extended_eol else []
         rows.append([release.title, f"{release.libc} {release.libc_version}", best, ", ".join(support)])
     return markdown_table(["distribution", "libc", "newest policy whose wheels run there", "maintained until"], rows)
-
-
-def _retired_runs(libc: str, version: str, release: DistributionRelease) -> bool:
-    return libc == release.libc and version_key(release.libc_version) >= version_key(version)
 
 
 def _by_name(release: DistributionRelease) -> str:
