@@ -30,6 +30,7 @@ from tests.support.tables import OVERLAY
 
 from catalogue import bases, dependencies, distributions, images, packages, pins
 from catalogue.model import Image
+from explain import reach
 from plan import expectations, plan
 from portable import downloads, errors, fetch, toml
 from render import readme
@@ -86,6 +87,9 @@ TABLES = {
         f'"docker.io/library/debian:12" = "sha256:{"0" * 64}"\n', lambda raw: bases.parse(raw, "bases.toml:"), ("",)
     ),
     "compatibility.toml": Table(real("compatibility.toml"), lambda raw: readme.parse_pip(raw, "compatibility.toml:")),
+    "reach.toml": Table(
+        real("reach.toml"), lambda raw: reach.parse(raw, "reach.toml:"), ("downloads", "downloads.*", "downloads.*.*")
+    ),
     "unconfirmed.toml": Table(
         '[curl]\nurl = "https://example.org/curl_8.orig.tar.gz"\nby = "curl 8.21.0-1 in trixie"\n',
         native.parse_unconfirmed,
@@ -127,6 +131,8 @@ FINE = [
     ("dependencies.toml", "renamed", r".*\.refuse\..*", "another version of the right form"),
     ("bases.toml", "renamed", ".*", "another image of the right form"),
     ("unconfirmed.toml", "renamed", ".*", "another name of the right form"),
+    ("reach.toml", "renamed|7 instead", r"downloads.*", "another name or number of the right form"),
+    ("reach.toml", ".*", "bias|licence", "words for people, of the right form"),
     ("compatibility.toml", "(text|list|script URL) instead|an unknown item", r".*distributions.*", "words"),
 ]  # fmt: skip
 
