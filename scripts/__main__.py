@@ -64,7 +64,7 @@ def main() -> int | None:
         return 0 if words else 2
     name = " ".join(words[: 2 if words[0] == "update" else 1])
     if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS) or [known for known in COMMANDS if known.startswith(f"{name} ")]
+        near = [known for known in COMMANDS if known.startswith(f"{name} ")] or get_close_matches(name, COMMANDS)
         hint = f"did you mean {' or '.join(near)}?" if near else "`python3 scripts --help` lists them"
         raise errors.UserError(f"unknown command {name!r}: {hint}")
     module, _, function = COMMANDS[name].function.partition(":")

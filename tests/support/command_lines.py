@@ -16,7 +16,7 @@ from catalogue import paths
 
 def wrong_invocations(text: str) -> Iterator[str]:
     """Every `invoke TASK ...` whose task, option or number of plain words does not exist."""
-    for match in re.finditer(r"\binvoke (\w+)((?: [^|<>`\n]*)?)", text):
+    for match in re.finditer(r"\binvoke (\w+)((?: (?:'[^'\n]*'|[^|<>`'\n])*)?)", text):
         task, rest = match.groups()
         if task not in tasks().task_names:
             yield match[0]
