@@ -249,6 +249,7 @@ def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = 
 
 
 @task(
+    name="choose",
     iterable=["distribution"],
     help={
         "platform": "x86_64 (the default), aarch64, ...",
@@ -258,7 +259,7 @@ def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = 
         "json": "print the answer as JSON",
     },
 )
-def choose(
+def choose_(
     context: Context,
     distribution: list[str],
     platform: str = "",
@@ -359,4 +360,4 @@ def prune(
     script(context, "prune", *words)
 
 
-ns = Collection(list_, build, test, shell, prefetch, bake, choose, push, manifest, rollback, prune)
+ns = Collection(list_, build, test, shell, prefetch, bake, choose_, push, manifest, rollback, prune)
