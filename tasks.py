@@ -32,7 +32,7 @@ from engine.engine import Engine
 from host import inputs
 from portable import environment, errors
 from smoke import command as smoke
-from sources import command as sources
+from sources.lock import LOCK
 
 T = TypeVar("T")
 environment.forget_python()  # PYTHONSAFEPATH and the like suit other programs of the caller
@@ -204,8 +204,8 @@ def test(
     chosen = only(image)
     reference = built(chosen, tag)
     remembered = smoke.record_of(reference).exists()
-    if not (lock or interpreters or remembered) and reference.endswith("-partial") and sources.LOCK.exists():
-        lock = str(sources.LOCK)
+    if not (lock or interpreters or remembered) and reference.endswith("-partial") and LOCK.exists():
+        lock = str(LOCK)
     words = given(interpreters=interpreters, lock=lock, junit=junit, json=json, only=only_)
     script(context, "smoke", reference, "--image", chosen.name, *words)
 

@@ -21,7 +21,7 @@ from host import machine
 from host.site import Site
 from plan.plan import CERTIFICATES, Plan
 from portable.progress import say
-from sources import command as prefetch
+from sources.command import prefetch
 
 ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
 
@@ -66,7 +66,7 @@ def prepare(image: Image, site: Site) -> tuple[Engine, str]:
     engine = engine or choose.engine(site.reach())
     say(f"using {engine.name} ({engine.executable})" + (f" with {engine.settings}" if str(engine.settings) else ""))
     reference = debian_base.ensure_base(engine, base, site.mirror)
-    prefetch.run(source="debian", platform=image.platform.name, ca_bundle=site.ca, wheels=False)
+    prefetch(source="debian", platform=image.platform.name, ca_bundle=site.ca, wheels=False)
     return engine, reference
 
 

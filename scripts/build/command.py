@@ -23,8 +23,7 @@ from plan import plan as plans
 from plan.plan import Plan, Request
 from portable import outputs
 from portable.progress import say
-from sources import command as prefetch
-from sources import lock as source_lock
+from sources.lock import LOCK, load_lock
 
 
 def chosen_image(catalogue: Catalogue, variant: str | None, default_policy: str) -> Image:
@@ -39,12 +38,12 @@ def chosen_image(catalogue: Catalogue, variant: str | None, default_policy: str)
 def request_of(options: BuildOptions) -> Request:
     """What the command line and COMMIT_SHA ask for. Raises UserError for an unusable lock."""
     lock = options.lock
-    if lock is None and (options.offline or options.bootstrap) and prefetch.LOCK.exists():
-        lock = prefetch.LOCK
+    if lock is None and (options.offline or options.bootstrap) and LOCK.exists():
+        lock = LOCK
     return Request(
         interpreters=options.interpreters,
         components=options.components,
-        lock=source_lock.load(lock) if lock else None,
+        lock=load_lock(lock) if lock else None,
         base=options.base,
         tag=os.environ.get("COMMIT_SHA") or None,
     )

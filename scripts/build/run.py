@@ -32,7 +32,8 @@ from plan.plan import Plan
 from portable import errors
 from portable.progress import say
 from smoke import command as smoke
-from sources import command as prefetch
+from sources.lock import SOURCES
+from sources.wheelhouse import PipRunner, fill_shared_wheelhouse, fill_wheelhouse, smoke_minors
 
 DOCKERFILE = DOCKER / "Dockerfile"
 
@@ -73,7 +74,7 @@ def stage_tag(plan: Plan, stage: str) -> str:
     return f"{plan.reference}-{stage}"
 
 
-def check_sources(plan: Plan, sources: Path = prefetch.SOURCES, stage: str = "") -> None:
+def check_sources(plan: Plan, sources: Path = SOURCES, stage: str = "") -> None:
     """Raises UserError, naming every file that an offline build would miss or whose hash differs from its pin's.
 
     When only the stage of a component is built, no interpreter is needed."""
@@ -98,7 +99,7 @@ def make_source_directories(catalogue: Catalogue) -> None:
     """Makes the directories of docker/sources that the Dockerfile binds into its stages: they may be empty."""
     names = {*pins.read(), *(i.pin for i in catalogue.interpreters.values()), "wheelhouse"}
     for name in names:
-        (prefetch.SOURCES / name).mkdir(parents=True, exist_ok=True)
+        (SOURCES / name).mkdir(parents=True, exist_ok=True)
 
 
 def build_and_test(engine: Engine, plan: Plan, options: BuildOptions, site: Site, catalogue: Catalogue) -> None:
@@ -168,10 +169,10 @@ def _forget_runs(engine: Engine, left: IO[str]) -> None:
     left.truncate(0)
 
 
-def _fill_wheelhouse(plan: Plan, run_pip: prefetch.PipRunner | None) -> None:
+def _fill_wheelhouse(plan: Plan, run_pip: PipRunner | None) -> None:
     minors = {i.minor for i in plan.interpreters}
-    prefetch.fill_wheelhouse([minor for minor in prefetch.smoke_minors() if minor in minors], run_pip=run_pip)
-    prefetch.fill_shared_wheelhouse(plan.expectations(), run_pip=run_pip)
+    fill_wheelhouse([minor for minor in smoke_minors() if minor in minors], run_pip=run_pip)
+    fill_shared_wheelhouse(plan.expectations(), run_pip=run_pip)
 
 
 def _test(engine: Engine, identity: str, temporary: str, plan: Plan, junit: Path | None, site: Site) -> None:
@@ -185,7 +186,7 @@ def _test(engine: Engine, identity: str, temporary: str, plan: Plan, junit: Path
         )
 
 
-def image_pip(engine: Engine, identity: str, plan: Plan, site: Site, secrets: Mapping[str, Path]) -> prefetch.PipRunner:
+def image_pip(engine: Engine, identity: str, plan: Plan, site: Site, secrets: Mapping[str, Path]) -> PipRunner:
     """Runs the pip of the image that was just built, with the site's CAs and index: this machine may have none."""
     python = f"/opt/python/{plan.tools_python.tag}/bin/python"
 

@@ -33,7 +33,7 @@ OLDEST_TOOLS_PYTHON = (3, 11)  # what the locks in requirements/tools are compil
 class Request:
     """What a build asks for beyond the table. None: as the table says.
 
-    `components` replaces the table's list; `lock` is a lock of local sources (see prefetch.py): its pins override the
+    `components` replaces the table's list; `lock` is a lock of local sources (sources/lock.py): its pins override the
     Dockerfile's and what it misses is left out."""
 
     interpreters: tuple[str, ...] | None = None

@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import quote
 
 from catalogue import images
-from catalogue.paths import DOCKER, ROOT
+from catalogue.paths import ROOT
 from engine import choose
 from engine.commands import Mount
 from engine.engine import Engine, undisturbed
@@ -34,12 +34,11 @@ from plan import plan as plans
 from plan.expectations import Expectations
 from plan.expectations import load as load_expectations
 from portable import errors, outputs, places, scratch
-from sources import command as prefetch
-from sources import lock as source_lock
+from sources.lock import load_lock
+from sources.wheelhouse import WHEELHOUSE, fill_shared_wheelhouse
 
 SUITE = ROOT / "tests" / "smoke"
 DOCTOR = ROOT / "scripts" / "doctor"  # whose reader of ELF the suite uses
-WHEELHOUSE = DOCKER / "sources" / "wheelhouse"
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TIME_LIMIT = 3600  # seconds a container may take, generous for emulated platforms
 ARCHITECTURES = {"x86_64": "amd64", "i686": "386", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le",
@@ -474,7 +473,7 @@ def main() -> int:
     if options.print_expectations:
         print(json.dumps(expectations, indent=2))
         return 0
-    prefetch.fill_shared_wheelhouse(expectations, options.wheelhouse)
+    fill_shared_wheelhouse(expectations, options.wheelhouse)
     engine = choose.engine()
     passed = run(
         engine,
@@ -502,7 +501,7 @@ def _expectations(options: argparse.Namespace) -> Expectations:
         print(said, file=sys.stderr)
         return load_expectations(record, "add --table, or build the image again")
     tags = tuple(options.interpreters.split(",")) if options.interpreters else None
-    lock = source_lock.load(options.lock) if options.lock else None
+    lock = load_lock(options.lock) if options.lock else None
     request = plans.Request(interpreters=tags, lock=lock)
     name = options.image or options.reference.rsplit("/", 1)[-1].split(":")[0]
     return plans.plan(images.load().image(name), request).expectations()

@@ -13,7 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypedDict
 
+from catalogue.paths import DOCKER
 from portable import errors, files
+
+SOURCES = DOCKER / "sources"
+LOCK = SOURCES / "lock.json"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]*")  # of a pin, an interpreter tag, a source package, a suite
 _FORMS: Mapping[str, re.Pattern[str]] = {
@@ -38,7 +42,7 @@ class LockedPin(TypedDict):
     verbatim: bool
 
 
-class Lock(TypedDict):
+class SourcesLock(TypedDict):
     """What a sources directory holds instead of the Dockerfile's pins, and why some of them are missing."""
 
     source: str
@@ -48,7 +52,7 @@ class Lock(TypedDict):
     missing: dict[str, str]
 
 
-def load(path: Path) -> Lock:
+def load_lock(path: Path) -> SourcesLock:
     """The lock of a sources directory. Raises errors.UserError when it is missing or malformed."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -63,14 +67,14 @@ def load(path: Path) -> Lock:
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise errors.UserError(f"{path}: {'; '.join(problems[:3])}{more}: write it anew with `prefetch --from debian`")
-    lock: Lock = raw
+    lock: SourcesLock = raw
     return lock
 
 
 def _problems(raw: Any) -> Iterator[str]:
     """What is wrong with a lock, in words."""
-    if not isinstance(raw, dict) or raw.keys() != Lock.__annotations__.keys():
-        yield f"it has not the keys {', '.join(Lock.__annotations__)} and no others"
+    if not isinstance(raw, dict) or raw.keys() != SourcesLock.__annotations__.keys():
+        yield f"it has not the keys {', '.join(SourcesLock.__annotations__)} and no others"
         return
     if raw["source"] != "debian":
         yield f"source is {raw['source']!r}, not 'debian'"
@@ -107,11 +111,11 @@ def _is_date(value: Any) -> bool:
     return False
 
 
-def save(lock: Lock, path: Path) -> bool:
+def save_lock(lock: SourcesLock, path: Path) -> bool:
     """Writes the lock at once or not at all; returns whether anything but its date has changed."""
     if path.is_file():
         try:
-            if {**load(path), "created": ""} == {**lock, "created": ""}:
+            if {**load_lock(path), "created": ""} == {**lock, "created": ""}:
                 return False
         except errors.UserError:
             pass  # it is about to be replaced
@@ -119,13 +123,13 @@ def save(lock: Lock, path: Path) -> bool:
     return True
 
 
-def renew(path: Path, names: Iterable[str], new: Lock | None) -> Lock | None:
+def renew_lock(path: Path, names: Iterable[str], new: SourcesLock | None) -> SourcesLock | None:
     """Takes what the lock at `path` says of these pins from `new`, None: from the Dockerfile; the others stay.
 
     Returns the lock that is there now, if any. Raises errors.UserError when the one that was is malformed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.alone(path.parent):  # for a moment, to read and write
-        old = load(path) if path.exists() else None
+        old = load_lock(path) if path.exists() else None
         base = new or old
         if base is None:
             return None
@@ -133,14 +137,14 @@ def renew(path: Path, names: Iterable[str], new: Lock | None) -> Lock | None:
         pins = {name: row for name, row in (old["pins"] if old else {}).items() if name not in gone}
         missing = {name: why for name, why in (old["missing"] if old else {}).items() if name not in gone}
         suites = dict.fromkeys([*(old["suites"] if old else ()), *(new["suites"] if new else ())])
-        lock: Lock = {
+        lock: SourcesLock = {
             **base,
             "suites": list(suites),
             "pins": {**pins, **(new["pins"] if new else {})},
             "missing": {**missing, **(new["missing"] if new else {})},
         }
         if lock["pins"] or lock["missing"]:
-            save(lock, path)
+            save_lock(lock, path)
             return lock
         path.unlink(missing_ok=True)
         return None

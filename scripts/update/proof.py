@@ -18,7 +18,7 @@ from pathlib import Path
 from catalogue.dependencies import Dependency, OpenPgp
 from catalogue.paths import DOCKER
 from catalogue.pins import Pin
-from debian.archive import Source
+from debian.source_packages import SourcePackage
 from network import web
 from portable import archives, files
 from update import signatures
@@ -57,7 +57,7 @@ class Case:
     directory: Path
     mirrors: Mapping[str, Sequence[str]]
     url: str = ""
-    from_debian: Source | None = None
+    from_debian: SourcePackage | None = None
 
     def __post_init__(self) -> None:
         self.url = self.url or self.dependency.location(self.release.version, self.release.path)
@@ -104,7 +104,7 @@ class Case:
                 yield from (other + self.url.removeprefix(prefix) for other in others)
 
     @cached_property
-    def debian(self) -> Sequence[Source]:
+    def debian(self) -> Sequence[SourcePackage]:
         """The source packages with its tarball; none where the archive cannot be asked."""
         try:
             return self.witness.versions(self.dependency).get(self.version, ())
@@ -142,7 +142,7 @@ class Case:
             return Proof(self.url, sha256, level, by)
         raise web.Unreachable("; ".join(silent))
 
-    def unmodified(self) -> Mapping[str, Source]:
+    def unmodified(self) -> Mapping[str, SourcePackage]:
         """sha256 -> source package of upstream's own file in the Debian archive, in the compression of `url`."""
         ending = ".tar." + self.url.rpartition(".tar.")[2]
         sources = self.debian if self.dependency.debian.verbatim else ()

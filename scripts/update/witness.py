@@ -1,6 +1,6 @@
 """The Debian archive as a witness: which upstream files its signed source index names, and since when.
 
-Everything comes from the index (debian/archive.py) or is checked against its sha256. The archive
+Everything comes from the signed index (debian/suites.py) or is checked against its sha256. The archive
 counts as unreachable where this machine has no Debian mirror or lacks what verifies the index.
 """
 
@@ -15,7 +15,8 @@ from datetime import datetime
 from pathlib import Path
 
 from catalogue.dependencies import Dependency
-from debian.archive import Archive, Index, Source, SourceFile, Upstream, upstream_version
+from debian.archive import Archive, SourceIndex
+from debian.source_packages import SourceFile, SourcePackage, UpstreamVersion, upstream_version
 from network import web
 from portable import errors, transport
 
@@ -29,16 +30,16 @@ class Witness:
         self._client = client
         self._packages = {row.name: row.fill(row.debian.source) for row in dependencies if row.debian.source}
 
-    def index(self) -> Index:
+    def index(self) -> SourceIndex:
         """What the archive has of all tracked packages. Raises web.Unreachable when it cannot be asked or trusted."""
         return self._client.once("debian", self._search)
 
-    def versions(self, dependency: Dependency) -> Mapping[str, Sequence[Source]]:
+    def versions(self, dependency: Dependency) -> Mapping[str, Sequence[SourcePackage]]:
         """Upstream version -> the source packages, of every suite, whose tarball can count as upstream's.
 
         Those are the ones of a row that a person marked, and others that carry upstream's signature to check, but
         none that a person refused."""
-        found: dict[str, list[Source]] = {}
+        found: dict[str, list[SourcePackage]] = {}
         for upstream, source in self._packages_of(dependency):
             if upstream.repacked or upstream.text in dependency.debian.refuse:
                 continue
@@ -50,7 +51,7 @@ class Witness:
         """Every upstream version that the archive knows, repackaged or not: no file to take, but good to know."""
         return {upstream.text for upstream, _ in self._packages_of(dependency)}
 
-    def head(self, sources: Sequence[Source]) -> Source:
+    def head(self, sources: Sequence[SourcePackage]) -> SourcePackage:
         """The first source whose tarball is there: indices run ahead of mirrors. Raises web.Missing."""
         for source in sources:
             for url in source.urls(_original(source)):
@@ -61,16 +62,16 @@ class Witness:
                     missing = error
         raise missing
 
-    def download(self, source: Source, directory: Path) -> web.Download:
+    def download(self, source: SourcePackage, directory: Path) -> web.Download:
         """The upstream tarball. Raises web.Refused when it is not the one that the signed index names."""
         original = _original(source)
         return self._client.download(source.urls(original)[0], directory, original.sha256)
 
-    def signature(self, source: Source) -> bytes | None:
+    def signature(self, source: SourcePackage) -> bytes | None:
         """Upstream's detached signature, where the source package carries it."""
         return self._read(source, source.signature) if source.signature else None
 
-    def published(self, version: str, sources: Sequence[Source]) -> datetime | None:
+    def published(self, version: str, sources: Sequence[SourcePackage]) -> datetime | None:
         """The date of the changelog entry that first carried an upstream version, if it can be read."""
         for source in sources:
             if packaging := source.packaging:
@@ -82,19 +83,19 @@ class Witness:
                     return min(dates)
         return None
 
-    def _packages_of(self, dependency: Dependency) -> Iterator[tuple[Upstream, Source]]:
+    def _packages_of(self, dependency: Dependency) -> Iterator[tuple[UpstreamVersion, SourcePackage]]:
         if name := self._packages.get(dependency.name):
             for source in self.index().sources:
                 if re.fullmatch(name, source.package) and (upstream := source.upstream):
                     yield upstream, source
 
-    def _search(self) -> Index:
+    def _search(self) -> SourceIndex:
         try:
             return Archive.of_this_machine().search("|".join(f"(?:{name})" for name in self._packages.values()))
         except (errors.UserError, errors.Failure) as error:
             raise web.Unreachable(f"the Debian archive: {error}") from None
 
-    def _read(self, source: Source, file: SourceFile) -> bytes:
+    def _read(self, source: SourcePackage, file: SourceFile) -> bytes:
         content = self._client.get(source.urls(file)[0])
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise web.Refused(f"{file.name} is not the file that the signed index names")
@@ -112,7 +113,7 @@ def changelog_dates(changelog: str, version: str) -> list[datetime]:
     return dates
 
 
-def _original(source: Source) -> SourceFile:
+def _original(source: SourcePackage) -> SourceFile:
     assert source.original is not None, "versions() lists no source without a tarball"
     return source.original
 

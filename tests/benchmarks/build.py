@@ -36,8 +36,7 @@ from host import machine
 from plan import plan as plans
 from portable import errors, places
 from smoke import command as smoke
-from sources import command as prefetch
-from sources import lock as source_lock
+from sources.lock import LOCK, SOURCES, LockedPin, SourcesLock, load_lock
 
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 RESULTS = ROOT / "tests" / "benchmarks" / "results.json"
@@ -181,13 +180,13 @@ def bumped(tarball: Path, target: Path) -> str:
     return hashlib.sha256(target.read_bytes()).hexdigest()
 
 
-def bump_lock(lock: source_lock.Lock, pin: str, sources: Path) -> source_lock.Lock:
+def bump_lock(lock: SourcesLock, pin: str, sources: Path) -> SourcesLock:
     """The lock with one CPython moved to a release made here; its tarball is beside the real one."""
     row = lock["pins"][pin]
     real = sources / row["file"]
     target = real.with_name(f"bumped-{real.name.partition('.tar')[0]}.tar.xz")
     digest = bumped(real, target)
-    moved: source_lock.LockedPin = {
+    moved: LockedPin = {
         **row,
         "sha256": digest,
         "url": f"https://example.org/{target.name}",
@@ -246,16 +245,16 @@ def say(text: str) -> None:
 
 def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scratch: Path) -> dict[str, Any]:
     """All figures, as JSON-ready data."""
-    if not prefetch.LOCK.exists():
-        raise errors.UserError(f"{prefetch.LOCK} does not exist: run `./build.sh --bootstrap` once")
+    if not LOCK.exists():
+        raise errors.UserError(f"{LOCK} does not exist: run `./build.sh --bootstrap` once")
     engine = choose.engine()
     base = debian_base.base_of(image).reference
-    lock = source_lock.load(prefetch.LOCK)
+    lock = load_lock(LOCK)
     request = plans.Request(interpreters=interpreters, lock=lock, base=base, tag=TAG)
     plan = plans.plan(image, request)
     chosen = ["--interpreters", ",".join(interpreters)] if interpreters else []
     say(f"cold build of {', '.join(i.tag for i in plan.interpreters)} with {engine.name}")
-    cold, lines = build(image, base, prefetch.LOCK, [*chosen, "--no-cache"], engine)
+    cold, lines = build(image, base, LOCK, [*chosen, "--no-cache"], engine)
     say(f"{cold:.0f} s; reading the layers")
     before = saved_layers(engine, plan.reference, scratch)
     cores = os.cpu_count() or 1
@@ -264,9 +263,9 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
         say(f"smoke tests, {jobs} at a time")
         smoke_times[str(jobs)] = round(smoke_seconds(engine, plan, jobs))
     say("building again with nothing changed")
-    warm, _ = build(image, base, prefetch.LOCK, chosen, engine)
+    warm, _ = build(image, base, LOCK, chosen, engine)
     moved = scratch / "lock.json"
-    moved.write_text(json.dumps(bump_lock(lock, bump, prefetch.SOURCES)), encoding="utf-8")
+    moved.write_text(json.dumps(bump_lock(lock, bump, SOURCES)), encoding="utf-8")
     say(f"rebuilding with {bump} moved")
     rebuild, _ = build(image, base, moved, chosen, engine)
     after = saved_layers(engine, plan.reference, scratch)

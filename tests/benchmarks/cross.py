@@ -28,20 +28,19 @@ from catalogue.paths import ROOT
 from debian import base as debian_base
 from host import machine
 from portable import errors
-from sources import command as prefetch
-from sources import lock as source_lock
+from sources.lock import LOCK, LockedPin, SourcesLock, load_lock
 
 RESULTS = ROOT / "tests" / "benchmarks" / "cross.json"
 CLANG = "MANYLINUX_STATIC_CLANG_IMAGE"
 
 
-def moved(lock: source_lock.Lock, pin: str) -> source_lock.Lock:
+def moved(lock: SourcesLock, pin: str) -> SourcesLock:
     """The lock with one source at another address, so that only the stage of that source is built anew.
 
     The file is in docker/sources: nothing is downloaded."""
     row = lock["pins"][pin]
     url = f"https://example.org/{uuid.uuid4().hex}/{row['url'].rpartition('/')[2]}"
-    changed: source_lock.LockedPin = {**row, "url": url}
+    changed: LockedPin = {**row, "url": url}
     return {**lock, "pins": {**lock["pins"], pin: changed}}
 
 
@@ -63,11 +62,11 @@ def measure(image: Image, components: Sequence[str], scratch: Path) -> dict[str,
     """All figures, as JSON-ready data: seconds, without those that a build takes in which nothing has changed."""
     if not os.environ.get(CLANG):
         raise errors.UserError(f"{CLANG} must name an image with a clang: `python3 scripts clang` makes one")
-    lock = source_lock.load(prefetch.LOCK)
+    lock = load_lock(LOCK)
     path = scratch / "lock.json"
     found: dict[str, dict[str, float]] = {}
     for component in components:
-        build(image, component, prefetch.LOCK, {})  # fills the cache of all other stages
+        build(image, component, LOCK, {})  # fills the cache of all other stages
         found[component] = {}
         for compiler, settings in {"clang": {}, "gcc": {"MANYLINUX_DISABLE_CLANG": "1"}}.items():
             path.write_text(json.dumps(moved(lock, component)), encoding="utf-8")

@@ -35,6 +35,7 @@ from tests.support.upstreams import days_ago, sha256, tarball  # noqa: E402
 from catalogue import dependencies, pins  # noqa: E402
 from catalogue.dependencies import Dependency  # noqa: E402
 from debian import archive  # noqa: E402
+from host.apt import MIRROR_VARIABLE  # noqa: E402
 from network import oci  # noqa: E402
 from portable.progress import Progress  # noqa: E402
 from update import choice, native, pipeline, sightings  # noqa: E402
@@ -182,7 +183,7 @@ def main() -> int:
         mirror = debian_mirrors.DebianServer(server, directory)
         mirror.publish("sid", [debian_mirrors.package("other", "1.0-1")])
         os.environ |= {
-            archive.MIRROR_VARIABLE: server.url("/debian"),
+            MIRROR_VARIABLE: server.url("/debian"),
             archive.KEYRING_VARIABLE: str(mirror.keyring()),
             sightings.SEEN_VARIABLE: str(directory / "seen.json"),
             "XDG_CACHE_HOME": str(directory / "cache"),

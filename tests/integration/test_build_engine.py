@@ -42,7 +42,6 @@ from host.site import Site
 from plan import plan as plans
 from portable import environment, errors
 from smoke import command as smoke
-from sources import command as prefetch
 
 pytestmark = pytest.mark.engine
 
@@ -152,8 +151,8 @@ def project(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (context / "mark").write_text(MARK, encoding="utf-8")
     monkeypatch.setattr(run, "ROOT", context)
     monkeypatch.setattr(run, "DOCKERFILE", context / "Dockerfile")
-    monkeypatch.setattr(prefetch, "SOURCES", tmp_path / "sources")
-    monkeypatch.setattr(prefetch, "fill_wheelhouse", lambda minors, **rest: None)
+    monkeypatch.setattr(run, "SOURCES", tmp_path / "sources")
+    monkeypatch.setattr(run, "fill_wheelhouse", lambda minors, **rest: None)
     monkeypatch.setattr(Mirror, "usable", lambda mirror, suite, architecture: (mirror, ()))
     ca = tmp_path / "ca.pem"
     ca.write_text(f"-----BEGIN CERTIFICATE-----\nsecret{MARK}\n-----END CERTIFICATE-----\n", encoding="utf-8")
@@ -366,7 +365,7 @@ def test_wheels_that_cannot_be_had_are_heard_of_before_the_build(
     def refuse(minors: list[str], **rest: object) -> None:
         raise errors.Failure("the index does not answer")
 
-    monkeypatch.setattr(prefetch, "fill_wheelhouse", refuse)
+    monkeypatch.setattr(run, "fill_wheelhouse", refuse)
     project.dockerfile("exit 0")
     with pytest.raises(errors.Failure, match="does not answer"):
         project.build()

@@ -17,7 +17,7 @@ from tests.support.repositories import git
 from tests.support.upstreams import ROOT, World
 
 from catalogue import checkout
-from debian import archive
+from host.apt import MIRROR_VARIABLE
 from portable import errors
 from update import commits, native, sightings
 from update.commits import Change
@@ -198,7 +198,7 @@ def test_a_file_keeps_its_mode(tmp_path: Path) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv(archive.MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
+    monkeypatch.setenv(MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
     monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     with servers.running() as server:

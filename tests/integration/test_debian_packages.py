@@ -25,7 +25,7 @@ def isolated_apt(directory: Path, architecture: str, suite: str) -> list[str]:
     """apt-get with a state of its own: an empty machine of that architecture and suite, on this machine's mirrors."""
     keyring = next(iter(archive.find_keyrings()))
     # Names and dependencies are settled when a release is; its updates and security fixes bring none.
-    mirror = next(mirror for mirror in archive.find_mirrors() if not mirror.security)
+    mirror = next(source for source in archive.find_sources() if source.pockets - {"security"})
     source = f"deb [signed-by={keyring}] {mirror.root} {suite} main\n"
     (directory / "sources.list").write_text(source, encoding="utf-8")
     for name in ("lists/partial", "cache/archives/partial", "parts"):

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from catalogue import pins
-from debian import archive as debian_archive
+from debian.archive import Archive
+from debian.suites import Untrusted
 from portable import errors, fetch, files
 from portable.progress import Progress
-from sources import command
-from sources import lock as source_lock
+from sources.from_debian import download_newest, read_tracking
+from sources.lock import SourcesLock
 
 pytestmark = [
     pytest.mark.network,
@@ -21,36 +22,37 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def archive() -> debian_archive.Archive:
+def archive() -> Archive:
     """Skips where no mirror is configured or none answers: everything here is about what it says."""
     try:
-        found = debian_archive.Archive.of_this_machine()
+        found = Archive.of_this_machine()
         found.open_suite("trixie")
-    except (errors.UserError, debian_archive.Untrusted) as error:
+    except (errors.UserError, Untrusted) as error:
         pytest.skip(f"no Debian mirror: {error}")
     return found
 
 
-def test_stable_suites_are_signed_by_the_installed_keyring(archive: debian_archive.Archive) -> None:
+def test_stable_suites_are_signed_by_the_installed_keyring(archive: Archive) -> None:
     for name in ("bookworm", "trixie", "trixie-security"):
         suite = archive.open_suite(name)
         assert suite and suite.name == name and suite.size > 0
 
 
-def test_what_the_bootstrap_needs_is_there(archive: debian_archive.Archive, tmp_path: Path) -> None:
+def test_what_the_bootstrap_needs_is_there(archive: Archive, tmp_path: Path) -> None:
     """The interpreters that an image from Debian's sources must have, and a second run that downloads nothing."""
     table = pins.read()
     names = ("cpython-3.9", "cpython-3.11", "cpython-3.13", "mpdecimal", "zstd", "cpython-3.8")
     chosen = {name: table[name] for name in names}
 
-    def run(fetcher: fetch.Fetcher) -> source_lock.Lock:
-        return command.from_debian(
+    def run(fetcher: fetch.Fetcher) -> SourcesLock:
+        return download_newest(
             chosen,
-            command.read_tracking(),
+            read_tracking(),
             tmp_path,
             archive=archive,
             fetcher=fetcher,
             progress=Progress(quiet=True),
+            jobs=4,
         )
 
     lock = run(fetch.Fetcher())

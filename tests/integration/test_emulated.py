@@ -20,8 +20,7 @@ from debian import base as debian_base
 from engine import choose
 from engine.engine import Engine
 from host import machine
-from sources import command as prefetch
-from sources import lock
+from sources.lock import LOCK, load_lock
 
 pytestmark = [
     pytest.mark.engine,
@@ -53,7 +52,7 @@ def engine() -> Engine:
         pytest.skip(f"clang compiles for other architectures on {' and '.join(CLANG_BUILDERS)} only")
     if not debian_base.runs(IMAGE.platform.debian):
         pytest.skip(f"this machine does not run {FOREIGN}: as root, {HOW}")
-    if not prefetch.LOCK.exists() or "zstd" not in lock.load(prefetch.LOCK)["pins"]:
+    if not LOCK.exists() or "zstd" not in load_lock(LOCK)["pins"]:
         pytest.skip("docker/sources has no zstd: run ./build.sh --bootstrap")
     return choose.engine()
 

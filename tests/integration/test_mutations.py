@@ -26,6 +26,7 @@ from engine import choose
 from engine.commands import ImageBuild, Mount
 from engine.engine import Engine
 from smoke import command
+from sources.wheelhouse import WHEELHOUSE
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 EXPECTATIONS = os.environ.get("MANYLINUX_TEST_EXPECTATIONS", "")
@@ -90,7 +91,7 @@ def run_suite(
     driver = next(tag for tag in command.drivers(expectations)[::-1])
     selection = [word for name in only for word in ("--only", name)]
     suite = f'cd / && exec /opt/python/{driver}/bin/python -B -m smoke main "$@"'
-    mounts = [Mount(command.SUITE, "/smoke"), Mount(command.WHEELHOUSE, "/wheelhouse")]
+    mounts = [Mount(command.SUITE, "/smoke"), Mount(WHEELHOUSE, "/wheelhouse")]
     mounts.append(Mount(expect, "/smoke-expect.json"))
     # Not through the entry point: it may be what is spoiled.
     argv = engine.run(

@@ -13,6 +13,7 @@ from tests.support.repositories import git
 
 from catalogue import pins
 from debian import archive
+from host.apt import MIRROR_VARIABLE
 from update import native, sightings, signatures
 from update.report import State
 
@@ -22,7 +23,7 @@ def upstreams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstr
     with servers.running() as server:
         mirror = debian_mirrors.DebianServer(server, tmp_path)
         mirror.publish("sid", [debian_mirrors.package("other", "1.0-1")])
-        monkeypatch.setenv(archive.MIRROR_VARIABLE, server.url("/debian"))
+        monkeypatch.setenv(MIRROR_VARIABLE, server.url("/debian"))
         monkeypatch.setenv(archive.KEYRING_VARIABLE, str(mirror.keyring()))
         monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -15,8 +15,7 @@ from tests.benchmarks import build as benchmark
 from catalogue import images
 from debian import base as debian_base
 from engine import choose
-from sources import command
-from sources import lock as source_lock
+from sources.lock import LOCK, SOURCES, load_lock
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 SAME, BUMPED = "cp313-cp313", "cp311-cp311"
@@ -25,7 +24,7 @@ pytestmark = [
     pytest.mark.network,
     pytest.mark.slow,
     pytest.mark.skipif(not IMAGE, reason="MANYLINUX_TEST_IMAGE is not set"),
-    pytest.mark.skipif(not command.LOCK.exists(), reason="there is no lock: ./build.sh --bootstrap makes it"),
+    pytest.mark.skipif(not LOCK.exists(), reason="there is no lock: ./build.sh --bootstrap makes it"),
 ]
 
 
@@ -35,10 +34,10 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], di
     scratch = tmp_path_factory.mktemp("layers")
     engine = choose.engine()
     image = images.load().image(IMAGE.rpartition(":")[0].rpartition("/")[2])
-    lock = source_lock.load(command.LOCK)
+    lock = load_lock(LOCK)
     (pin,) = (i.pin for i in image.interpreters if i.tag == BUMPED)
     moved = scratch / "lock.json"
-    moved.write_text(json.dumps(benchmark.bump_lock(lock, pin, command.SOURCES)), encoding="utf-8")
+    moved.write_text(json.dumps(benchmark.bump_lock(lock, pin, SOURCES)), encoding="utf-8")
     options = ["--interpreters", f"{BUMPED},{SAME}", "--no-cache"]
     benchmark.build(image, debian_base.base_of(image).reference, moved, options, engine)
     first, second = (

@@ -19,7 +19,8 @@ from tests.support.upstreams import World, days_ago, entry, packaging, serve_rep
 from tests.unit.update import test_signatures
 
 from catalogue import pins
-from debian import archive as debian_archive
+from debian.archive import KEYRING_VARIABLE
+from host.apt import MIRROR_VARIABLE
 from network import web
 from portable import errors
 from update import native, sightings
@@ -45,7 +46,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture(autouse=True)
 def closed_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No Debian mirror but the test's, no state of this user, short waits."""
-    monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
+    monkeypatch.setenv(MIRROR_VARIABLE, f"http://127.0.0.1:{servers.closed_port()}/debian")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv(sightings.SEEN_VARIABLE, str(tmp_path / "seen.json"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
@@ -613,8 +614,8 @@ class Archive:
     def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world = world
         self.mirror = debian_mirrors.DebianServer(world.server, world.directory)
-        monkeypatch.setenv(debian_archive.MIRROR_VARIABLE, world.server.url("/debian"))
-        monkeypatch.setenv(debian_archive.KEYRING_VARIABLE, str(self.mirror.keyring()))
+        monkeypatch.setenv(MIRROR_VARIABLE, world.server.url("/debian"))
+        monkeypatch.setenv(KEYRING_VARIABLE, str(self.mirror.keyring()))
 
     def publish(
         self, *versions: str, days: float = 30, signed: bool = True, missing: str = "", content: bytes = b""

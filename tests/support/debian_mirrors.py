@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pysequoia
+import pytest
 from tests.support import servers
 
-from debian import archive as debian_archive
+from debian.archive import Archive, find_sources
+from host import apt
 from portable import fetch
 from portable.opener import Limits
 
+needs_gpgv = pytest.mark.skipif(not shutil.which("gpgv"), reason="needs gpgv: apt-get install gpgv")
 LIMITS = Limits(connect=1, stall=2, attempts=2, backoff=0.01)
 
 
@@ -111,8 +115,8 @@ class DebianServer:
                 self.server.routes[f"{root}/{item.directory}/{name}"] = servers.good(body)
         return release
 
-    def archive(self) -> debian_archive.Archive:
+    def archive(self) -> Archive:
         """The archive as a machine sees it that is configured with this mirror."""
-        mirrors = debian_archive.find_mirrors({debian_archive.MIRROR_VARIABLE: self.server.url("/debian")})
+        sources = find_sources({apt.MIRROR_VARIABLE: self.server.url("/debian")})
         fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
-        return debian_archive.Archive(mirrors, [self.keyring()], self.directory / "cache", fetcher)
+        return Archive(sources, [self.keyring()], self.directory / "cache", fetcher)

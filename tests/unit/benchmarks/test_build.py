@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.benchmarks import build as benchmark
 
-from sources import lock as source_lock
+from sources.lock import LockedPin, SourcesLock
 
 # What docker buildx 0.13 prints with --progress=plain, shortened.
 BUILDKIT = """\
@@ -156,7 +156,7 @@ def test_a_bump_is_another_release_in_one_file(tmp_path: Path) -> None:
             info = tarfile.TarInfo(name)
             info.size, info.mtime = len(data), 1_600_000_000
             tar.addfile(info, io.BytesIO(data))
-    row: source_lock.LockedPin = {
+    row: LockedPin = {
         "version": "3.11.2",
         "url": "https://example.org/a.tar.gz",
         "sha256": "0" * 64,
@@ -165,7 +165,7 @@ def test_a_bump_is_another_release_in_one_file(tmp_path: Path) -> None:
         "suite": "bookworm",
         "verbatim": False,
     }
-    lock: source_lock.Lock = {
+    lock: SourcesLock = {
         "source": "debian",
         "created": "",
         "suites": [],

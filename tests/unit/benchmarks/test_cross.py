@@ -7,11 +7,11 @@ from tests.benchmarks import cross as benchmark
 
 from catalogue import images, paths
 from portable import errors
-from sources import lock as source_lock
+from sources.lock import LockedPin, SourcesLock
 
 
 def test_only_the_address_of_a_source_moves() -> None:
-    row: source_lock.LockedPin = {
+    row: LockedPin = {
         "version": "1.5.7",
         "url": "https://example.net/pool/zstd_1.5.7.tar.xz",
         "sha256": "0" * 64,
@@ -20,7 +20,7 @@ def test_only_the_address_of_a_source_moves() -> None:
         "suite": "trixie",
         "verbatim": False,
     }
-    lock: source_lock.Lock = {
+    lock: SourcesLock = {
         "source": "debian",
         "created": "2026-11-21T09:57:46+00:00",
         "suites": ["trixie"],

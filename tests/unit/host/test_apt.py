@@ -18,8 +18,9 @@ from tests.support import servers
 from tests.support.debian_mirrors import LIMITS, DebianServer, package
 
 from catalogue import paths
-from debian import archive as debian_archive
 from debian import base as debian_base
+from debian.archive import Archive, find_sources
+from debian.suites import Untrusted
 from host import apt as apt_settings
 from host.apt import AptSettings, AptSource
 from host.mirror import Mirror
@@ -147,10 +148,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.Server]:
         yield running
 
 
-def archive(apt: Path, as_apt: bool) -> debian_archive.Archive:
-    mirrors = debian_archive.find_mirrors({}, apt, as_apt)
+def archive(apt: Path, as_apt: bool) -> Archive:
+    sources = find_sources({}, apt, as_apt)
     fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
-    return debian_archive.Archive(mirrors, [], apt / "cache", fetcher)
+    return Archive(sources, [], apt / "cache", fetcher)
 
 
 def test_a_keyring_of_its_own_is_what_an_archive_is_held_to(apt: Path, tmp_path: Path, server: servers.Server) -> None:
@@ -160,7 +161,7 @@ def test_a_keyring_of_its_own_is_what_an_archive_is_held_to(apt: Path, tmp_path:
     assert [source.version for source in archive(apt, False).search("git", ["bookworm"]).sources] == ["1:2.39.0-1"]
     stranger = DebianServer(server, tmp_path / "apt")
     (apt / "sources.list").write_text(f"deb [signed-by={stranger.keyring()}] {server.url('/debian')} bookworm main\n")
-    with pytest.raises(debian_archive.Untrusted, match="signed by a key"):
+    with pytest.raises(Untrusted, match="signed by a key"):
         archive(apt, True).open_suite("bookworm")
 
 
@@ -170,7 +171,7 @@ def test_what_apt_takes_unsigned_counts_only_where_apt_decides(
     DebianServer(server, tmp_path).publish("bookworm", [package("git", "1:2.39.0-1")])
     (apt / "sources.list").write_text(f"deb [trusted=yes] {server.url('/debian')} bookworm main\n")
     assert len(archive(apt, True).search("git", ["bookworm"]).sources) == 1
-    with pytest.raises(debian_archive.Untrusted):
+    with pytest.raises(Untrusted):
         archive(apt, False).open_suite("bookworm")
 
 

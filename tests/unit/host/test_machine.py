@@ -13,7 +13,7 @@ from build import command as build
 from catalogue import images
 from catalogue.model import Image
 from host import machine
-from sources import command as prefetch
+from sources import command as sources_command
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -68,10 +68,10 @@ def test_all_commands_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         asked.append(platform)
         raise Enough
 
-    monkeypatch.setattr(prefetch, "wanted_files", wanted_files)
+    monkeypatch.setattr(sources_command, "wanted_files", wanted_files)
     for platform_option in (None, "arm64", "aarch64"):
         with pytest.raises(Enough):
-            prefetch.run(platform=platform_option)
+            sources_command.prefetch(platform=platform_option)
     monkeypatch.setenv("PLATFORM", "arm64")
     assert build.chosen_image(catalogue, "", "manylinux_2_28").name == "manylinux_2_28_aarch64"
     assert asked == ["aarch64"] * 3

@@ -21,7 +21,7 @@ from debian import archive
 from plan import plan
 from portable import errors
 from render import command as render
-from sources import command as prefetch
+from sources.wheelhouse import smoke_minors
 from update import python as locks
 
 ROOT = paths.ROOT
@@ -186,7 +186,7 @@ def registry_hosts() -> set[str]:
     index = import_module("pip._internal.models.index").PyPI
     hosts = {index.netloc, index.file_storage_domain}
     with contextlib.suppress(errors.UserError, errors.Failure):  # not a Debian machine
-        hosts |= {urlsplit(mirror.root).hostname or "" for mirror in archive.find_mirrors()}
+        hosts |= {urlsplit(source.root).hostname or "" for source in archive.find_sources()}
     return {host for host in hosts if "." in host}
 
 
@@ -264,7 +264,7 @@ def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:
 
 
 def test_the_wheelhouse_has_a_lock_for_every_minor() -> None:
-    assert set(prefetch.smoke_minors()) == {i.minor for i in CATALOGUE.interpreters.values()}
+    assert set(smoke_minors()) == {i.minor for i in CATALOGUE.interpreters.values()}
 
 
 # --- How git hands the files out --------------------------------------------------------------------------------------

@@ -12,10 +12,10 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import strategies
-from tests.unit.sources.test_command import locked
+from tests.support.locks import locked
 
 from portable import errors
-from sources import lock
+from sources.lock import load_lock, renew_lock, save_lock
 
 LOCK = locked("git", "cpython-3.13")
 LOCK["missing"] = {"pp311-pypy311_pp73": "the Debian archive has no prebuilt interpreters"}
@@ -25,7 +25,7 @@ def refused(path: Path, raw: Any) -> str:
     """The words with which a lock is refused."""
     path.write_text(raw if isinstance(raw, str) else json.dumps(raw))
     with pytest.raises(errors.UserError, match="write it anew with `prefetch --from debian`") as caught:
-        lock.load(path)
+        load_lock(path)
     assert "\n" not in str(caught.value) and str(path) in str(caught.value)
     return str(caught.value)
 
@@ -33,14 +33,14 @@ def refused(path: Path, raw: Any) -> str:
 def test_a_lock_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "lock.json"
     with pytest.raises(errors.UserError, match="write it with `prefetch --from debian`"):
-        lock.load(path)
-    assert lock.save(LOCK, path)
-    assert lock.load(path) == LOCK
+        load_lock(path)
+    assert save_lock(LOCK, path)
+    assert load_lock(path) == LOCK
     before = path.read_bytes()
-    assert not lock.save({**LOCK, "created": "2027-01-01"}, path), "only its date would change"
+    assert not save_lock({**LOCK, "created": "2027-01-01"}, path), "only its date would change"
     assert path.read_bytes() == before
     path.write_text("nonsense")
-    assert lock.save(LOCK, path), "a broken lock is replaced"
+    assert save_lock(LOCK, path), "a broken lock is replaced"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", "1", "\ufeff{}", "[" * 100_000, '{"pins": {}}'])
@@ -50,10 +50,10 @@ def test_what_is_no_lock(tmp_path: Path, text: str) -> None:
 
 def test_a_lock_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(errors.UserError, match="Is a directory"):
-        lock.load(tmp_path)
+        load_lock(tmp_path)
     (tmp_path / "lock.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(errors.UserError, match="no JSON"):
-        lock.load(tmp_path / "lock.json")
+        load_lock(tmp_path / "lock.json")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_no_lock_is_a_traceback(data: strategies.DataObject, tmp_path_factory: p
     path = tmp_path_factory.getbasetemp() / "lock.json"
     path.write_text(json.dumps(raw))
     try:
-        assert lock.load(path) == raw
+        assert load_lock(path) == raw
     except errors.UserError as error:
         assert "\n" not in str(error)
 
@@ -145,12 +145,12 @@ def test_what_is_renewed_replaces_what_was_said_of_it_and_no_more(tmp_path: Path
     fresh = locked("git")
     fresh["pins"]["git"]["version"] = "2"
     fresh["suites"], fresh["missing"] = ["forky"], {"zstd": "none"}
-    assert lock.renew(path, names, fresh) == fresh, "there was none"
-    lock.save(LOCK, path)
-    renewed = lock.renew(path, names, fresh)
+    assert renew_lock(path, names, fresh) == fresh, "there was none"
+    save_lock(LOCK, path)
+    renewed = renew_lock(path, names, fresh)
     assert (
         renewed
-        == lock.load(path)
+        == load_lock(path)
         == {
             **fresh,
             "suites": ["sid", "forky"],
@@ -161,11 +161,11 @@ def test_what_is_renewed_replaces_what_was_said_of_it_and_no_more(tmp_path: Path
 
 def test_a_lock_that_says_nothing_any_more_goes(tmp_path: Path) -> None:
     path = tmp_path / "lock.json"
-    assert lock.renew(path, ["git"], None) is None
-    lock.save(locked("git", "zstd"), path)
-    renew: Callable[..., Any] = lock.renew
+    assert renew_lock(path, ["git"], None) is None
+    save_lock(locked("git", "zstd"), path)
+    renew: Callable[..., Any] = renew_lock
     assert set(renew(path, ["git"], None)["pins"]) == {"zstd"}
-    assert lock.renew(path, ["zstd"], None) is None
+    assert renew_lock(path, ["zstd"], None) is None
     assert not path.exists()
 
 
@@ -173,5 +173,5 @@ def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "lock.json"
     names = [f"pin-{number}" for number in range(30)]
     with ThreadPoolExecutor(10) as pool:
-        list(pool.map(lambda name: lock.renew(path, [name], locked(name)), names))
-    assert set(lock.load(path)["pins"]) == set(names)
+        list(pool.map(lambda name: renew_lock(path, [name], locked(name)), names))
+    assert set(load_lock(path)["pins"]) == set(names)

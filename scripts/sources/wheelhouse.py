@@ -1,0 +1,140 @@
+"""The wheelhouse of the smoke tests: exactly the wheels that requirements/smoke and requirements/smoke-shared lock."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from catalogue.paths import ROOT
+from portable import environment, errors, files
+from portable.progress import Progress
+from sources.lock import SOURCES, SourcesLock
+
+WHEELHOUSE = SOURCES / "wheelhouse"
+SMOKE_LOCKS = ROOT / "requirements" / "smoke"
+SHARED_LOCKS = ROOT / "requirements" / "smoke-shared"
+
+_REQUIREMENT = re.compile(r"(?m)^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?P<rest>(?:[^\n]*\\\n)*[^\n]*)")
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+
+PipRunner = Callable[[Sequence[str], Path], None]
+"""Runs `pip <arguments>` with the directory as its working directory. Raises errors.Failure when that fails."""
+
+
+def smoke_minors(lock: SourcesLock | None = None, directory: Path = SMOKE_LOCKS) -> list[str]:
+    """The minors whose smoke-test requirements are locked, without those that the lock leaves out."""
+    minors = sorted((path.stem for path in directory.glob("*.txt")), key=lambda minor: int(minor.partition(".")[2]))
+    return [minor for minor in minors if not lock or f"cpython-{minor}" not in lock["missing"]]
+
+
+def fill_wheelhouse(
+    minors: Iterable[str],
+    dest: Path = WHEELHOUSE,
+    *,
+    locks: Path = SMOKE_LOCKS,
+    platforms: Sequence[str] = (),
+    run_pip: PipRunner | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Downloads the wheels that the smoke tests of these minors need, exactly those that the locks name.
+
+    `platforms`: platform tags of wheels that suit, where not all of them suit all. Does nothing where they are there
+    already. `run_pip` defaults to the pip of this Python, else that of uv. Raises errors.Failure when there is neither
+    or a download fails."""
+    dest.mkdir(parents=True, exist_ok=True)
+    with contextlib.nullcontext(progress) if progress else Progress() as shown:
+        for minor in minors:
+            lock = (locks / f"{minor}.txt").read_text(encoding="utf-8")
+            if wheels_missing(lock, dest):
+                with shown.task(f"wheels for the smoke tests of Python {minor}") as task:
+                    _download_wheels(lock, minor, dest, platforms, run_pip or choose_pip())
+                    task.note = "complete"
+                if absent := wheels_missing(lock, dest):
+                    raise errors.Failure(f"pip did not download {', '.join(absent)} for Python {minor}")
+
+
+def fill_shared_wheelhouse(
+    expectations: Mapping[str, Any], dest: Path = WHEELHOUSE, *, run_pip: PipRunner | None = None
+) -> None:
+    """What the smoke tests of a variant with shared interpreters need beyond that, in a directory of its own; nothing
+    for any other image. Raises errors.Failure as `fill_wheelhouse` does."""
+    shared = expectations.get("shared") or {}
+    if not shared.get("pyinstaller"):
+        return
+    platform, (major, minor) = expectations["platform"], map(int, expectations["libc_version"].split("."))
+    if expectations["libc"] == "glibc":
+        tags = ["manylinux2014", *(f"manylinux_{major}_{number}" for number in range(17, minor + 1))]
+    else:
+        tags = [f"musllinux_{major}_{number}" for number in range(1, minor + 1)]
+    fill_wheelhouse(
+        [row["minor"] for row in shared["interpreters"]],
+        dest / shared["pyinstaller"],
+        locks=SHARED_LOCKS,
+        platforms=[f"{tag}_{platform}" for tag in tags],
+        run_pip=run_pip,
+    )
+
+
+def wheels_missing(lock: str, directory: Path) -> list[str]:
+    """The requirements of a lock's text for which the directory has no wheel with one of the locked hashes."""
+    present = {files.digest(path) for path in directory.glob("*.whl")}
+    return [
+        f"{match['name']} {match['version']}"
+        for match in _REQUIREMENT.finditer(lock)
+        if present.isdisjoint(_HASH.findall(match["rest"]))
+    ]
+
+
+def choose_pip() -> PipRunner:
+    """A runner for the pip of this Python, else for that of uv. Raises errors.Failure when there is neither."""
+    if find_spec("pip"):
+        command = [sys.executable, "-m", "pip"]
+    elif uv := shutil.which("uv"):
+        command = [uv, "tool", "run", "pip"]
+    else:
+        raise errors.Failure("this Python has no pip, and there is no uv: install one of them to download wheels")
+
+    def run(arguments: Sequence[str], directory: Path) -> None:
+        result = subprocess.run(
+            [*command, *arguments],
+            cwd=directory,
+            env=environment.for_pip(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            raise errors.Failure(f"pip {' '.join(arguments)} failed:\n{result.stdout}")
+
+    return run
+
+
+def _download_wheels(lock: str, minor: str, dest: Path, platforms: Sequence[str], run_pip: PipRunner) -> None:
+    # pip judges environment markers for the Python it runs on, not for --python-version: the lock is one minor's, so
+    # whatever it names is needed.
+    plain = "".join(
+        f"{match['name']}=={match['version']} {' '.join(f'--hash=sha256:{h}' for h in _HASH.findall(match['rest']))}\n"
+        for match in _REQUIREMENT.finditer(lock)
+    )
+    # Another build may fill the same wheelhouse now: each file comes into it whole, and under its own name.
+    with tempfile.TemporaryDirectory(dir=dest, prefix=".downloading-") as scratch:
+        Path(scratch, "requirements.txt").write_text(plain, encoding="utf-8")
+        run_pip(
+            [
+                *("download", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps"),
+                *("--only-binary=:all:", f"--python-version={minor}", "--requirement=requirements.txt", "--dest=."),
+                *(f"--platform={platform}" for platform in platforms),
+            ],
+            Path(scratch),
+        )
+        for wheel in Path(scratch).glob("*.whl"):
+            wheel.replace(dest / wheel.name)
