@@ -10,13 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import nox
 
 ROOT = Path(__file__).parent
-WORKFLOWS = ROOT / ".github" / "workflows"
-EXAMPLE = ROOT / "docs" / "example"
 # Programs that tests run, and the Debian packages that have them. A test skips itself where its program is missing.
 PROGRAMS = {
     "curl": ("curl",),
@@ -32,9 +31,9 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests"]
 
 
-def run(session: nox.Session, *command: str) -> str:
+def run(session: nox.Session, *command: str, log: bool = True) -> str:
     """Runs a command of the developers' environment; ends the session when it fails."""
-    return str(session.run(str(ROOT / "scripts" / "dev"), *command, external=True))
+    return str(session.run(str(ROOT / "scripts" / "dev"), *command, external=True, log=log))
 
 
 def script(session: nox.Session, *words: str) -> None:
@@ -48,43 +47,63 @@ def script(session: nox.Session, *words: str) -> None:
         session.error(f"{' '.join(words)} ended with status {status}")
 
 
-def shell_scripts() -> list[str]:
-    """Every file of the repository that says it is a shell script."""
-    skipped = {".git", ".nox", ".venv", "sources"}
+def files() -> list[str]:
+    """Every file of the repository, its own history, environments, downloads and logs left out."""
+    skipped = {ROOT / name for name in (".git", ".nox", ".venv", "build", "docker/sources")}
     found = []
     for directory, children, names in os.walk(ROOT):
-        children[:] = sorted(set(children) - skipped)
-        for name in names:
-            path = Path(directory, name)
-            with path.open("rb") as file:
-                first = file.readline(40)
-            if first.rstrip() in (b"#!/bin/bash", b"#!/bin/sh"):
-                found.append(str(path.relative_to(ROOT)))
+        children[:] = [name for name in children if Path(directory, name) not in skipped]
+        found += [Path(directory, name).relative_to(ROOT).as_posix() for name in names]
     return sorted(found)
+
+
+def shell_scripts() -> list[str]:
+    """Every file of the repository that says it is a shell script."""
+    return [name for name in files() if concerns(SHELL, name)]
+
+
+def concerns(patterns: str, name: str) -> bool:
+    """Whether a linter whose files are those of `patterns` looks at a file."""
+    if patterns != SHELL:
+        return any(fnmatchcase(name, pattern) for pattern in patterns.split())
+    with (ROOT / name).open("rb") as file:
+        return file.readline(40).rstrip() in (b"#!/bin/bash", b"#!/bin/sh")
+
+
+# Each check once: its command, the files that it is about, and whether it is told them or finds them by itself.
+TOLD, BY_ITSELF = True, False
+SHELL = "#!"  # by the first line, not by the name
+SCHEMA = "check-jsonschema --builtin-schema vendor."
+LINTERS = [
+    ("ruff check --force-exclude", "*.py *pyproject.toml", TOLD),
+    ("ruff format --check --force-exclude", "*.py *.md", TOLD),
+    ("mypy", "*.py", BY_ITSELF),
+    ("shellcheck --external-sources", SHELL, TOLD),
+    ("shfmt --diff --indent 4 --case-indent", SHELL, TOLD),
+    ("python scripts render --check", "*", BY_ITSELF),
+    ("yamllint --strict", "*.yml *.yaml .yamllint", TOLD),
+    (f"{SCHEMA}github-workflows", ".github/workflows/*.yml docs/example/github-actions.yml", TOLD),
+    (f"{SCHEMA}github-actions", ".github/actions/*/action.yml", TOLD),
+    (f"{SCHEMA}dependabot", ".github/dependabot.yml", TOLD),
+    (f"{SCHEMA}github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml", TOLD),  # config.yml is not a form
+    (f"{SCHEMA}gitlab-ci", "docs/example/gitlab-ci.yml", TOLD),
+    ("actionlint", ".github/workflows/*.yml", BY_ITSELF),
+    ("zizmor --offline --persona pedantic --quiet .github", ".github/*", BY_ITSELF),
+    ("zizmor --offline --persona pedantic --quiet", "docs/example/github-actions.yml", TOLD),
+]
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types, shell, workflows and that rendered text is up to date."""
-    run(session, "ruff", "check", ".")
-    run(session, "ruff", "format", "--check", ".")
-    run(session, "mypy")
-    scripts = shell_scripts()
-    run(session, "shellcheck", "--external-sources", *scripts)
-    run(session, "shfmt", "--diff", "--indent", "4", "--case-indent", *scripts)
-    run(session, "python", "scripts", "render", "--check")
-    run(session, "yamllint", "--strict", ".")
-    workflows = [str(path) for path in [*sorted(WORKFLOWS.glob("*.yml")), EXAMPLE / "github-actions.yml"]]
-    actions = [str(path) for path in sorted(WORKFLOWS.parent.glob("actions/*/action.yml"))]
-    run(session, "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
-    run(session, "check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions)
-    run(session, "check-jsonschema", "--builtin-schema", "vendor.dependabot", str(WORKFLOWS.parent / "dependabot.yml"))
-    forms = [str(path) for path in sorted(WORKFLOWS.parent.glob("ISSUE_TEMPLATE/*.yml")) if path.stem != "config"]
-    run(session, "check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *forms)
-    run(session, "check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", str(EXAMPLE / "gitlab-ci.yml"))
-    if sys.platform == "linux":  # there are no wheels of it for every other system
-        run(session, "actionlint")
-    run(session, "zizmor", "--offline", "--persona", "pedantic", "--quiet", str(WORKFLOWS.parent), workflows[-1])
+    """Check style, types, shell, workflows and rendered text; with names of files, only what is about these."""
+    given = session.posargs or files()
+    for command, patterns, told in LINTERS:
+        names = [name for name in given if concerns(patterns, name)]
+        if command == "actionlint" and sys.platform != "linux":
+            continue  # there are no wheels of it for every other system
+        if names:
+            session.log(f"{command} (files: {len(names)})" if told else command)
+            run(session, *command.split(), *(names if told else ()), log=False)
 
 
 @nox.session
@@ -100,7 +119,8 @@ def tests(session: nox.Session) -> None:
         session.run(*installer, "install", "--no-install-recommends", *packages, external=True, silent=True)
     elif packages:
         session.warn(f"some tests will be skipped without {' '.join(packages)}")
-    run(session, "pytest", "--numprocesses", "auto", "--dist", "loadfile", *session.posargs)
+    slowest = ["--durations=20"] if os.environ.get("CI") else []
+    run(session, "pytest", "--numprocesses", "auto", "--dist", "loadfile", *slowest, *session.posargs)
 
 
 @nox.session(default=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import noxfile
 import pytest
+import yaml
 from tests.support.command_lines import commands
 
 
@@ -49,3 +50,34 @@ def test_every_session_runs_a_command_that_there_is(monkeypatch: pytest.MonkeyPa
             session(None)
     assert called[""] <= commands()
     assert called["update"] == {name for name in commands() if name.startswith("update ")}
+
+
+@pytest.mark.parametrize(
+    ("given", "linters"),
+    [
+        (["README.md"], ["ruff format", "python scripts"]),
+        (["build.sh"], ["shellcheck", "shfmt", "python scripts"]),
+        (["noxfile.py", "docs/building.md"], ["ruff check", "ruff format", "mypy", "python scripts"]),
+        ([".github/dependabot.yml"], ["python scripts", "yamllint", "check-jsonschema", "zizmor"]),
+    ],
+)
+def test_files_are_shown_to_the_linters_that_are_about_them(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], linters: list[str]
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(noxfile, "run", lambda session, *words, log: lines.append(" ".join(words)))
+    monkeypatch.setattr(Session, "posargs", given)
+    noxfile.lint(Session())
+    assert len(lines) == len(linters)
+    assert all(line.startswith(linter) for line, linter in zip(lines, linters, strict=True))
+
+
+def test_a_commit_is_checked_by_the_same_linters() -> None:
+    hooks = yaml.safe_load((noxfile.ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    assert [hook["entry"] for hook in hooks if "stages" not in hook] == ["./scripts/dev nox -s lint --"]
+
+
+def test_every_linter_finds_something() -> None:
+    every = noxfile.files()
+    assert [row for row in noxfile.LINTERS if not any(noxfile.concerns(row[1], name) for name in every)] == []
+    assert {"scripts/sources/command.py", "scripts/build/command.py", ".github/workflows/checks.yml"} <= set(every)
