@@ -1,7 +1,7 @@
 """Builds, tests and ships images: `invoke --list`, or `./scripts/dev invoke --list` on a machine without invoke.
 
-Images go by their name, `<policy>_<platform>[-<variant>]`; where several make sense, globs do too. Each task hands over
-to a script of scripts/, so that what invoke can do the script can do alone.
+Images are named `<policy>_<platform>[-<variant>]`; tasks for several images take globs as well. Each task calls a
+command of scripts/, so that everything works without invoke.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from smoke import command as smoke
 from sources.lock import LOCK
 
 T = TypeVar("T")
-environment.forget_python()  # PYTHONSAFEPATH and the like suit other programs of the caller
+environment.forget_python()  # PYTHONSAFEPATH and the like are meant for other programs of the caller
 
 
 def checked(check: Callable[[], T]) -> T:
-    """What a check of the request returns. Raises Exit, with status 2, where it refuses."""
+    """What a check returns. Raises Exit, with status 2, for a UserError."""
     try:
         return check()
     except errors.UserError as error:
@@ -47,23 +47,23 @@ def checked(check: Callable[[], T]) -> T:
 
 
 def select(patterns: list[str]) -> tuple[Image, ...]:
-    """The images that any of the globs name, in the table's order. Raises Exit for a glob that names none."""
+    """The images that match any of the globs, in the table's order. Raises Exit for a glob that matches none."""
     return checked(lambda: images.load().select(patterns))
 
 
 def only(pattern: str) -> Image:
-    """The one image that a glob names. Raises Exit otherwise."""
+    """The one image that matches a glob. Raises Exit if there is not exactly one."""
     if not pattern:
         raise Exit("error: say which image: -i manylinux_2_36_x86_64 (`invoke list` shows all)", 2)
     found = select([pattern])
     if len(found) > 1:
-        raise Exit(f"error: {pattern} names {', '.join(image.name for image in found)}: choose one", 2)
+        raise Exit(f"error: {pattern} matches {', '.join(image.name for image in found)}: choose one", 2)
     return found[0]
 
 
 @contextlib.contextmanager
 def ends_passed_on() -> Iterator[None]:
-    """Hands SIGTERM and SIGHUP to what we have started: it cleans up and ends, and so do we. Alone it would go on."""
+    """Passes SIGTERM and SIGHUP on to the commands that run in here: they end as well, instead of going on."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text(encoding="ascii").split():
@@ -83,17 +83,17 @@ def command(context: Context, *words: str | Path, env: dict[str, str] | None = N
     line = shlex.join(str(word) for word in words)
     with ends_passed_on():
         result = context.run(line, env=env or {}, warn=True, pty=sys.stdin.isatty() and sys.stdout.isatty())
-    return 1 if result is None else result.exited  # a failed result counts as false
+    return 1 if result is None else result.exited  # a failed result is false
 
 
 def script(context: Context, name: str, *words: str | Path) -> None:
-    """Runs a command of scripts/. Raises Exit with its exit status when it fails; it has said why."""
+    """Runs a command of scripts/. Raises Exit with its exit status when it fails; the command has said why."""
     if status := command(context, sys.executable, ROOT / "scripts", name, *words):
         raise Exit(code=status)
 
 
 def given(**options: str | bool | list[str]) -> list[str]:
-    """`--name value` for each option that has one or several, `--name` for a flag that is set."""
+    """`--name value` for each value of an option, `--name` for a flag that is set."""
     words = []
     for name, value in options.items():
         for each in value if isinstance(value, list) else [value]:
@@ -102,7 +102,9 @@ def given(**options: str | bool | list[str]) -> list[str]:
 
 
 def built(image: Image, tag: str) -> str:
-    """The reference of an image that was built here: the tag asked for, else `latest`, else `latest-partial`."""
+    """The reference of an image that was built here: with `tag` if given, else `latest`, else `latest-partial`.
+
+    Raises Exit if there is none."""
     if tag:
         checked(lambda: inputs.tag("--tag", tag, suffix=""))
     engine = chosen_engine()
@@ -117,7 +119,7 @@ def built(image: Image, tag: str) -> str:
 
 
 def chosen_engine() -> Engine:
-    """The engine that build.sh would use. Raises Exit where there is none."""
+    """The engine that build.sh would use. Raises Exit if no engine works."""
     try:
         return choose.engine()
     except (errors.UserError, errors.Failure) as error:
@@ -126,7 +128,7 @@ def chosen_engine() -> Engine:
 
 @task(
     name="list",
-    help={"all": "unpublished images and variants too", "json": "every fact about each, as JSON"},
+    help={"all": "unpublished images and variants too", "json": "all that the table says about each, as JSON"},
 )
 def list_(context: Context, all: bool = False, json: bool = False) -> None:
     """Show the images of the table."""
@@ -138,12 +140,12 @@ def list_(context: Context, all: bool = False, json: bool = False) -> None:
     help={
         "image": "name or glob, repeatable",
         "jobs": "how many to build side by side (default: 1)",
-        "options": "options of build.sh, in one word: '--interpreters cp39-cp39,cp313-cp313 --offline'",
+        "options": "options of build.sh, quoted as one word: '--interpreters cp39-cp39,cp313-cp313 --offline'",
         "tag": "the tag (default: latest)",
     },
 )
 def build(context: Context, image: list[str], jobs: str = "1", options: str = "", tag: str = "") -> None:
-    """Build and smoke-test images; of several, one that fails does not stop the rest, and each has a log."""
+    """Build and smoke-test images; of several, each has a log, and one that fails does not stop the others."""
     if not image:
         raise Exit("error: say which images: -i manylinux_2_36_x86_64 or -i '*_x86_64' (`invoke list` shows all)", 2)
     chosen = select(image)
@@ -169,9 +171,9 @@ def build(context: Context, image: list[str], jobs: str = "1", options: str = ""
     iterable=["image"],
     help={
         "image": "name or glob, repeatable (default: every published image)",
-        "output": "write there instead of standard output",
+        "output": "a file to write to instead of standard output",
         "tag": "default: untested- and the tag of this commit",
-        "cache": "repository of a layer cache, one tag an image",
+        "cache": "repository of a layer cache, with one tag for each image",
     },
 )
 def bake(context: Context, image: list[str], output: str = "", tag: str = "", cache: str = "") -> None:
@@ -183,11 +185,11 @@ def bake(context: Context, image: list[str], output: str = "", tag: str = "", ca
     help={
         "image": "its name",
         "tag": "which tag of it (default: latest, else latest-partial)",
-        "interpreters": "those it was built with, if not all of the table: cp39-cp39,cp313-cp313",
+        "interpreters": "those that it was built with, unless all of the table: cp39-cp39,cp313-cp313",
         "lock": "the lock of the sources it was built from (default for a partial image: docker/sources/lock.json)",
         "only": "glob of the checks to run",
-        "junit": "write the results there as JUnit XML",
-        "json": "write the results there as JSON",
+        "junit": "a file for the results as JUnit XML",
+        "json": "a file for the results as JSON",
     },
 )
 def test(
@@ -233,14 +235,14 @@ def shell(context: Context, image: str = "", tag: str = "", run: str = "") -> No
 @task(
     iterable=["suite", "only_"],
     help={
-        "from": "upstream (the pinned files) or debian (what the Debian archive has, with a lock)",
+        "from": "upstream (the pinned files) or debian (what the Debian archive has instead, with a lock)",
         "suite": "search only this Debian suite, repeatable",
         "only": "only this pin, repeatable; the lock keeps the others",
         "platform": "whose prebuilt files to fetch (default: this machine's)",
     },
 )
 def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = "upstream", platform: str = "") -> None:
-    """Fill docker/sources, which builds look into first, and the smoke tests' wheelhouse."""
+    """Fill docker/sources, where builds look first, and the smoke tests' wheelhouse."""
     words = ["--from", from_]
     for option, values in (("--suite", suite), ("--only", only_), ("--platform", [platform] if platform else [])):
         for value in values:
@@ -276,7 +278,7 @@ def choose_(
 PUBLISHING = {
     "registry": "<host>/<namespace>, repeatable (default: the table's)",
     "login": "a user; the password is read from standard input (default: what `docker login` has stored)",
-    "execute": "really write: otherwise it says what it would do",
+    "execute": "do it; without this option it only says what it would do",
 }
 TAGS = {"group": "<policy>[-<variant>]", "tag": "YYYY.MM.DD-N (default: that of this commit)"}
 
@@ -288,7 +290,7 @@ TAGS = {"group": "<policy>[-<variant>]", "tag": "YYYY.MM.DD-N (default: that of 
 def push(
     context: Context, registry: list[str], image: str = "", local: str = "", login: str = "", execute: bool = False
 ) -> None:
-    """Push a tested image to its candidate tag, and print repository and digest."""
+    """Push a tested image to its candidate tag, and print its repository and digest."""
     chosen = only(image)
     general = given(registry=registry, login=login, execute=execute)
     script(context, "push", *general, chosen.name, *given(local=local))
@@ -299,8 +301,8 @@ def push(
     iterable=["registry"],
     help={
         **TAGS,
-        "verify": "only say whether what is published is whole",
-        "candidates": "what `push` printed, a file or a directory of them: these digests, whatever the tags say by now",
+        "verify": "only say whether the published images are complete",
+        "candidates": "what `push` printed, as a file or a directory of files: these digests count, not where tags point",
         **PUBLISHING,
     },
 )
@@ -325,7 +327,7 @@ def manifest(
     positional=["tag"],
     iterable=["group", "registry"],
     help={
-        "group": "<policy>[-<variant>], repeatable (default: all that have the tag)",
+        "group": "<policy>[-<variant>], repeatable (default: all groups that have the tag)",
         "tag": "YYYY.MM.DD-N",
         **PUBLISHING,
     },
@@ -339,9 +341,9 @@ def rollback(
 
 @task(
     help={
-        "all": "list what stays, too",
-        "json": "write every decision there",
-        "consent": "to exactly so many tags going, as the list says: needed where it is a large share",
+        "all": "also list the tags that stay",
+        "json": "a file for all decisions",
+        "consent": "the number of tags to delete, as listed: needed when they are a large share of all",
         **PUBLISHING,
         "registry": "<host>/<namespace> (default: the table's)",
     }

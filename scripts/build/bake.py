@@ -1,9 +1,9 @@
 """Writes a docker buildx bake file for any selection of images, so that remote builders do the work.
 
-`docker buildx bake --file FILE --builder NAME --push` then builds them side by side on every node the builder has,
-each platform on the node that runs it natively (MANYLINUX_BUILDARCH names the architecture that emulates the others,
-where there is only one). Nothing secret is in the file: it names where secrets are read. What it pushes is untested:
-test it where it runs, then `invoke push` makes it a candidate.
+`docker buildx bake --file FILE --builder NAME --push` then builds them side by side on all nodes of the builder, each
+platform on the node that runs it natively. Where one architecture emulates the others, MANYLINUX_BUILDARCH names it.
+The file contains no secrets, only the paths from which they are read. The images that it pushes are untested: test each
+where it runs, then `invoke push` makes it a candidate.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from portable import outputs
 
 
 def target(image: Image, tag: str, site: Site, cache: str) -> dict[str, Any]:
-    """One target of the bake file: what build.sh would ask an engine for, with `tag` as its tag.
+    """One target of the bake file: the build that build.sh would ask an engine for, with `tag` as its tag.
 
-    `cache`: a repository for the layer cache, one tag an image; "": none."""
+    `cache`: a repository for the layer cache, with one tag for each image; "": none."""
     plan = plans.plan(image, Request(tag=tag))
     clang = cross.clang_for(image, image.platform.go, offline=False)
     secrets = {"ca": site.ca} if site.ca else {}
@@ -53,7 +53,7 @@ def target(image: Image, tag: str, site: Site, cache: str) -> dict[str, Any]:
 
 
 def bake_file(selection: tuple[Image, ...], tag: str, site: Site, cache: str = "") -> dict[str, Any]:
-    """The whole file: a target an image, a group a policy, and `default` with everything selected."""
+    """The whole file: a target for each image, a group for each policy, and `default` with everything selected."""
     groups: dict[str, list[str]] = {"default": [image.name for image in selection]}
     for image in selection:
         name = image.policy.name + (f"-{image.variant}" if image.variant else "")
@@ -69,9 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("image", nargs="*", help="name or glob (default: every published image)")
     parser.add_argument("--tag", help="default: untested- and the tag of this commit")
-    parser.add_argument("--cache", default="", metavar="REPOSITORY", help="registry cache, a tag an image")
+    parser.add_argument(
+        "--cache", default="", metavar="REPOSITORY", help="repository of a layer cache, with one tag an image"
+    )
     parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust inside the builds")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write to it instead of standard output")
     options = parser.parse_args()
     if options.output:
         outputs.directory("--output", options.output.parent)

@@ -27,7 +27,7 @@ ENGINE_PACKAGES = ("podman", "runc", "iptables", "ca-certificates")
 
 
 def missing_packages(engine: Engine | None, base: Base) -> tuple[str, ...]:
-    """The Debian packages to install: for an engine if none answers, for making the base, and for running it."""
+    """The Debian packages to install: an engine if none works, and what making and running the base needs."""
     native = base.architecture == machine.debian_architecture()
     tools = ("mmdebstrap",) if native else ("mmdebstrap", "arch-test")
     missing = [tool for tool in tools if not shutil.which(tool)]
@@ -77,7 +77,7 @@ def show(image: Image, site: Site) -> None:
 
 
 def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Image) -> list[str]:
-    """What a bootstrap is going to do, for people."""
+    """What a bootstrap is going to do, in words."""
     install = f"install {', '.join(packages)} and what they need, from this machine's apt sources"
     return [
         *([install] if packages else []),
@@ -88,7 +88,7 @@ def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Ima
 
 
 def tell_how_to_use(engine: Engine, plan: Plan, ca: Path | None = None) -> None:
-    """Prints the commands that use the image, for this machine, its engine and its certificate authorities."""
+    """Prints the commands that use the image with this machine's engine and CAs."""
     run = shlex.join([engine.launcher(), "run", "--rm", *_create_options(engine, ca)])
     words = [f"{name}={shlex.quote(value)}" for name, value in cibuildwheel_settings(engine, plan, ca).items()]
     if (launcher := engine.launcher()) != engine.executable:
@@ -106,12 +106,12 @@ def tell_how_to_use(engine: Engine, plan: Plan, ca: Path | None = None) -> None:
 
 
 def cibuildwheel_settings(engine: Engine, plan: Plan, ca: Path | None = None) -> dict[str, str]:
-    """The environment variables that make cibuildwheel use the image; `ca`: a bundle with the site's authorities."""
+    """The environment variables that make cibuildwheel use the image; `ca`: a bundle with the site's CAs."""
     kind = "manylinux" if plan.image.policy.libc == "glibc" else "musllinux"
     platform = plan.image.platform.name
     settings = {f"CIBW_{kind.upper()}_{platform.upper()}_IMAGE": plan.reference}
     if any(i.tag in plan.left_out for i in plan.image.interpreters):
-        # Without it cibuildwheel asks for every Python that it knows; it offers free-threaded ones only on demand.
+        # By default cibuildwheel builds for every Python that it knows, free-threaded ones only on demand.
         usual = [i for i in plan.interpreters if i.implementation == "cpython" and not i.threaded]
         settings["CIBW_BUILD"] = " ".join(f"{i.tag.partition('-')[0]}-{kind}_{platform}" for i in usual)
     options = _create_options(engine, ca)
@@ -124,13 +124,13 @@ def cibuildwheel_settings(engine: Engine, plan: Plan, ca: Path | None = None) ->
 
 
 def _create_options(engine: Engine, ca: Path | None) -> list[str]:
-    """What an engine needs on this machine to create a container that reaches out, the site's CAs in its store."""
+    """Options for a container that reaches the network from this machine, with the site's CAs in its store."""
     network = [f"--network={engine.settings.network}"] if engine.settings.network else []
     return [*engine.settings.options(), *network, *([f"--volume={ca}:{CERTIFICATES}:ro"] if ca else [])]
 
 
 def main() -> None:
-    """Shows what ./build.sh --bootstrap would have to install and make here, and does nothing."""
+    """Shows what ./build.sh --bootstrap would install and make here, and does none of it."""
     argparse.ArgumentParser(description=main.__doc__).parse_args()
     catalogue = images.load()
     image = catalogue.find(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 from collections.abc import Iterator
 from typing import IO
 
-from portable import places
+from portable import files, places
 
 
 @contextlib.contextmanager
@@ -18,9 +17,4 @@ def held(name: str) -> Iterator[IO[str] | None]:
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / hashlib.sha256(name.encode()).hexdigest()[:16]
     with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield file
+        yield file if files.try_lock(file.fileno()) else None

@@ -1,7 +1,7 @@
-"""What an engine says while it builds, by stages of the Dockerfile: which are at work, how long, and which one failed.
+"""An engine's output during a build, by stages of the Dockerfile: which are at work, how long, and which one failed.
 
-Two languages are understood: BuildKit's plain progress (docker-buildx and docker) and podman's. BuildKit says with each
-line what it belongs to; podman does not, so that the last lines before a failure are those of all stages at work.
+Two formats are understood: BuildKit's plain progress (docker-buildx and docker) and podman's. BuildKit says which stage
+each line belongs to. podman does not: the last lines before a failure are then those of all stages at work.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ class Stages:
 
     @property
     def failed(self) -> str:
-        """The stage that has failed; "" where that is not known."""
+        """The stage that has failed; "" if that is not known."""
         return self._failed.name if self._failed else ""
 
     @property
     def last_lines(self) -> list[str]:
-        """What the stage that has failed said last, or all of them where nobody can tell them apart."""
+        """The last lines of the stage that has failed; of all stages if it is not known."""
         return list(self._failed.lines if self._failed and self._failed.lines else self._recent)
 
     def line(self, text: str) -> None:
-        """One more line of the engine."""
+        """Takes the next line of the engine's output."""
         if self._log:
             self._log.write(text)
         text = text.rstrip()
@@ -86,7 +86,7 @@ class Stages:
             self._podman_output(text)
 
     def end(self, failed: bool = False) -> None:
-        """The build has ended: so have the stages that were at work."""
+        """Ends the stages at work: the build has ended."""
         for stage in list(self._stages.values()):
             self._finish(stage, said=not failed)
 
@@ -104,7 +104,7 @@ class Stages:
 
     def _begin(self, stage: Stage, step: int, of: int, what: str) -> None:
         stage.step, stage.of, stage.what = step, of, what
-        if what.upper().startswith("FROM "):  # nothing is done yet, whenever that may be
+        if what.upper().startswith("FROM "):  # the first step may come much later
             return
         if not stage.started:
             stage.started = time.monotonic()
@@ -124,7 +124,7 @@ class Stages:
     # --- BuildKit ---
 
     def _vertex(self, match: re.Match[str]) -> None:
-        if match["vertex"] not in self._vertices:  # it is named again whenever another had a word in between
+        if match["vertex"] not in self._vertices:  # the line comes again after another stage's output
             stage = self._vertices[match["vertex"]] = self._stage(match["stage"] or "image")
             self._begin(stage, int(match["step"]), int(match["of"]), match["what"])
 
@@ -167,7 +167,7 @@ class Stages:
         self._recent.append(text)
 
     def _settle_arrows(self) -> None:
-        """Steps that have ended and were followed by none of their stage's: the last ones of the oldest stages."""
+        """Ends stages whose last step has ended. podman does not say which these are: the oldest ones."""
         while self._arrows:
             self._arrows -= 1
             last = [stage for stage in self._numbers.values() if stage.started and stage.step == stage.of]
@@ -183,37 +183,44 @@ class Stages:
 
 
 def _letters(text: str) -> str:
-    """An instruction without what podman changes when it repeats it: quotes, brackets, white space."""
+    """The letters of an instruction: podman repeats one with other quotes, brackets and white space."""
     return re.sub(r"\W", "", text)
 
 
 def run(engine: Engine, build: ImageBuild, reference: str, log: Path | None) -> None:
-    """Runs a build and shows its stages, with the rest in `log`; None: shows all that the engine says.
+    """Runs a build and shows its stages, with the rest in `log`; None: shows everything that the engine prints.
 
-    Raises Failure with the stage that failed and what it said last."""
-    if log is None:
-        stages = Stages()
-
-        def each(line: str) -> None:
-            stages.line(line)
-            print(line, end="", file=sys.stderr, flush=True)
-
-        if engine.stream(engine.build(build), each=each):
-            place = f" in {stages.failed}" if stages.failed else ""
-            raise errors.Failure(f"the build of {reference} failed{place}, see above; no tag was moved")
+    Raises Failure with the stage that failed and its last lines."""
+    stages, status = _verbose(engine, build) if log is None else _logged(engine, build, log)
+    if not status:
         return
+    place = f" in {stages.failed}" if stages.failed else ""
+    if log is None:
+        raise errors.Failure(f"the build of {reference} failed{place}, see above; no tag was moved")
+    said = "".join(f"\n    {line}" for line in stages.last_lines)
+    raise errors.Failure(
+        f"the build of {reference} failed{place}; no tag was moved. What it said last:{said}\nAll of it: {log}"
+    )
+
+
+def _verbose(engine: Engine, build: ImageBuild) -> tuple[Stages, int]:
+    stages = Stages()
+
+    def each(line: str) -> None:
+        stages.line(line)
+        print(line, end="", file=sys.stderr, flush=True)
+
+    return stages, engine.stream(engine.build(build), each)
+
+
+def _logged(engine: Engine, build: ImageBuild, log: Path) -> tuple[Stages, int]:
     log.parent.mkdir(parents=True, exist_ok=True)
     print(f"==> its whole log: {log}", file=sys.stderr, flush=True)
     status = 1
     with log.open("w", encoding="utf-8", buffering=1) as file, Progress(heartbeat=HEARTBEAT) as progress:
         stages = Stages(progress, file)
         try:
-            status = engine.stream(engine.build(build), each=stages.line)
+            status = engine.stream(engine.build(build), stages.line)
         finally:
             stages.end(failed=bool(status))
-    if status:
-        place = f" in {stages.failed}" if stages.failed else ""
-        said = "".join(f"\n    {line}" for line in stages.last_lines)
-        raise errors.Failure(
-            f"the build of {reference} failed{place}; no tag was moved. What it said last:{said}\nAll of it: {log}"
-        )
+    return stages, status

@@ -1,4 +1,4 @@
-"""Builds many images, as many side by side as asked for: a log each, one summary; one that fails stops no other."""
+"""Builds many images, some of them side by side: each has a log, and a failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class BuildOutcome:
 
     @property
     def state(self) -> str:
-        """In a word."""
+        """The outcome in one word."""
         return "failed" if self.status else "ok"
 
 
 @dataclass
 class Builder:
-    """Builds images with `build.sh OPTION...`, a log each in `logs`."""
+    """Builds images with `build.sh OPTION...`; each has its log in `logs`."""
 
     options: Sequence[str] = ()
     tag: str = ""
@@ -52,7 +52,7 @@ class Builder:
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def all(self, chosen: Sequence[Image], jobs: int, progress: Progress) -> list[BuildOutcome]:
-        """Builds the images, `jobs` at a time. Interrupted, it lets the running builds clean up before it raises."""
+        """Builds the images, `jobs` at a time. After an interrupt, the running builds clean up before it raises."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(jobs) as pool:
             futures = [pool.submit(self._one, image, progress) for image in chosen]
@@ -69,7 +69,7 @@ class Builder:
         log, start, last = self.logs / f"{image.name}.log", time.monotonic(), ""
         env = {**os.environ, "POLICY": image.policy.name, "PLATFORM": image.platform.name, "VARIANT": image.variant}
         env |= {"COMMIT_SHA": self.tag} if self.tag else {}
-        env |= {inputs.VERBOSE: "1"}  # the whole of it is in our log
+        env |= {inputs.VERBOSE: "1"}  # everything goes to our log
         stages = Stages()
         command = [str(self.build), *self.options]
         with (
@@ -86,7 +86,7 @@ class Builder:
             ) as process,
         ):
             self._running.add(process)
-            if self._stopping.is_set():  # since it was begun
+            if self._stopping.is_set():  # the interrupt came while this one started
                 process.terminate()
             assert process.stdout is not None
             for line in process.stdout:
@@ -103,7 +103,7 @@ class Builder:
 
 
 def summary(outcomes: Sequence[BuildOutcome]) -> str:
-    """One line an image, and what failed said last."""
+    """A line for each image, with the last words of those that failed, and how many were built."""
     width = max(len(outcome.image.name) for outcome in outcomes)
     lines = [
         f"{o.state:6}  {o.image.name:{width}}  {o.seconds / 60:6.1f} min  {o.reason or o.log}".rstrip()
@@ -114,7 +114,7 @@ def summary(outcomes: Sequence[BuildOutcome]) -> str:
 
 
 def main() -> int:
-    """Builds and smoke-tests many images. What follows `--` goes to build.sh."""
+    """Builds and smoke-tests many images. The options after `--` go to build.sh."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("image", nargs="+", help="name or glob: '*_x86_64'")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="builds side by side (default: 1)")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import importlib.util
 import shutil
 import uuid
@@ -29,7 +28,7 @@ from engine.engine import Engine, reason
 from host.mirror import debian_suite
 from host.site import Site, container_env, secret_mounts
 from plan.plan import Plan
-from portable import errors
+from portable import errors, files
 from portable.progress import say
 from smoke import command as smoke
 from sources.lock import SOURCES
@@ -84,15 +83,10 @@ def check_sources(plan: Plan, sources: Path = SOURCES, stage: str = "") -> None:
         path = sources / name / pin.file_name
         if not path.is_file():
             wrong.append(f"{name} {pin.version} is missing ({path})")
-        elif _sha256(path) != pin.sha256:
+        elif files.digest(path) != pin.sha256:
             wrong.append(f"{path} is not what its pin says")
     if wrong:
         raise errors.UserError(f"{'; '.join(wrong)}: run `invoke prefetch`, or drop --offline")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_source_directories(catalogue: Catalogue) -> None:

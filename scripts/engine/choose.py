@@ -17,8 +17,8 @@ from pathlib import Path
 from engine.commands import ENGINES, executable_of
 from engine.engine import Engine
 from engine.probe import Probe
-from engine.settings import EngineSettings, write_state
-from portable import errors, places, scratch
+from engine.settings import EngineSettings
+from portable import errors, files, places, scratch
 
 FRONTEND = "MANYLINUX_BUILD_FRONTEND"  # the variable that names an engine
 
@@ -143,4 +143,4 @@ def _remembered() -> Engine | None:
 
 
 def _remember(engine: Engine) -> None:
-    write_state(_memory(), json.dumps(asdict(engine), indent=2) + "\n")
+    files.write(_memory(), json.dumps(asdict(engine), indent=2) + "\n")

@@ -83,11 +83,11 @@ class Commands:
         return " ".join([*(f"{k}={shlex.quote(v)}" for k, v in self.env.items()), shlex.join(argv)])
 
     def build(self, build: ImageBuild) -> list[str]:
-        """Builds an image."""
+        """Builds an image; docker-buildx loads it into the engine's own images."""
         argv = ["buildx", "build", "--load"] if self.name == "docker-buildx" else ["build"]
         local = [name for name in LOCAL_IMAGES if build.args.get(name, "").startswith("localhost/")]
         if self.name == "docker-buildx" and local:
-            argv[1:1] = ["--builder", "default"]  # a builder in its own container does not see local images
+            argv[1:1] = ["--builder", "default"]  # a builder in a container of its own does not see local images
         if self.is_podman:
             # Side by side, podman 4.3 gives the platform of the stage with the clang to others as well.
             jobs = 1 if "CLANG_PLATFORM" in build.args else os.cpu_count() or 1
@@ -128,7 +128,7 @@ class Commands:
         entrypoint: str | None = None,
         workdir: str = "",
     ) -> list[str]:
-        """Runs a command in a container that goes with it. `network` None: whatever reaches out."""
+        """Runs a command in a new container, which is removed at its end. `network` None: one that reaches out."""
         options = ["run", "--rm", "--pull=never", *self.settings.options()]
         network = self.settings.network if network is None else network
         for option, value in (
@@ -155,11 +155,11 @@ class Commands:
         return self.command("tag", source, target)
 
     def untag(self, reference: str) -> list[str]:
-        """Removes a tag; what was built stays in the cache (podman's `rmi` would remove that, too)."""
+        """Removes a tag; what was built stays in the cache, which podman's `rmi` would remove as well."""
         return self.command(*(("untag", reference, reference) if self.is_podman else ("rmi", reference)))
 
     def remove(self, reference: str) -> list[str]:
-        """Removes a tag, and the image when it was the last one."""
+        """Removes a tag, and the image if it has no other tag."""
         return self.command("rmi", reference)
 
     def remove_container(self, name: str) -> list[str]:
@@ -178,7 +178,7 @@ class Commands:
         return self.command(*argv, str(archive), reference)
 
     def inspect(self, reference: str, template: str) -> list[str]:
-        """Prints what a Go template says of an image."""
+        """Prints a Go template filled in for an image."""
         return self.command("image", "inspect", "--format", template, reference)
 
     def pull(self, reference: str, platform: str) -> list[str]:

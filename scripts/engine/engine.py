@@ -18,8 +18,7 @@ from typing import Any
 
 from catalogue import checkout
 from engine.commands import Commands
-from engine.settings import write_state
-from portable import errors, places
+from portable import errors, files, places
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,14 @@ class Engine(Commands):
             return self.executable
         path = places.state() / "bin" / Path(self.executable).name
         exports = "".join(f"export {key}={shlex.quote(value)}\n" for key, value in env.items())
-        write_state(path, f'#!/bin/sh\n{exports}exec {shlex.join(self.command())} "$@"\n')
+        files.write(path, f'#!/bin/sh\n{exports}exec {shlex.join(self.command())} "$@"\n')
         path.chmod(0o755)
         return str(path)
 
     def exports_cache(self, local: bool) -> bool:
-        """Whether builds, `local` ones on images of this machine, can leave their layers elsewhere and find them there.
+        """Whether builds can export their layers and import them again; `local`: builds on images of this machine.
 
-        The driver of the builder decides: Docker's own keeps them to itself unless it stores images with containerd."""
+        The builder's driver decides. Docker's own cannot, unless Docker stores images with containerd."""
         if self.name != "docker-buildx":
             return False
         said = self.ask(self.command("buildx", "inspect", *(["default"] if local else [])))
@@ -50,14 +49,14 @@ class Engine(Commands):
         return "containerd.snapshotter" in (self.ask(self.command("info", "--format", "{{.DriverStatus}}")) or "")
 
     def environment(self) -> dict[str, str]:
-        """The environment for the argument lists above."""
-        # buildx asks git, too, and labels images with the answer where the caller's BUILDX_GIT_LABELS says so.
+        """The environment in which the argument lists run."""
+        # buildx runs git as well, and labels images with its answers if BUILDX_GIT_LABELS is set.
         settled = places.settled(checkout.environment())
         inherited = {key: value for key, value in settled.items() if not key.startswith("BUILDX_GIT_")}
         return {**inherited, **self.env}
 
     def completed(self, argv: Sequence[str], seconds: float | None = None) -> subprocess.CompletedProcess[str]:
-        """What one of the argument lists came to. Raises TimeoutExpired when it takes more than `seconds`."""
+        """Runs one of the argument lists; returns its status and output. Raises TimeoutExpired after `seconds`."""
         return subprocess.run(
             argv,
             env=self.environment(),
@@ -69,28 +68,28 @@ class Engine(Commands):
         )
 
     def call(self, argv: Sequence[str]) -> None:
-        """Runs one of the argument lists. Raises Failure with what the engine said last."""
+        """Runs one of the argument lists. Raises Failure, with the engine's reason, when it fails."""
         done = self.completed(argv)
         if done.returncode:
             verb = argv[list(argv).index(self.executable) + 1]
             raise errors.Failure(f"{self.name} {verb}: {reason(done.stderr or done.stdout)}")
 
     def ask(self, argv: Sequence[str]) -> str | None:
-        """What one of the argument lists prints, stripped; None when it fails."""
+        """Runs one of the argument lists; returns what it prints, stripped, or None when it fails."""
         done = self.completed(argv)
         return None if done.returncode else done.stdout.strip()
 
     def contain(
         self, reference: str, argv: Sequence[str], seconds: float | None = None, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command in a container, with the options of `run`; whatever happens, the container is gone afterwards.
+        """Runs a command in a container, with the options of `run`; removes the container whatever happens.
 
-        Raises Failure when it takes more than `seconds`."""
+        Raises Failure when the command takes more than `seconds`."""
         name = f"manylinux-{uuid.uuid4().hex[:12]}"
         try:
             return self.completed(self.run(reference, argv, name=name, **options), seconds)
         except BaseException as error:
-            # What ended is the client: the container goes on without it.
+            # Only the client has ended: the container goes on without it.
             with undisturbed():
                 self.ask(self.remove_container(name))
             if isinstance(error, subprocess.TimeoutExpired):
@@ -98,7 +97,7 @@ class Engine(Commands):
             raise
 
     def identity(self, reference: str) -> str:
-        """The Id of an image, which does not move as its names do. Raises UserError when there is none."""
+        """The Id of an image: unlike a tag, it never moves to another one. Raises UserError if there is no image."""
         if said := self.ask(self.inspect(reference, "{{.Id}}")):
             return said
         raise errors.UserError(f"{self.name} has no image {reference}: build it, or pull it first")
@@ -106,8 +105,8 @@ class Engine(Commands):
     def stream(self, argv: Sequence[str], each: Callable[[str], object], grace: float = 30) -> int:
         """Runs one of the argument lists; `each` gets every line that it prints.
 
-        Returns its exit status. When we are interrupted, it has `grace` seconds to clean up before it is killed."""
-        # A session of its own: Ctrl+C on a terminal reaches us alone, and we decide how the engine is told.
+        Returns its exit status. After an interrupt, it has `grace` seconds to clean up before it is killed."""
+        # In a session of its own: Ctrl+C on a terminal reaches only us, and `_stop` tells the engine.
         with subprocess.Popen(
             argv,
             env={**self.environment(), "BUILDKIT_PROGRESS": "plain"},
@@ -126,17 +125,17 @@ class Engine(Commands):
                 return child.wait()
             except BaseException:
                 with undisturbed():
-                    threading.Thread(target=child.stdout.read, daemon=True).start()  # it must not wait for us
+                    threading.Thread(target=child.stdout.read, daemon=True).start()  # a full pipe would block it
                     self._stop(child, grace)
                 raise
 
     def _stop(self, child: subprocess.Popen[str], grace: float) -> None:
-        """Ends a command so that it leaves nothing behind.
+        """Ends a command so that no container of it is left.
 
-        Docker cancels a build when its client is told to end. podman would just end and leave its containers
-        running; when what runs in them is killed instead, the build fails and it cleans up."""
+        Docker cancels a build when its client gets SIGTERM. podman would end and leave its containers running; when
+        the processes in them are killed instead, the build fails and podman cleans up."""
         if not self.is_podman:
-            child.terminate()  # not SIGINT, which it ignores when we are a shell's job in the background
+            child.terminate()  # it ignores SIGINT when we are a background job of a shell
         deadline = time.monotonic() + grace
         while child.poll() is None and time.monotonic() < deadline:
             for pid in contained(child.pid) if self.is_podman else ():
@@ -158,8 +157,8 @@ def _kill(pid: int) -> None:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Lets what runs in here come to its end, whoever is impatient."""
-    main_thread = threading.current_thread() is threading.main_thread()  # signals never reach another
+    """Ignores signals that would end us, so that cleaning up is not interrupted."""
+    main_thread = threading.current_thread() is threading.main_thread()  # only the main thread gets signals
     numbers = (signal.SIGINT, *errors.ENDINGS) if main_thread else ()
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
@@ -170,7 +169,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def contained(pid: int) -> list[int]:
-    """The descendants of a process that live in containers: in another PID namespace than it does."""
+    """The descendants of a process that are in containers: in another PID namespace than the process itself."""
     children: dict[int, list[int]] = {}
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -191,7 +190,7 @@ def _pid_namespace(pid: int) -> str:
 
 
 def reason(text: str) -> str:
-    """The line of an engine's messages that says why it failed: its first error, else its last line."""
+    """The line of a program's output that says why it failed: its first error, else its last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     found = [line for line in lines if line.lower().startswith("error")]
     return (found or lines[-1:] or ["it said nothing"])[0]

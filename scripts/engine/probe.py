@@ -15,8 +15,8 @@ from pathlib import Path
 
 from engine.commands import ImageBuild, Mount
 from engine.engine import Engine, reason
-from engine.settings import containers_conf, write_state
-from portable import errors
+from engine.settings import containers_conf
+from portable import errors, files
 
 SECONDS = 60  # building or running the probe takes about one second where it works at all
 
@@ -48,7 +48,7 @@ class Probe:
     def failure(self, engine: Engine) -> str:
         """Why the engine does not work; "" when it builds and runs the image, with a secret and a bind mount."""
         if engine.settings.limits:
-            write_state(containers_conf(), engine.settings.podman_conf())
+            files.write(containers_conf(), engine.settings.podman_conf())
         if failure := self._build(engine, "none"):
             return failure
         mount = Mount(self.directory / "secret", "/run/secrets/probe")

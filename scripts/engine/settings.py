@@ -6,7 +6,6 @@ Nothing in /etc is edited: settings are options, environment variables, or a fil
 from __future__ import annotations
 
 import json
-import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,14 +75,6 @@ class EngineSettings:
 def containers_conf() -> Path:
     """Our settings for podman, for CONTAINERS_CONF: a probe writes the file where podman's own defaults fail."""
     return places.state() / "containers.conf"
-
-
-def write_state(path: Path, text: str) -> None:
-    """Writes a file of the state directory, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _limits() -> list[str]:
