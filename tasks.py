@@ -302,7 +302,7 @@ def push(
     help={
         **TAGS,
         "verify": "only say whether the published images are complete",
-        "candidates": "what `push` printed, as a file or a directory of files: these digests count, not where tags point",
+        "candidates": "what `push` printed, as a file or a directory of files: these digests count, not the tags",
         **PUBLISHING,
     },
 )
