@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.support.programs import program
 
 from build import log as build_log
 from build.log import Stages
@@ -140,10 +141,8 @@ def test_strange_lines_are_lines(line: str) -> None:
 def engine(tmp_path: Path) -> Engine:
     """Says what BuildKit says, on both streams, if that is what it is asked for, and fails."""
     (tmp_path / "words").write_text(BUILDKIT, encoding="utf-8")
-    docker = tmp_path / "docker"
-    docker.write_text(f"#!/bin/bash\n[[ $BUILDKIT_PROGRESS == plain ]] || exit 9\ncat {tmp_path}/words >&2\nexit 1\n")
-    docker.chmod(0o755)
-    return Engine("docker", str(docker))
+    script = f"[[ $BUILDKIT_PROGRESS == plain ]] || exit 9\ncat {tmp_path}/words >&2\nexit 1"
+    return Engine("docker", str(program(tmp_path / "docker", script)))
 
 
 BUILD = ImageBuild(Path("/context"), Path("/Dockerfile"), "tag")

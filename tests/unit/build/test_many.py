@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from tests.support.programs import program, python, wait_until
 
 from build import many
 from build.many import Builder
-from catalogue import images, paths
+from catalogue import images
 from portable import progress
 from portable.progress import Progress
 
@@ -25,9 +23,8 @@ CHOSEN = images.load().select(["manylinux_2_36_x86_64", "manylinux_2_36_i686", "
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
     """Says what it was asked for, fails for i686, and notes when it began and ended."""
-    path = tmp_path / "build.sh"
-    path.write_text(
-        "#!/bin/bash\n"
+    return program(
+        tmp_path / "build.sh",
         'trap "echo cleaned; exit 143" TERM\n'
         'echo "${POLICY} ${PLATFORM} ${VARIANT:-none} ${COMMIT_SHA:-none} $*"\n'
         f'echo "begin $(date +%s%N)" >>{tmp_path}/times\n'
@@ -35,11 +32,8 @@ def script(tmp_path: Path) -> Path:
         '[[ "${MANYLINUX_BUILD_VERBOSE}" == 1 ]] && echo "#5 [component-git 2/2] RUN build"\n'
         "sleep ${SECONDS_EACH:-0.3} >/dev/null 2>&1 & wait $!\n"
         f'echo "end $(date +%s%N)" >>{tmp_path}/times\n'
-        'if [[ "${PLATFORM}" == i686 ]]; then echo "error: no luck"; exit 1; fi\n',
-        encoding="utf-8",
+        'if [[ "${PLATFORM}" == i686 ]]; then echo "error: no luck"; exit 1; fi',
     )
-    path.chmod(0o755)
-    return path
 
 
 def most_at_a_time(times: Path) -> int:
@@ -75,9 +69,9 @@ def test_a_failure_stops_no_other_and_each_has_its_log(
     assert re.search(r"manylinux_2_36_x86_64 \d s component-git \d s", stream.getvalue()), "the stage it is at"
 
 
-def two_long_builds(tmp_path: Path, script: Path) -> subprocess.Popen[bytes]:
+def two_long_builds(tmp_path: Path, script: Path) -> subprocess.Popen[str]:
     """A process of which both builds have begun."""
-    program = (
+    code = (
         "import sys; from pathlib import Path; from build import many; from catalogue import images\n"
         "from portable import errors; from portable.progress import Progress\n"
         "chosen = images.load().select(['manylinux_2_36_*'])\n"
@@ -86,15 +80,9 @@ def two_long_builds(tmp_path: Path, script: Path) -> subprocess.Popen[bytes]:
         "    with Progress(quiet=True) as shown: builder.all(chosen, 2, shown)\n"
         "sys.exit(errors.run(main))\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(paths.ROOT / "scripts"), "SECONDS_EACH": "30"},
-        stderr=subprocess.DEVNULL,
-    )
+    process = python(code, {"SECONDS_EACH": "30"}, stderr=subprocess.DEVNULL)
     times = tmp_path / "times"
-    deadline = time.monotonic() + 30
-    while (not times.exists() or times.read_text().count("begin") < 2) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: times.exists() and times.read_text().count("begin") == 2, 30)
     return process
 
 
