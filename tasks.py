@@ -31,7 +31,7 @@ from engine.commands import Mount
 from engine.engine import Engine
 from host import inputs
 from portable import environment, errors
-from smoke import command as smoke
+from smoke import record
 from sources.lock import LOCK
 
 T = TypeVar("T")
@@ -205,7 +205,7 @@ def test(
     """Smoke-test an image that was built before."""
     chosen = only(image)
     reference = built(chosen, tag)
-    remembered = smoke.record_of(reference).exists()
+    remembered = record.path_of(reference).exists()
     if not (lock or interpreters or remembered) and reference.endswith("-partial") and LOCK.exists():
         lock = str(LOCK)
     words = given(interpreters=interpreters, lock=lock, junit=junit, json=json, only=only_)

@@ -21,8 +21,7 @@ from catalogue import checkout, images, tags
 from catalogue.model import Image
 from host import inputs
 from host.site import Site
-from plan import plan as plans
-from plan.plan import Request
+from plan.plan import Request, decide
 from portable import outputs
 
 
@@ -30,7 +29,7 @@ def target(image: Image, tag: str, site: Site, cache: str) -> dict[str, Any]:
     """One target of the bake file: the build that build.sh would ask an engine for, with `tag` as its tag.
 
     `cache`: a repository for the layer cache, with one tag for each image; "": none."""
-    plan = plans.plan(image, Request(tag=tag))
+    plan = decide(image, Request(tag=tag))
     clang = cross.clang_for(image, image.platform.go, offline=False)
     secrets = {"ca": site.ca} if site.ca else {}
     wanted = run.build_of(plan, BuildOptions(), site, clang, secrets, base_of(plan))

@@ -19,8 +19,7 @@ from engine.engine import Engine
 from host import inputs, machine
 from host.mirror import debian_suite
 from host.site import Site
-from plan import plan as plans
-from plan.plan import Plan, Request
+from plan.plan import Plan, Request, decide
 from portable import outputs
 from portable.progress import say
 from sources.lock import LOCK, load_lock
@@ -84,7 +83,7 @@ def main() -> None:
     options.check(given)
     default_policy = catalogue.bootstrap_policy if given.bootstrap else catalogue.default_policy
     image = chosen_image(catalogue, given.variant, default_policy)
-    plans.plan(image, Request(given.interpreters, given.components))  # refuses what no lock can provide
+    decide(image, Request(given.interpreters, given.components))  # refuses what no lock can provide
     if given.bootstrap:
         debian_base.base_of(image)
     site = Site.of_this_machine(given.ca_bundle)
@@ -97,7 +96,7 @@ def main() -> None:
             return
         run.make_source_directories(catalogue)
         engine, given.base = bootstrap.prepare(image, site)
-    plan = plans.plan(image, request_of(given))
+    plan = decide(image, request_of(given))
     if given.print:
         print_command(plan, given, site)
         return

@@ -27,10 +27,11 @@ from engine.commands import ImageBuild, Mount
 from engine.engine import Engine, reason
 from host.mirror import debian_suite
 from host.site import Site, container_env, secret_mounts
+from plan import expectations
 from plan.plan import Plan
 from portable import errors, files
 from portable.progress import say
-from smoke import command as smoke
+from smoke import passes, record
 from sources.lock import SOURCES
 from sources.wheelhouse import PipRunner, fill_shared_wheelhouse, fill_wheelhouse, smoke_minors
 
@@ -130,7 +131,7 @@ def build_and_test(engine: Engine, plan: Plan, options: BuildOptions, site: Site
                     _fill_wheelhouse(plan, image_pip(engine, identity, plan, site, secrets))
                 _test(engine, identity, temporary, plan, options.junit, site)
         engine.call(engine.tag(identity, plan.reference))
-        smoke.remember(plan.reference, plan.expectations())
+        record.remember(plan.reference, expectations.of(plan))
         _forget_runs(engine, left)
     say(f"{plan.reference} is ready" + ("" if options.no_test else ", and its smoke tests passed"))
 
@@ -159,21 +160,21 @@ def _forget_runs(engine: Engine, left: IO[str]) -> None:
     left.seek(0)
     for reference in left.read().split():
         engine.ask(engine.untag(reference))
-        smoke.forget(reference)
+        record.forget(reference)
     left.truncate(0)
 
 
 def _fill_wheelhouse(plan: Plan, run_pip: PipRunner | None) -> None:
     minors = {i.minor for i in plan.interpreters}
     fill_wheelhouse([minor for minor in smoke_minors() if minor in minors], run_pip=run_pip)
-    fill_shared_wheelhouse(plan.expectations(), run_pip=run_pip)
+    fill_shared_wheelhouse(expectations.of(plan), run_pip=run_pip)
 
 
 def _test(engine: Engine, identity: str, temporary: str, plan: Plan, junit: Path | None, site: Site) -> None:
     say("smoke tests")
-    smoke.remember(temporary, plan.expectations())
+    record.remember(temporary, expectations.of(plan))
     with site.pip_conf_mount() as mounts:
-        passed = smoke.run(engine, identity, plan.expectations(), junit=junit, mounts=mounts, name=plan.reference)
+        passed = passes.run(engine, identity, expectations.of(plan), junit=junit, mounts=mounts, name=plan.reference)
     if not passed:
         raise errors.Failure(
             f"the smoke tests of {plan.reference} failed, see above; its tag was not moved, the image is {temporary}"

@@ -13,6 +13,7 @@ from typing import Annotated
 
 from catalogue.model import Libc, Policy, RetiredPolicy
 from catalogue.paths import DOCKER
+from catalogue.versions import version_key
 from portable import errors
 from portable.toml import MAY_BE_EMPTY, form, near_matches, read, read_text
 
@@ -106,11 +107,6 @@ class DistributionRelease:
     def runs(self, policy: Policy | RetiredPolicy) -> bool:
         """Whether wheels of a policy run there: the same libc, not older (PEP 600, PEP 656)."""
         return self.libc == policy.libc and version_key(self.libc_version) >= version_key(policy.libc_version)
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Sorts "2.9" before "2.17"; letters do not count."""
-    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def find_release(name: str, releases: Sequence[DistributionRelease]) -> DistributionRelease:

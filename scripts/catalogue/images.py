@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from catalogue import pins as native_pins
-from catalogue.model import Catalogue, Image, InterpreterTag, Platform, Policy, PolicyName, Variant, matches
+from catalogue.interpreters import InterpreterTag, PolicyName, Variant, matches
+from catalogue.model import Catalogue, Image, Platform, Policy
 from catalogue.paths import DOCKER, ROOT
 from catalogue.pins import Pin
 from portable import downloads, errors

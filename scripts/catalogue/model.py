@@ -1,25 +1,22 @@
 """The images of docker/images.toml as frozen objects, and how they are looked up; images.py reads them.
 
-The annotations say what may stand in the table, see tables.py.
+The annotations say what may stand in the table, see portable/toml.py.
 """
 
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
-from catalogue import pins as native_pins
+from catalogue.interpreters import Interpreter, PlatformName, PolicyName, SharedInterpreter, Tool, Variant, matches
 from portable import errors
-from portable.downloads import PREBUILT_TAG
 from portable.toml import (
     DERIVED,
     MAY_BE_EMPTY,
     NAME,
-    Minor,
     Name,
     Prose,
     Reference,
@@ -37,8 +34,6 @@ from portable.toml import (
 Family = Literal["rhel", "debian", "alpine"]
 Libc = Literal["glibc", "musl"]
 Word = Annotated[str, form(r"[a-z0-9]+", "a word of lower-case letters and digits")]
-PlatformName = Annotated[str, form(r"[a-z0-9_]+", "a platform like x86_64")]
-PolicyName = Annotated[str, form(r"manylinux(1|20\d\d)|(many|musl)linux_\d+_\d+", "a policy like manylinux_2_28")]
 LibcVersion = Annotated[str, form(r"\d\.\d{1,3}", "a version like 2.28")]
 Title = Annotated[str, form(r"[A-Za-z][A-Za-z0-9 .]*", "a distribution like Debian 12")]
 Distribution = Annotated[str, form(r"[a-z]+-\d+(\.\d+)*", "a distribution like debian-12")]
@@ -46,13 +41,6 @@ Triple = Annotated[str, form(r"\w+(-\w+){2,3}", "a triple like x86_64-unknown-li
 March = Annotated[str, form(r"[a-z0-9][a-z0-9+-]*( -m[a-z]+=[a-z0-9+-]+)*", "what -march takes, like x86-64")]
 Below = Annotated[str, form(r"\w[\w-]*(/\w[\w-]*)*", "a directory below the root like usr/lib")]
 Directory = Annotated[str, form(r"(/\w[\w-]*)+", "a directory like /opt/rh")]
-InterpreterTag = Annotated[
-    str,
-    form(
-        rf"cp(3\d{{1,2}})-cp\1t?|{PREBUILT_TAG}",
-        "<python tag>-<abi tag> like cp313-cp313t",
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -165,122 +153,6 @@ class RetiredPolicy:
     libc_version: LibcVersion
     gcc: Annotated[str, form(r"GCC \d+(\.\d+)*", "a compiler like GCC 8")]
     platforms: Annotated[tuple[PlatformName, ...], filled]
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """One directory of /opt/python, named by its tag."""
-
-    tag: Annotated[InterpreterTag, NAME]
-    status: Literal["stable", "prerelease", "eol"] = "stable"
-    preinstalled: bool = True
-    where: Annotated[tuple[str, ...], filled] = ("*",)
-    not_where: tuple[str, ...] = ()
-
-    @property
-    def implementation(self) -> str:
-        """ "cpython", "pypy" or "graalpy"."""
-        return {"cp": "cpython", "pp": "pypy", "graalpy": "graalpy"}[split_tag(self.tag)[0]]
-
-    @property
-    def minor(self) -> str:
-        """The language version: "3.13"."""
-        digits = split_tag(self.tag)[1]
-        return f"{digits[0]}.{digits[1:]}"
-
-    @property
-    def threaded(self) -> bool:
-        """Whether this is a free-threaded build (PEP 703)."""
-        return self.implementation == "cpython" and self.tag.endswith("t")
-
-    @property
-    def pin(self) -> str:
-        """The name of its pin; a free-threaded build shares that of its minor, prebuilt ones go by their tag."""
-        return f"cpython-{self.minor}" if self.implementation == "cpython" else self.tag
-
-    @property
-    def stage(self) -> str:
-        """The ARG that names its build stage."""
-        return native_pins.env_prefix(self.tag) + "_STAGE"
-
-    @property
-    def launchers(self) -> tuple[str, ...]:
-        """The commands in /usr/local/bin."""
-        suffix = self.minor + ("t" if self.threaded else "")
-        names = (f"{self.implementation}{suffix}",)
-        return (*names, f"python{suffix}") if self.implementation == "cpython" else names
-
-    def prefix(self, version: str) -> str:
-        """Where this interpreter lives when it has this version."""
-        if self.implementation == "cpython":
-            return f"/opt/_internal/cpython-{version}" + ("-nogil" if self.threaded else "")
-        return f"/opt/_internal/{self.tag}"
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Releases of a tool that the updater does not take, and why."""
-
-    below: Version
-    reason: Prose
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A command of the images, installed by pipx unless the distribution's own package serves."""
-
-    name: Annotated[Name, NAME]
-    not_where: tuple[str, ...] = ()
-    distribution_where: tuple[str, ...] = ()
-    sdist_where: tuple[str, ...] = ()
-    hold: Hold | None = None
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Images with something more: an extra target of the same Dockerfile."""
-
-    name: Annotated[Name, NAME]
-    purpose: Prose
-    minors: Annotated[tuple[Minor, ...], filled]
-    images: Mapping[PolicyName, Annotated[tuple[PlatformName, ...], filled]]
-    not_optimised_where: Mapping[Minor, tuple[str, ...]] = field(default_factory=dict)
-    no_pyinstaller_where: tuple[str, ...] = ()
-
-    def interpreters(self, place: str) -> tuple[SharedInterpreter, ...]:
-        """Its CPythons on `<libc>-<platform>`."""
-        return tuple(
-            SharedInterpreter(minor, not matches(place, self.not_optimised_where.get(minor, ())))
-            for minor in self.minors
-        )
-
-
-@dataclass(frozen=True)
-class SharedInterpreter:
-    """A CPython with a shared libpython, beside those of /opt/python. `optimised`: a profile guided the compiler."""
-
-    minor: str
-    optimised: bool
-
-    @property
-    def name(self) -> str:
-        """What its stage, its directory and its row of the manifest are called."""
-        return f"shared-cpython-{self.minor}"
-
-    @property
-    def pin(self) -> str:
-        """The name of its pin, which it shares with the interpreters of its minor."""
-        return f"cpython-{self.minor}"
-
-    @property
-    def prefix(self) -> str:
-        """Where it lives, whatever its version."""
-        return f"/opt/{self.name}"
-
-    @property
-    def launcher(self) -> str:
-        """The command in /usr/local/bin."""
-        return f"py{self.minor}"
 
 
 @dataclass(frozen=True)
@@ -438,16 +310,3 @@ class Catalogue:
             f"{retired.name} ({retired.title}) ended on {retired.ended} and is no longer built; its last image is "
             f"{self.registry}/{retired.name}_<platform>:{retired.last_tag}"
         )
-
-
-def split_tag(tag: str) -> tuple[str, str]:
-    """Implementation prefix and version digits of an interpreter tag: "cp313-cp313t" -> ("cp", "313")."""
-    match = re.fullmatch(r"(cp|pp|graalpy)(3\d+)-\w+", tag)
-    if not match:
-        raise errors.UserError(f"interpreters: {tag!r} is not <python tag>-<abi tag>")
-    return match[1], match[2]
-
-
-def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name, of an image or `<libc>-<platform>`, matches one of the globs."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -17,8 +17,9 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 
 from catalogue import images
-from catalogue.distributions import DistributionRelease, find_release, read_releases, version_key
+from catalogue.distributions import DistributionRelease, find_release, read_releases
 from catalogue.model import Catalogue, Image
+from catalogue.versions import version_key
 from explain import reach
 from explain.documents import THRESHOLD, percent
 from explain.reach import ReachTable, Sample

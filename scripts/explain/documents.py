@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from catalogue.distributions import version_key
 from catalogue.markers import markdown_table
 from catalogue.model import Catalogue, Image
+from catalogue.versions import version_key
 from explain.reach import ReachTable, Sample, fits, maintained, newest_first
 
 THRESHOLD = 99.0  # per cent of the downloads: what a project that has not thought about it should reach

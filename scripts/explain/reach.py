@@ -16,9 +16,10 @@ from typing import Annotated
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from catalogue.distributions import version_key
-from catalogue.model import Catalogue, Image, PlatformName
+from catalogue.interpreters import PlatformName
+from catalogue.model import Catalogue, Image
 from catalogue.paths import DOCKER
+from catalogue.versions import version_key
 from portable import errors
 from portable.toml import Prose, Template, Url, between, filled, form, read, read_toml
 

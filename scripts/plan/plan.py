@@ -1,40 +1,33 @@
-"""One build of an image: its interpreters, components, pins and tools, build arguments and expectations.
+"""One build of an image: its interpreters, components, pins, tools and build arguments.
 
-`plan` decides a build from an image of the catalogue and a request; everything that builds, tests or labels an image
-asks the resulting `Plan`.
+`decide` makes it from an image of the catalogue and a request; everything that builds, tests or labels an image
+asks the `Plan`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from catalogue import packages
 from catalogue import pins as native_pins
-from catalogue.model import Image, Interpreter, SharedInterpreter, Tool, matches
-from catalogue.paths import ROOT
+from catalogue.interpreters import OLDEST_TOOLS_PYTHON, Interpreter, SharedInterpreter, Tool, matches, tools_python
+from catalogue.model import Image
 from catalogue.pins import Pin
-from plan.expectations import Expectations, ExpectedInterpreter, ExpectedShared
 from portable import downloads, errors
 from portable.toml import near_matches
-
-REQUIREMENTS = ROOT / "requirements"
 
 COMPONENT_PINS = {"tcltk": ("tcl", "tk")}  # components made of other pins than the one of their own name
 SHARED_OPENSSL = "openssl"  # the pin that a variant's interpreters always have built for them
 CERTIFICATES = "/opt/_internal/certs.pem"  # what an image's SSL_CERT_FILE names; sites mount their bundle over it
-OLDEST_TOOLS_PYTHON = (3, 11)  # what the locks in requirements/tools are compiled for
 
 
 @dataclass(frozen=True)
 class Request:
     """What a build asks for beyond the table. None: as the table says.
 
-    `components` replaces the table's list; `lock` is a lock of local sources (sources/lock.py): its pins override the
-    Dockerfile's and what it misses is left out."""
+    `components` replaces the table's list. `lock` is a lock of local sources (sources/lock.py): its pins override the
+    Dockerfile's, and what it says is missing is left out."""
 
     interpreters: tuple[str, ...] | None = None
     components: tuple[str, ...] | None = None
@@ -77,7 +70,7 @@ class Plan:
     @property
     def tools_python(self) -> Interpreter:
         """The newest stable CPython of this image: it runs the tools."""
-        return max((i for i in self.interpreters if _can_run_tools(i)), key=_minor_key)
+        return tools_python(self.interpreters)
 
     @property
     def build_args(self) -> dict[str, str]:
@@ -122,7 +115,7 @@ class Plan:
         All of them, since podman 4.3 runs stages side by side in an order that heeds only switches it is given."""
         wanted = {i.stage: f"interpreter-{i.tag}" for i in self.interpreters}
         wanted |= {native_pins.env_prefix(name) + "_STAGE": f"component-{name}" for name in self.components}
-        wanted |= {native_pins.env_prefix(t.name) + "_STAGE": f"tool-{t.name}" for t in self._piped_tools()}
+        wanted |= {native_pins.env_prefix(t.name) + "_STAGE": f"tool-{t.name}" for t in self.piped_tools}
         wanted |= {native_pins.env_prefix(i.name) + "_STAGE": f"interpreter-{i.name}" for i in self.shared}
         defaults = native_pins.switches()
         if unknown := sorted(set(wanted) - set(defaults)):
@@ -154,116 +147,13 @@ class Plan:
             "org.pypa.manylinux.complete": "true" if self.complete and not self.missing_pockets else "false",
         }
 
-    def expectations(self) -> Expectations:
-        """What the smoke tests hold the image to, as JSON-ready data; nothing in it comes from the image."""
-        image, policy, platform = self.image, self.image.policy, self.image.platform
-        args = self.build_args
-        return {
-            "image": image.name,
-            "policy": policy.name,
-            "policy_tags": list(policy.tags),
-            "platform": platform.name,
-            "variant": image.variant,
-            "family": policy.family,
-            "libc": policy.libc,
-            "libc_version": policy.libc_version,
-            "distribution": policy.distribution,
-            "toolset": args["TOOLSET"],
-            "gcc_major": policy.gcc_major,
-            "triple": args["TRIPLE"],
-            "march": args["MARCH"],
-            "complete": self.complete,
-            "interpreters": [self._expected_interpreter(i) for i in self.interpreters],
-            "shared": self._expected_shared(),
-            "on_demand": [i.tag for i in self._known() if i not in self.interpreters],
-            "tools": {t.name: _locked(REQUIREMENTS / "tools" / f"{t.name}.txt")[t.name] for t in self._piped_tools()},
-            "distribution_tools": [t.name for t in image.tools if t not in self._piped_tools()],
-            "tools_python": self.tools_python.tag,
-            "base_tools": {
-                name: v for name, v in _locked(REQUIREMENTS / "base.txt").items() if name in ("pipx", "certifi")
-            },
-            "components": {
-                name: {"version": pin.version, "url": pin.url, "sha256": str(pin.sha256)}
-                for component in self.components
-                for name in COMPONENT_PINS.get(component, (component,))
-                for pin in [self.pins[name].for_arch(platform.go)]
-            },
-            "sqlite_exposed": policy.sqlite_exposed,
-            "system_packages": list(dict.fromkeys(packages.read(policy.package_sets, platform.name))),
-            "env": {
-                "AUDITWHEEL_POLICY": policy.name,
-                "AUDITWHEEL_ARCH": platform.name,
-                "AUDITWHEEL_PLAT": f"{policy.name}_{platform.name}",
-                **dict.fromkeys(("LC_ALL", "LANG", "LANGUAGE"), "en_US.UTF-8"),
-                "DEVTOOLSET_ROOTPATH": args["DEVTOOLSET_ROOTPATH"],
-                "LD_LIBRARY_PATH": args["LD_LIBRARY_PATH_ARG"],
-                "PKG_CONFIG_PATH": args["PKG_CONFIG_PATH_ARG"],
-                "SSL_CERT_FILE": CERTIFICATES,
-                "PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE": "1",
-            },
-            "path_first": args["PREPEND_PATH"].rstrip(":").split(":"),
-            "entrypoint": ["manylinux-entrypoint"],
-            "cmd": ["/bin/bash"],
-            "symbols": self._expected_symbols(),
-            "clang_versions": list(downloads.load().static_clang),
-            "labels": self.labels,
-        }
-
-    def _known(self) -> tuple[Interpreter, ...]:
-        """The interpreters of this image that are prebuilt downloads: manylinux-interpreters can install them later."""
-        return tuple(i for i in (*self.image.interpreters, *self.image.on_demand) if i.implementation != "cpython")
-
-    def _piped_tools(self) -> tuple[Tool, ...]:
+    @property
+    def piped_tools(self) -> tuple[Tool, ...]:
+        """The tools that pipx installs; the distribution's packages serve for the others."""
         return tuple(t for t in self.image.tools if not matches(self.image.place, t.distribution_where))
 
-    def _expected_interpreter(self, interpreter: Interpreter) -> ExpectedInterpreter:
-        version = self.versions[interpreter.pin]
-        locked = _locked(REQUIREMENTS / "interpreter" / f"{interpreter.minor}.txt")
-        return {
-            "tag": interpreter.tag,
-            "implementation": interpreter.implementation,
-            "minor": interpreter.minor,
-            "threaded": interpreter.threaded,
-            "status": interpreter.status,
-            "version": version,
-            "prefix": interpreter.prefix(version),
-            "launchers": list(interpreter.launchers),
-            "packages": locked,
-        }
 
-    def _expected_shared(self) -> ExpectedShared:
-        if not self.shared:
-            return {}
-        pin = self.pins[SHARED_OPENSSL]
-        return {
-            "openssl": {"version": pin.version, "url": pin.url, "sha256": str(pin.sha256)},
-            "pyinstaller": self.pyinstaller_wheels,
-            "interpreters": [
-                {
-                    "tag": i.name,
-                    "implementation": "cpython",
-                    "minor": i.minor,
-                    "threaded": False,
-                    "status": "stable",
-                    "version": self.versions[i.pin],
-                    "prefix": i.prefix,
-                    "launchers": [i.launcher],
-                    "packages": _locked(REQUIREMENTS / "interpreter" / f"{i.minor}.txt"),
-                    "optimised": i.optimised,
-                }
-                for i in self.shared
-            ],
-        }
-
-    def _expected_symbols(self) -> dict[str, str]:
-        symbols = self.image.policy.symbols
-        if not symbols:
-            return {}
-        gcc = symbols.gcc_on(self.image.platform.name)
-        return {"GLIBCXX": symbols.glibcxx, "CXXABI": symbols.cxxabi, "GCC": gcc}
-
-
-def plan(image: Image, request: Request, pins: Mapping[str, Pin] | None = None) -> Plan:
+def decide(image: Image, request: Request, pins: Mapping[str, Pin] | None = None) -> Plan:
     """Decides one build. Raises UserError for interpreter tags or components that cannot be had."""
     table_pins = dict(native_pins.read() if pins is None else pins)
     locked: Mapping[str, Any] = request.lock["pins"] if request.lock else {}
@@ -312,9 +202,11 @@ def plan(image: Image, request: Request, pins: Mapping[str, Pin] | None = None) 
         base=request.base or image.policy.base,
         requested_tag=request.tag,
     )
-    if not any(_can_run_tools(i) for i in wanted):
-        usable = ", ".join(i.tag for i in image.interpreters if _can_run_tools(i))
-        raise errors.UserError(f"the tools of an image run on its newest CPython >= 3.11: add one of {usable}")
+    if not any(i.runs_tools for i in wanted):
+        usable = ", ".join(i.tag for i in image.interpreters if i.runs_tools)
+        raise errors.UserError(
+            f"the tools of an image run on its newest CPython >= {OLDEST_TOOLS_PYTHON}: add one of {usable}"
+        )
     return result
 
 
@@ -342,20 +234,5 @@ def _pins_of(components: Iterable[str], interpreters: Iterable[Interpreter | Sha
     return frozenset(found)
 
 
-def _can_run_tools(interpreter: Interpreter) -> bool:
-    stable = interpreter.implementation == "cpython" and interpreter.status == "stable" and not interpreter.threaded
-    return stable and _minor_key(interpreter) >= OLDEST_TOOLS_PYTHON
-
-
-def _minor_key(interpreter: Interpreter) -> tuple[int, ...]:
-    return tuple(int(part) for part in interpreter.minor.split("."))
-
-
 def _locked_pin(name: str, row: Mapping[str, Any]) -> Pin:
     return Pin(name, row["version"], row["url"], row["sha256"])
-
-
-def _locked(path: Path) -> dict[str, str]:
-    """Package -> version of a compiled requirements file."""
-    text = path.read_text(encoding="utf-8")
-    return {match[1]: match[2] for match in re.finditer(r"(?m)^([A-Za-z0-9_.-]+)==([^\s;\\]+)", text)}

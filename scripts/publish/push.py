@@ -14,7 +14,7 @@ from network.registry import Registry, is_loopback
 from portable import errors
 from publish.destination import Place
 from publish.fitness import differences, unfit
-from smoke import command
+from smoke import record
 
 
 def candidate(tag: str) -> str:
@@ -49,7 +49,7 @@ def tested(engine: Engine, image: Image, local: str, commit: str) -> Tested:
     said = engine.ask(engine.inspect(identity, "{{json .}}")) or ""
     found = Tested(identity, Configuration.of_engine(said, f"{engine.name}'s {local}"))
     reasons = unfit(image, found.configuration, commit)
-    if not command.has_passed(engine, identity):
+    if not record.has_passed(engine, identity):
         reasons.append(f"this machine has not seen it pass its smoke tests: invoke test -i {image.name}")
     if reasons:
         raise errors.Failure(f"{local} cannot be published: " + "; ".join(reasons))

@@ -1,4 +1,4 @@
-"""What of docker/Dockerfile follows from the table of images: switches, stages, layers of interpreters and tools.
+"""The parts of docker/Dockerfile that follow from the table of images: switches, stages and layers.
 
 `dockerfile_blocks` gives each part by the name of its markers (`# begin <name>` and `# end <name>`); command.py
 writes them, and its `--check` fails when they are not up to date.
@@ -6,7 +6,8 @@ writes them, and its `--check` fails when they are not up to date.
 
 from __future__ import annotations
 
-from catalogue.model import Catalogue, Interpreter, SharedInterpreter, Tool
+from catalogue.interpreters import Interpreter, SharedInterpreter, Tool, tools_python
+from catalogue.model import Catalogue
 from catalogue.pins import env_prefix
 
 SCRIPTS = "/manylinux/build_scripts"
@@ -23,7 +24,7 @@ def dockerfile_blocks(catalogue: Catalogue) -> dict[str, str]:
     return {
         "switches": "".join(_switch(i.tag, f"interpreter-{i.tag}") for i in interpreters)
         + "".join(_switch(t.name, f"tool-{t.name}") for t in tools)
-        + f"ARG TOOLS_PYTHON={_tools_python(interpreters).tag}\n"
+        + f"ARG TOOLS_PYTHON={tools_python(interpreters).tag}\n"
         + "".join(
             _switch(i.name, f"interpreter-{i.name}") + f"ARG {env_prefix(i.name)}_OPTIMISED={int(i.optimised)}\n"
             for i in shared
@@ -37,12 +38,6 @@ def dockerfile_blocks(catalogue: Catalogue) -> dict[str, str]:
         "shared-interpreters": "\n".join(_shared_interpreter(i) for i in shared),
         "shared-layers": _layers([i.name for i in shared]),
     }
-
-
-def _tools_python(interpreters: list[Interpreter]) -> Interpreter:
-    """The newest stable CPython; build.sh names another where an image lacks it."""
-    usable = [i for i in interpreters if i.implementation == "cpython" and i.status == "stable" and not i.threaded]
-    return max(usable, key=lambda i: tuple(int(part) for part in i.minor.split(".")))
 
 
 def _layers(stages: list[str]) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from catalogue.distributions import NAMES, DistributionRelease, read_releases, version_key
+from catalogue.distributions import NAMES, DistributionRelease, read_releases
 from catalogue.markers import markdown_table
 from catalogue.model import Catalogue, Image
 from catalogue.paths import DOCKER
+from catalogue.versions import version_key
 from explain import reach
 from explain.documents import reach_blocks
 from portable.toml import Version, filled, form, read, read_toml

@@ -28,12 +28,13 @@ from packaging.version import Version
 
 from catalogue import images
 from catalogue import pins as native_pins
+from catalogue.interpreters import OLDEST_TOOLS_PYTHON
 from catalogue.model import Catalogue
 from catalogue.paths import ROOT
 from catalogue.pins import Pin
+from catalogue.versions import version_key
 from host import indexes
 from network import web
-from plan.plan import OLDEST_TOOLS_PYTHON
 from portable import environment, errors
 from update import pipeline
 from update.pipeline import Bump, Options, Outcome, Subject
@@ -77,11 +78,10 @@ class Lock:
 
 def locks(catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[Lock]:
     """Every lock the images, their smoke tests and the developers need."""
-    oldest = ".".join(map(str, OLDEST_TOOLS_PYTHON))
     found = [
         Lock(REQUIREMENTS / kind / f"{minor}.txt", REQUIREMENTS / f"{kind}.in", _python(minor, pins), universal=False)
         for kind in ("interpreter", "smoke")
-        for minor in sorted({i.minor for i in catalogue.interpreters.values()}, key=minor_key)
+        for minor in sorted({i.minor for i in catalogue.interpreters.values()}, key=version_key)
     ]
     for variant in catalogue.variants.values():
         kind = f"smoke-{variant.name}"
@@ -94,16 +94,11 @@ def locks(catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[Lock]:
     for tool in catalogue.tools.values():
         stem = REQUIREMENTS / "tools" / tool.name
         held = (f"{tool.name}<{tool.hold.below}", tool.hold.reason) if tool.hold else ()
-        found.append(Lock(stem.with_suffix(".txt"), stem.with_suffix(".in"), oldest, True, *held))
+        found.append(Lock(stem.with_suffix(".txt"), stem.with_suffix(".in"), OLDEST_TOOLS_PYTHON, True, *held))
     for name in ("base", "dev"):
         stem = REQUIREMENTS / name
-        found.append(Lock(stem.with_suffix(".txt"), stem.with_suffix(".in"), oldest, universal=True))
+        found.append(Lock(stem.with_suffix(".txt"), stem.with_suffix(".in"), OLDEST_TOOLS_PYTHON, universal=True))
     return found
-
-
-def minor_key(minor: str) -> tuple[int, ...]:
-    """Sorts "3.9" before "3.10"."""
-    return tuple(int(part) for part in minor.split("."))
 
 
 def _python(minor: str, pins: Mapping[str, Pin]) -> str:

@@ -21,8 +21,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from catalogue import images, paths
-from catalogue.distributions import version_key
 from catalogue.markers import rendered
+from catalogue.versions import version_key
 from explain import reach
 from explain.documents import reach_blocks
 from explain.reach import ReachTable

@@ -33,9 +33,10 @@ from debian import base as debian_base
 from engine import choose
 from engine.engine import Engine
 from host import machine
-from plan import plan as plans
+from plan import expectations
+from plan.plan import Plan, Request, decide
 from portable import errors, places
-from smoke import command as smoke
+from smoke import passes
 from sources.lock import LOCK, SOURCES, LockedPin, SourcesLock, load_lock
 
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
@@ -230,10 +231,10 @@ def saved_layers(engine: Engine, reference: str, directory: Path) -> list[Layer]
         archive.unlink(missing_ok=True)
 
 
-def smoke_seconds(engine: Engine, plan: plans.Plan, jobs: int) -> float:
+def smoke_seconds(engine: Engine, plan: Plan, jobs: int) -> float:
     """How long the smoke tests take with that many checks at a time. Raises Failure when they do not pass."""
     start = time.monotonic()
-    if not smoke.run(engine, plan.reference, plan.expectations(), jobs=jobs):
+    if not passes.run(engine, plan.reference, expectations.of(plan), jobs=jobs):
         raise errors.Failure("the smoke tests failed: a figure for them would mean nothing")
     return time.monotonic() - start
 
@@ -250,8 +251,8 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
     engine = choose.engine()
     base = debian_base.base_of(image).reference
     lock = load_lock(LOCK)
-    request = plans.Request(interpreters=interpreters, lock=lock, base=base, tag=TAG)
-    plan = plans.plan(image, request)
+    request = Request(interpreters=interpreters, lock=lock, base=base, tag=TAG)
+    plan = decide(image, request)
     chosen = ["--interpreters", ",".join(interpreters)] if interpreters else []
     say(f"cold build of {', '.join(i.tag for i in plan.interpreters)} with {engine.name}")
     cold, lines = build(image, base, LOCK, [*chosen, "--no-cache"], engine)

@@ -18,7 +18,7 @@ from host import machine
 from host.indexes import Indexes
 from host.mirror import Mirror
 from host.site import Site
-from plan import plan as plans
+from plan.plan import Request, decide
 
 
 @pytest.fixture(params=ENGINES)
@@ -62,7 +62,7 @@ def project(each_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     site = Site(ca, Indexes({"index-url": (f"https://user:password{MARK}@example.org/simple",)}), MIRROR)
     image = images.load().find("manylinux_2_36", machine.platform())
     with imported(each_engine, root, "base") as base:
-        plan = plans.plan(image, plans.Request(base=base, tag=f"test-{MARK}"))
+        plan = decide(image, Request(base=base, tag=f"test-{MARK}"))
         made = Project(each_engine, context, plan, site)
         yield made
         for reference in (plan.reference, *made.temporary()):

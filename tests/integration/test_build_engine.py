@@ -31,25 +31,25 @@ from host import machine
 from host.mirror import Mirror
 from host.site import Site
 from portable import errors
-from smoke import command as smoke
+from smoke import passes
 
 pytestmark = pytest.mark.engine
 
 
-def smoke_tests_that(monkeypatch: pytest.MonkeyPatch, passes: bool) -> list[str]:
+def smoke_tests_that(monkeypatch: pytest.MonkeyPatch, succeed: bool) -> list[str]:
     """Makes the smoke tests pass or fail at once; returns the list of what they are run on."""
     seen: list[str] = []
 
     def tested(engine: Engine, reference: str, *rest: object, **options: object) -> bool:
         seen.append(reference)
-        return passes
+        return succeed
 
-    monkeypatch.setattr(smoke, "run", tested)
+    monkeypatch.setattr(passes, "run", tested)
     return seen
 
 
 def test_a_build_that_passes_gets_its_tag(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = smoke_tests_that(monkeypatch, passes=True)
+    seen = smoke_tests_that(monkeypatch, succeed=True)
     before = project.containers()
     project.dockerfile(READS_SECRETS)
     project.build()
@@ -114,7 +114,7 @@ def test_failing_smoke_tests_leave_the_tag_where_it_was(project: Project, monkey
     project.dockerfile("echo 1 >/version")
     project.build("--no-test")
     first = project.identity()
-    smoke_tests_that(monkeypatch, passes=False)
+    smoke_tests_that(monkeypatch, succeed=False)
     project.dockerfile("echo 2 >/version")
     with pytest.raises(errors.Failure, match=r"smoke tests .* failed.*its tag was not moved"):
         project.build()
@@ -124,7 +124,7 @@ def test_failing_smoke_tests_leave_the_tag_where_it_was(project: Project, monkey
         project.build()
     (another,) = project.temporary()
     assert another != left, "each run has one of its own, and the next one takes it away"
-    smoke_tests_that(monkeypatch, passes=True)
+    smoke_tests_that(monkeypatch, succeed=True)
     project.build()
     assert project.temporary() == [] and project.identity() != first
 
@@ -135,13 +135,13 @@ def test_a_tag_that_moves_meanwhile_is_not_what_is_tagged(project: Project, monk
     other = project.identity()
     tested = []
 
-    def passes(engine: Engine, identity: str, *rest: object, **options: object) -> bool:
+    def passing(engine: Engine, identity: str, *rest: object, **options: object) -> bool:
         (temporary,) = project.temporary()
         engine.call(engine.tag(project.plan.base, temporary))
         tested.append(identity)
         return True
 
-    monkeypatch.setattr(smoke, "run", passes)
+    monkeypatch.setattr(passes, "run", passing)
     project.dockerfile("echo 2 >/version")
     project.build()
     assert tested == [project.identity()] and tested != [other]

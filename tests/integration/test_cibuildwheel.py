@@ -22,7 +22,7 @@ from engine import choose
 from engine.commands import Mount, executable_of
 from host.mirror import debian_suite
 from host.site import Site
-from plan import plan as plans
+from plan.plan import Request, decide
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 SDISTS = Path(__file__).with_name("cibuildwheel_sdists.txt")
@@ -56,7 +56,7 @@ def environment() -> Iterator[dict[str, str]]:
     listed = engine.ask(engine.run(IMAGE, ["manylinux-interpreters", "list", "--installed"])) or ""
     assert listed, f"{engine.name} has no image {IMAGE}, or it does not run"
     wanted = tuple(i.tag for i in image.interpreters if i.tag in listed.split() and i.implementation == "cpython")
-    plan = plans.plan(image, plans.Request(interpreters=wanted, tag=tag))
+    plan = decide(image, Request(interpreters=wanted, tag=tag))
     site = Site.of_this_machine()
     settings = bootstrap.cibuildwheel_settings(engine, plan, site.ca)
     suite = debian_suite(image.policy.distribution)

@@ -25,7 +25,8 @@ import pytest
 from engine import choose
 from engine.commands import ImageBuild, Mount
 from engine.engine import Engine
-from smoke import command
+from plan.expectations import Expectations
+from smoke import passes
 from sources.wheelhouse import WHEELHOUSE
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
@@ -69,8 +70,8 @@ def mutations() -> list[Mutation]:
 
 
 @pytest.fixture(scope="module")
-def expectations() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(Path(EXPECTATIONS).read_text(encoding="utf-8"))
+def expectations() -> Expectations:
+    content: Expectations = json.loads(Path(EXPECTATIONS).read_text(encoding="utf-8"))
     return content
 
 
@@ -80,7 +81,7 @@ def engine() -> Engine:
 
 
 def run_suite(
-    engine: Engine, expectations: Mapping[str, Any], script: str, only: Sequence[str], tmp_path: Path
+    engine: Engine, expectations: Expectations, script: str, only: Sequence[str], tmp_path: Path
 ) -> dict[str, list[str]]:
     """Spoils a container of the image and runs some checks in it; returns the problems by check."""
     expect = tmp_path / "expect.json"
@@ -88,10 +89,10 @@ def run_suite(
     rows = [row for row in expectations["interpreters"] if row["implementation"] == "cpython"]
     prelude = PRELUDE.format(old=rows[0]["tag"], new=expectations["tools_python"])
     # The suite itself runs on an interpreter that no mutation spoils.
-    driver = next(tag for tag in command.drivers(expectations)[::-1])
+    driver = next(tag for tag in passes.drivers(expectations)[::-1])
     selection = [word for name in only for word in ("--only", name)]
     suite = f'cd / && exec /opt/python/{driver}/bin/python -B -m smoke main "$@"'
-    mounts = [Mount(command.SUITE, "/smoke"), Mount(WHEELHOUSE, "/wheelhouse")]
+    mounts = [Mount(passes.SUITE, "/smoke"), Mount(WHEELHOUSE, "/wheelhouse")]
     mounts.append(Mount(expect, "/smoke-expect.json"))
     # Not through the entry point: it may be what is spoiled.
     argv = engine.run(
@@ -109,17 +110,17 @@ def run_suite(
     return found
 
 
-def test_the_checks_pass_on_the_untouched_image(engine: Engine, expectations: dict[str, Any], tmp_path: Path) -> None:
+def test_the_checks_pass_on_the_untouched_image(engine: Engine, expectations: Expectations, tmp_path: Path) -> None:
     """Otherwise a mutation that changes nothing would seem to be caught."""
     assert run_suite(engine, expectations, "", sorted({mutation.check for mutation in mutations()}), tmp_path) == {}
 
 
 @pytest.mark.parametrize("mutation", mutations(), ids=lambda mutation: re.sub(r"[^\w.]+", "-", mutation.name))
 def test_a_spoiled_image_fails_by_name(
-    mutation: Mutation, engine: Engine, expectations: dict[str, Any], tmp_path: Path
+    mutation: Mutation, engine: Engine, expectations: Expectations, tmp_path: Path
 ) -> None:
     for key, value in mutation.only_on.items():
-        if expectations[key] != value:
+        if expectations.get(key) != value:
             pytest.skip(f"it needs an image with {key} {value}")
     held_to = json.loads(json.dumps(expectations))
     held_to["interpreters"][0].update(mutation.held_to)
@@ -140,7 +141,7 @@ CHANGES = {
 
 
 def test_a_changed_configuration_fails_by_name(
-    engine: Engine, expectations: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    engine: Engine, expectations: Expectations, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the engine says of the image counts, too: each setting is changed at once and each is named."""
     (tmp_path / "Dockerfile").write_text("\n".join([f"FROM {IMAGE}", *CHANGES.values()]) + "\n", encoding="utf-8")
@@ -149,9 +150,9 @@ def test_a_changed_configuration_fails_by_name(
     assert platform
     build = ImageBuild(tmp_path, tmp_path / "Dockerfile", reference, platform)
     engine.call(engine.build(build))
-    held_to = {**expectations, "labels": {"org.pypa.manylinux.complete": "true"}}
+    held_to: Expectations = {**expectations, "labels": {"org.pypa.manylinux.complete": "true"}}
     try:
-        assert not command.run(engine, reference, held_to, only=list(CHANGES))
+        assert not passes.run(engine, reference, held_to, only=list(CHANGES))
     finally:
         engine.ask(engine.remove(reference))
     said = capsys.readouterr().err

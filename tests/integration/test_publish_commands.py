@@ -26,7 +26,7 @@ from network.registry import Registry
 from portable import errors
 from publish import destination, fitness, push
 from publish.destination import Place
-from smoke import command
+from smoke import record
 
 pytestmark = [
     pytest.mark.engine,
@@ -118,7 +118,7 @@ def fork(tmp_path: Path) -> Iterator[Fork]:
         yield made
         for image in MEMBERS:
             reference = f"{made.place}/{image.name}:latest"
-            command.note_pass(engine, reference, False)
+            record.note_pass(engine, reference, False)
             engine.ask(engine.remove(reference))
 
 
@@ -138,7 +138,7 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
         done = fork.run("push", "-i", image.name, *login)
         assert done.returncode == 1
         assert f"invoke test -i {image.name}" in done.stderr  # nobody has tested it
-        command.note_pass(fork.engine, reference, True)
+        record.note_pass(fork.engine, reference, True)
 
     done = fork.run("push", "-i", first.name, "--login", USER)
     assert done.returncode == 0, done.stderr
@@ -179,7 +179,7 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
 
     newer = fork.commit("second")
     for image in MEMBERS:
-        command.note_pass(fork.engine, fork.make(image), True)
+        record.note_pass(fork.engine, fork.make(image), True)
         done = fork.run("push", "-i", image.name, *login)
         assert done.returncode == 0, done.stderr
     assert fork.run("manifest", "manylinux_2_39", *login).returncode == 0
@@ -203,17 +203,17 @@ def test_what_must_not_be_pushed(fork: Fork) -> None:
         ("it is a partial image", "", False),
         ("it was built from deadbeef", "deadbeef", True),
     ):
-        command.note_pass(fork.engine, fork.make(image, revision, complete), True)
+        record.note_pass(fork.engine, fork.make(image, revision, complete), True)
         done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
         assert done.returncode == 1
         assert reason in done.stderr
     reference = fork.make(MEMBERS[1])
-    command.note_pass(fork.engine, reference, True)
+    record.note_pass(fork.engine, reference, True)
     done = fork.run("push", "-i", image.name, "--local", reference, "--login", USER, "--execute")
     assert done.returncode == 1
     assert f"it says that it is {MEMBERS[1].name}, not {image.name}; it is for linux/riscv64, not for" in done.stderr
     (fork.root / "new").touch()
-    command.note_pass(fork.engine, fork.make(image), True)
+    record.note_pass(fork.engine, fork.make(image), True)
     done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
     assert done.returncode == 1
     assert "not committed" in done.stderr
@@ -233,7 +233,7 @@ def here(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> Place:
 def test_what_was_looked_at_is_pushed_wherever_its_name_points_by_then(fork: Fork, here: Place) -> None:
     tag, image = fork.commit("first"), MEMBERS[0]
     reference = fork.make(image)
-    command.note_pass(fork.engine, reference, True)
+    record.note_pass(fork.engine, reference, True)
     found = push.tested(fork.engine, image, reference, checkout.commit(fork.root))
     fork.engine.call(fork.engine.tag(found.identity, f"{reference}-first"))  # podman removes what has no name
     fork.make(image, content="built by somebody else meanwhile")
@@ -243,7 +243,7 @@ def test_what_was_looked_at_is_pushed_wherever_its_name_points_by_then(fork: For
     repository = here.repository(image.name)
     arrived = here.registry.manifest(repository, push.candidate(tag))
     assert (arrived.digest, here.registry.configuration(repository, arrived)) == (digest, found.configuration)
-    command.note_pass(fork.engine, found.identity, False)
+    record.note_pass(fork.engine, found.identity, False)
     fork.engine.call(fork.engine.remove(f"{reference}-first"))
 
 
@@ -264,14 +264,14 @@ class Overtaken(Engine):
 
 def test_what_arrived_is_what_was_pushed(fork: Fork, here: Place) -> None:
     tag, image = fork.commit("first"), MEMBERS[0]
-    command.note_pass(fork.engine, fork.make(image, content="theirs"), True)
+    record.note_pass(fork.engine, fork.make(image, content="theirs"), True)
     commit, repository = checkout.commit(fork.root), here.repository(image.name)
     reference = f"{fork.place}/{image.name}:latest"
     theirs = push.tested(fork.engine, image, reference, commit)
     push.push(fork.engine, here, image, theirs, tag)
-    command.note_pass(fork.engine, theirs.identity, False)
+    record.note_pass(fork.engine, theirs.identity, False)
     manifest = here.registry.manifest(repository, push.candidate(tag))
-    command.note_pass(fork.engine, fork.make(image), True)
+    record.note_pass(fork.engine, fork.make(image), True)
     ours = push.tested(fork.engine, image, reference, commit)
     engine = Overtaken(
         fork.engine.name,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .context import Context, Expected, Interpreter
+from .context import Context, Expected, InstalledInterpreter
 from .interpreters import identity
 from .registry import check, difference, differences
 
@@ -24,7 +24,7 @@ FOREIGN = re.compile(
 )
 
 
-def _is_cpython(interpreter: Interpreter) -> bool:
+def _is_cpython(interpreter: InstalledInterpreter) -> bool:
     return interpreter.is_cpython
 
 
@@ -36,7 +36,7 @@ CFLAGS = {
 }
 
 
-def compilers(expected: Expected, interpreter: Interpreter) -> dict[str, str]:
+def compilers(expected: Expected, interpreter: InstalledInterpreter) -> dict[str, str]:
     """The golden values: gcc and g++, with -pthread while the C library keeps threads apart (glibc before 2.34)."""
     pthread = " -pthread" if expected.is_glibc and expected.libc_tuple < (2, 34) else ""
     stack = " -Wl,-z,stack-size=1048576" if not expected.is_glibc and interpreter.key >= (3, 15) else ""
@@ -53,13 +53,13 @@ def compilers(expected: Expected, interpreter: Interpreter) -> dict[str, str]:
 
 
 @check("sysconfig-compilers", each_interpreter=True, suits=_is_cpython)
-def golden(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def golden(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """The compilers are gcc and g++, spelled exactly like this."""
     yield from differences(compilers(context.expected, interpreter), identity(context, interpreter)["variables"])
 
 
 @check("regression-14-sysconfig-clang", each_interpreter=True, suits=_is_cpython)
-def foreign(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def foreign(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """No flag or path of our own build is published: not by sysconfig, not by the Makefile, not by python-config."""
     variables = identity(context, interpreter)["variables"]
     for name in FLAGS:
@@ -79,7 +79,7 @@ def foreign(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("sysconfig-variables", each_interpreter=True, suits=_is_cpython)
-def variables(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def variables(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Prefixes, version, suffixes and shape of the build are as they must be."""
     said = identity(context, interpreter)["variables"]
     expected = context.expected
@@ -102,7 +102,7 @@ def variables(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("regression-17-extension-suffix", each_interpreter=True, suits=_is_cpython)
-def extension_suffix(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def extension_suffix(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Extensions are named for this interpreter and C library: elsewhere others are not found where they should run."""
     said, expected = identity(context, interpreter)["variables"], context.expected
     digits = interpreter.minor.replace(".", "") + ("t" if interpreter.threaded else "")
@@ -114,7 +114,7 @@ def extension_suffix(context: Context, interpreter: Interpreter) -> Iterator[str
 
 
 @check("sysconfig-paths", each_interpreter=True)
-def paths(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def paths(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Headers, library and scripts are inside the prefix, and exist."""
     said = identity(context, interpreter)
     for name in ("stdlib", "purelib", "platlib", "include", "scripts"):
@@ -137,7 +137,7 @@ def paths(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 # One header of each part of the C API; that all of them are there is what the compile check shows.
 @check("headers", each_interpreter=True, suits=_is_cpython)
-def headers(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def headers(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Every public header compiles on its own after Python.h."""
     include = Path(identity(context, interpreter)["paths"]["include"])
     wanted = HEADERS | (HEADERS_39 if interpreter.key >= (3, 9) else set())
@@ -160,7 +160,7 @@ HEADERS_39 = {"exports.h", "genericaliasobject.h"}
 
 
 @check("sysconfig-build", each_interpreter=True, suits=_is_cpython)
-def build(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def build(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """The image's compilers accept every published flag, for C and for C++, and the result imports."""
     said = identity(context, interpreter)
     variables = {name: str(said["variables"].get(name) or "") for name in FLAGS}
@@ -192,7 +192,7 @@ def build(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("python-config", each_interpreter=True, suits=_is_cpython)
-def python_config(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def python_config(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """python-config knows its place, and its flags compile."""
     directory = Path(interpreter.prefix) / "bin"
     suffix = interpreter.minor + ("t" if interpreter.threaded else "")

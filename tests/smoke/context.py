@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .snapshot import Snapshot
+
+if TYPE_CHECKING:  # the image has no scripts/
+    from plan.expectations import Expectations
 
 HERE = Path(__file__).resolve().parent
 INTERNAL = Path("/opt/_internal")
@@ -28,7 +31,7 @@ class Problem(Exception):
 
 
 @dataclass(frozen=True)
-class Interpreter:
+class InstalledInterpreter:
     """An interpreter that the image must have."""
 
     tag: str
@@ -38,7 +41,7 @@ class Interpreter:
     status: str
     version: str
     prefix: str
-    launchers: tuple[str, ...]
+    launchers: Sequence[str]
     packages: Mapping[str, str]
 
     @property
@@ -69,7 +72,7 @@ class Interpreter:
 
 
 @dataclass(frozen=True)
-class SharedInterpreter(Interpreter):
+class InstalledSharedInterpreter(InstalledInterpreter):
     """One of the shared variant, beside those of /opt/python. `optimised`: a profile guided the compiler."""
 
     optimised: bool
@@ -81,18 +84,14 @@ class SharedInterpreter(Interpreter):
 
 
 class Expected:
-    """The expectations that were handed in (scripts/plan writes them), by attribute."""
+    """The expectations that were handed in, by attribute; scripts/plan/expectations.py writes them."""
 
-    def __init__(self, data: Mapping[str, Any]) -> None:
-        self.data = dict(data)
-        self.interpreters = tuple(
-            Interpreter(**{**row, "launchers": tuple(row["launchers"])}) for row in data["interpreters"]
-        )
-        shared = data.get("shared") or {}
+    def __init__(self, data: Expectations) -> None:
+        self.data: Mapping[str, Any] = data
+        self.interpreters = tuple(InstalledInterpreter(**row) for row in data["interpreters"])
         self.shared_interpreters = tuple(
-            SharedInterpreter(**{**row, "launchers": tuple(row["launchers"])}) for row in shared.get("interpreters", ())
+            InstalledSharedInterpreter(**row) for row in data["shared"].get("interpreters", ())
         )
-        self.shared_openssl: Mapping[str, str] = shared.get("openssl", {})
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -117,9 +116,9 @@ class Expected:
     @property
     def openssl_prefix(self) -> Path:
         """Where the OpenSSL of the shared variant is."""
-        return INTERNAL / f"openssl-{self.shared_openssl['version'].rpartition('.')[0]}"
+        return INTERNAL / f"openssl-{self.shared['openssl']['version'].rpartition('.')[0]}"
 
-    def interpreter(self, tag: str) -> Interpreter:
+    def interpreter(self, tag: str) -> InstalledInterpreter:
         """The interpreter of that tag."""
         return next(i for i in self.interpreters if i.tag == tag)
 
@@ -224,7 +223,7 @@ class Context:
         """The standard output of a command, without the white space around it."""
         return self.run(argv, **options).stdout.strip()
 
-    def worker(self, interpreter: Interpreter, name: str, *arguments: str, **options: Any) -> Any:
+    def worker(self, interpreter: InstalledInterpreter, name: str, *arguments: str, **options: Any) -> Any:
         """What workers/<name>.py, run by that interpreter, prints as JSON."""
         argv = [options.pop("python", interpreter.python), HERE / "workers" / f"{name}.py", *arguments]
         text = self.output(argv, **options)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .context import INTERNAL, LOCAL_BIN, Context, Interpreter, Problem
+from .context import INTERNAL, LOCAL_BIN, Context, InstalledInterpreter, Problem
 from .registry import check, difference
 
 OPT_PYTHON = Path("/opt/python")
@@ -23,7 +23,7 @@ IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalVM"}
 PREFIXES = re.compile(r"(cpython-|pp\d|graalpy)")
 
 
-def identity(context: Context, interpreter: Interpreter) -> dict[str, Any]:
+def identity(context: Context, interpreter: InstalledInterpreter) -> dict[str, Any]:
     """What the interpreter says about itself."""
     return context.once(f"identity of {interpreter.tag}", lambda: context.worker(interpreter, "identity"))
 
@@ -38,7 +38,7 @@ def interpreter_set(context: Context) -> Iterator[str]:
 
 
 @check("interpreter-link", each_interpreter=True)
-def link(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def link(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """/opt/python/<tag> is a link to the interpreter of that very version."""
     if not interpreter.home.is_symlink():
         yield f"{interpreter.home} is not a link"
@@ -47,7 +47,7 @@ def link(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("interpreter-version", each_interpreter=True)
-def version(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def version(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Version, implementation, prefix and build are those that were asked for."""
     said = identity(context, interpreter)
     wanted = {
@@ -70,7 +70,7 @@ def version(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("interpreter-path", each_interpreter=True)
-def path(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def path(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Everything on sys.path belongs to the interpreter, and no .pth file or customisation runs at every start."""
     for entry in identity(context, interpreter)["path"][1:]:
         if not os.path.realpath(entry).startswith(interpreter.prefix + "/"):
@@ -82,7 +82,7 @@ def path(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("interpreter-tag", each_interpreter=True)
-def tag(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def tag(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """What `packaging` makes of the interpreter is the name of its directory; it accepts wheels of the policy."""
     tags = identity(context, interpreter)["tags"]
     if interpreter.implementation != "graalpy" and tags["first"] != interpreter.tag:
@@ -93,7 +93,7 @@ def tag(context: Context, interpreter: Interpreter) -> Iterator[str]:
             yield f"it does not accept {platform} wheels"
 
 
-def scripts(interpreter: Interpreter) -> list[str]:
+def scripts(interpreter: InstalledInterpreter) -> list[str]:
     """The commands that an interpreter's bin directory must have."""
     if not interpreter.is_cpython:
         return [
@@ -113,7 +113,7 @@ def scripts(interpreter: Interpreter) -> list[str]:
 
 
 @check("interpreter-bin", each_interpreter=True)
-def bin_directory(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def bin_directory(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """bin/ has its commands, each runs the interpreter beside it."""
     directory = Path(interpreter.prefix) / "bin"
     for name in scripts(interpreter):
@@ -137,7 +137,7 @@ def bin_directory(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("interpreter-pip", each_interpreter=True)
-def pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def pip(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """pip's commands are those of this interpreter and its packages agree with each other."""
     wanted = f"pip {interpreter.packages.get('pip', '')}"
     for name in ("pip", "pip3"):
@@ -150,7 +150,7 @@ def pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("interpreter-packages", each_interpreter=True)
-def packages(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def packages(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Exactly the pinned packages are installed; setuptools and wheel are not."""
     found = identity(context, interpreter)["distributions"]
     wanted = {name.lower().replace("_", "-"): version for name, version in interpreter.packages.items()}
@@ -164,7 +164,7 @@ def packages(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("interpreter-package-files", each_interpreter=True)
-def package_files(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def package_files(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Every installed file is what its package's RECORD says, and nothing else lies in site-packages."""
     site = interpreter.stdlib / "site-packages"
     yield from record_problems(site, f"{interpreter.prefix}/")
@@ -206,7 +206,7 @@ def file_digest(path: Path) -> str:
 
 
 @check("launchers", each_interpreter=True)
-def launchers(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def launchers(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Each name in /usr/local/bin runs this interpreter, by a script: a link would break venvs (cpython#106045)."""
     script, *aliases = interpreter.launchers
     for name in interpreter.launchers:
@@ -240,7 +240,7 @@ def launcher_set(context: Context) -> Iterator[str]:
 STATIC_ARCHIVE = INTERNAL / "static-libs-for-embedding-only.tar.xz"
 
 
-def static_library(interpreter: Interpreter) -> str:
+def static_library(interpreter: InstalledInterpreter) -> str:
     """The name of a CPython's static library in the archive for embedding."""
     suffix = interpreter.minor + ("t" if interpreter.threaded else "")
     return f"{Path(interpreter.prefix).name}/lib/libpython{suffix}.a"
@@ -283,7 +283,7 @@ def static_libraries(context: Context) -> Iterator[str]:
 
 
 @check("static-embedding", each_interpreter=True, suits=lambda i: i.is_cpython, heavy=True)
-def embedding(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def embedding(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """A program that embeds the interpreter links its static library and runs."""
     library = unpacked_static_libraries(context) / static_library(interpreter)
     variables = identity(context, interpreter)["variables"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from .context import INTERNAL, LOCAL_BIN, Context, Expected
 from .registry import check, difference, differences
-from .snapshot import Entry, is_dangling
+from .snapshot import FoundPath, is_dangling
 
 FAMILY_ROOT = {
     # family -> (must be in /, may be in /)
@@ -137,11 +137,11 @@ def dates(context: Context) -> Iterator[str]:
             yield f"{entry.path} is dated before 1980-01-02"
 
 
-def _ours(context: Context) -> Iterator[Entry]:
+def _ours(context: Context) -> Iterator[FoundPath]:
     yield from (entry for prefix in ("/opt", "/usr/local") for entry in context.before.below(prefix))
 
 
-def _is_staff(context: Context, entry: Entry) -> bool:
+def _is_staff(context: Context, entry: FoundPath) -> bool:
     # Debian gives the directories of /usr/local to the group staff, writable and setgid.
     return (
         context.expected.family == "debian"
@@ -267,7 +267,7 @@ def manifest(context: Context) -> Iterator[str]:
     yield from difference("tools in manifest.json", wanted, tools)
     yield from (f"manifest.json: {p}" for p in differences(wanted, {k: v["version"] for k, v in tools.items()}))
     components = _by_name(content["components"], "name")
-    pins = {**expected.components, **({"openssl": expected.shared_openssl} if expected.shared_openssl else {})}
+    pins = {**expected.components, **{name: pin for name, pin in expected.shared.items() if name == "openssl"}}
     yield from difference("components in manifest.json", pins, components)
     kept = {name: {"version": version, "url": None, "sha256": None} for name, version in context.kept_autotools.items()}
     for name, pin in {**pins, **kept}.items():

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .context import Context, Expected, Interpreter, Problem
+from .context import Context, Expected, InstalledInterpreter, Problem
 
 Function = Callable[..., Iterable[str] | None]
 MAIN = "main"
@@ -27,7 +27,7 @@ class Check:
     each_interpreter: bool
     shared: bool
     when: Callable[[Expected], bool]
-    suits: Callable[[Interpreter], bool]
+    suits: Callable[[InstalledInterpreter], bool]
     container: str
     heavy: bool
 
@@ -37,7 +37,7 @@ class Job:
     """A check, for one interpreter where it is about interpreters."""
 
     check: Check
-    interpreter: Interpreter | None
+    interpreter: InstalledInterpreter | None
 
     @property
     def title(self) -> str:
@@ -59,7 +59,7 @@ class Result:
         return json.dumps(asdict(self))
 
 
-class Registry:
+class CheckRegistry:
     """Collects checks by decorator and turns them into jobs."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Registry:
         each_interpreter: bool = False,
         shared: bool = False,
         when: Callable[[Expected], bool] = lambda expected: True,
-        suits: Callable[[Interpreter], bool] = lambda interpreter: True,
+        suits: Callable[[InstalledInterpreter], bool] = lambda interpreter: True,
         container: str = MAIN,
         heavy: bool = False,
     ) -> Callable[[Function], Function]:
@@ -132,7 +132,7 @@ def run_jobs(jobs: Sequence[Job], context: Context, workers: int) -> Iterator[Re
             yield done.result()
 
 
-registry = Registry()
+registry = CheckRegistry()
 check = registry.check
 
 

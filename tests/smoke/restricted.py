@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .context import LOCAL_BIN, Context, Interpreter, Problem
+from .context import LOCAL_BIN, Context, InstalledInterpreter, Problem
 from .registry import RESTRICTED, check
 from .tools import commands
 from .venvs import bare_environment
@@ -31,7 +31,7 @@ def container(context: Context) -> Iterator[str]:
 
 
 @check("regression-21-ld-library-path", each_interpreter=True, container=RESTRICTED)
-def interpreter(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def interpreter(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Every interpreter and launcher works for a user without rights, wherever LD_LIBRARY_PATH points."""
     extra = "" if interpreter.is_cpython else "\nimport _cffi_backend"
     for environment in (None, bare_environment()):
@@ -43,7 +43,7 @@ def interpreter(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("restricted-venv", each_interpreter=True, container=RESTRICTED)
-def venv(context: Context, interpreter: Interpreter) -> None:
+def venv(context: Context, interpreter: InstalledInterpreter) -> None:
     """venv and pip work for a user without rights."""
     directory = context.scratch / f"venv-{interpreter.tag}"
     context.run([interpreter.python, "-m", "venv", "--without-pip", directory])

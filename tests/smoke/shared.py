@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import configuration, elf, interpreters, restricted, stdlib
-from .context import LOCAL_BIN, Context, SharedInterpreter
+from .context import LOCAL_BIN, Context, InstalledSharedInterpreter
 from .interpreters import identity
 from .registry import RESTRICTED, check, differences
 from .venvs import bare_environment
@@ -47,13 +47,13 @@ check("shared-restricted", shared=True, container=RESTRICTED)(restricted.interpr
 SAY_MAPS = "import _ssl, _hashlib\nfor line in open('/proc/self/maps'): print(line.split(None, 5)[-1].strip())"
 
 
-def library(interpreter: SharedInterpreter) -> Path:
+def library(interpreter: InstalledSharedInterpreter) -> Path:
     """Its libpython."""
     return Path(interpreter.prefix) / "lib" / f"libpython{interpreter.minor}.so.1.0"
 
 
 @check("shared-library", shared=True)
-def shared_library(context: Context, interpreter: SharedInterpreter) -> Iterator[str]:
+def shared_library(context: Context, interpreter: InstalledSharedInterpreter) -> Iterator[str]:
     """The interpreter is a small program that finds libpython beside it, by its own RUNPATH and whatever is set."""
     wanted = str(library(interpreter))
     for environment in ({}, {"LD_LIBRARY_PATH": ""}, {"LD_LIBRARY_PATH": "/nonexistent"}, context.environment):
@@ -71,7 +71,7 @@ def shared_library(context: Context, interpreter: SharedInterpreter) -> Iterator
 
 
 @check("shared-sysconfig", shared=True)
-def sysconfig(context: Context, interpreter: SharedInterpreter) -> Iterator[str]:
+def sysconfig(context: Context, interpreter: InstalledSharedInterpreter) -> Iterator[str]:
     """It was configured as promised, with the optimisation that the table says."""
     variables = identity(context, interpreter)["variables"]
     wanted: dict[str, Any] = {
@@ -95,7 +95,7 @@ def sysconfig(context: Context, interpreter: SharedInterpreter) -> Iterator[str]
 @check("shared-openssl", when=lambda e: bool(e.shared_interpreters))
 def openssl(context: Context) -> Iterator[str]:
     """OpenSSL is whole: program, headers, pkg-config; all of the variant's interpreters load it."""
-    version = context.expected.shared_openssl["version"]
+    version = context.expected.shared["openssl"]["version"]
     prefix = context.expected.openssl_prefix
     said = context.output([prefix / "bin/openssl", "version"], env=bare_environment())
     if f"OpenSSL {version} " not in said:
@@ -119,7 +119,7 @@ def openssl(context: Context) -> Iterator[str]:
 
 
 @check("shared-embedding", shared=True)
-def embedding(context: Context, interpreter: SharedInterpreter) -> Iterator[str]:
+def embedding(context: Context, interpreter: InstalledSharedInterpreter) -> Iterator[str]:
     """A program that embeds the interpreter links libpython by what python-config says."""
     config = Path(interpreter.prefix) / "bin/python3-config"
     flags = shlex.split(context.output([config, "--includes"]) + " " + context.output([config, "--ldflags", "--embed"]))
@@ -132,11 +132,11 @@ def embedding(context: Context, interpreter: SharedInterpreter) -> Iterator[str]
 
 
 @check("shared-pyinstaller", shared=True, when=lambda e: bool(e.get("shared", {}).get("pyinstaller")), heavy=True)
-def pyinstaller(context: Context, interpreter: SharedInterpreter) -> Iterator[str]:
+def pyinstaller(context: Context, interpreter: InstalledSharedInterpreter) -> Iterator[str]:
     """One file of PyInstaller's with ssl, sqlite3 and zstd runs with what it brings alone, on the policy's glibc."""
     directory = context.directory(f"pyinstaller-{interpreter.tag}")
     python = directory / "venv/bin/python"
-    wheels = context.wheelhouse / context.expected.data["shared"]["pyinstaller"]
+    wheels = context.wheelhouse / context.expected.shared["pyinstaller"]
     context.run([interpreter.python, "-m", "venv", "--without-pip", directory / "venv"])
     pip: list[str | Path] = [interpreter.python, "-m", "pip", "--python", python, "install", "-q", "--no-index"]
     context.run([*pip, "--find-links", wheels, "pyinstaller"])
@@ -148,7 +148,7 @@ def pyinstaller(context: Context, interpreter: SharedInterpreter) -> Iterator[st
     program, unpacked = directory / "dist/app", directory / "unpacked"
     said = json.loads(context.output([program, unpacked], env={}))
     built = context.expected.components
-    if f"OpenSSL {context.expected.shared_openssl['version']} " not in said["ssl"]:
+    if f"OpenSSL {context.expected.shared['openssl']['version']} " not in said["ssl"]:
         yield f"it has {said['ssl']}"
     if "sqlite" in built and said["sqlite"] != built["sqlite"]["version"]:
         yield f"it has SQLite {said['sqlite']}"

@@ -15,7 +15,7 @@ OUTSIDE = frozenset(
 
 
 @dataclass(frozen=True)
-class Entry:
+class FoundPath:
     """One path: its permission bits with type, owner and, for a symbolic link, what it points to."""
 
     path: str
@@ -45,14 +45,14 @@ class Entry:
 class Snapshot:
     """Every path of the image, in no particular order."""
 
-    entries: dict[str, Entry]
+    entries: dict[str, FoundPath]
 
     @classmethod
     def take(cls, root: str = "/", outside: frozenset[str] = OUTSIDE) -> Snapshot:
         """Walks the file system without following links; unreadable directories are left out."""
         return cls({entry.path: entry for entry in _walk(root.rstrip("/"), outside)})
 
-    def below(self, prefix: str) -> Iterator[Entry]:
+    def below(self, prefix: str) -> Iterator[FoundPath]:
         """Everything under a directory, itself not included."""
         start = prefix.rstrip("/") + "/"
         return (entry for path, entry in self.entries.items() if path.startswith(start))
@@ -63,7 +63,7 @@ class Snapshot:
         return {e.path[len(start) :] for e in self.below(directory) if "/" not in e.path[len(start) :]}
 
 
-def _walk(root: str, outside: frozenset[str]) -> Iterator[Entry]:
+def _walk(root: str, outside: frozenset[str]) -> Iterator[FoundPath]:
     pending = [root or "/"]
     while pending:
         try:
@@ -76,11 +76,11 @@ def _walk(root: str, outside: frozenset[str]) -> Iterator[Entry]:
                 continue
             status = child.stat(follow_symlinks=False)
             target = os.readlink(child.path) if child.is_symlink() else ""
-            yield Entry(child.path, status.st_mode, status.st_uid, status.st_gid, status.st_size, target)
+            yield FoundPath(child.path, status.st_mode, status.st_uid, status.st_gid, status.st_size, target)
             if child.is_dir(follow_symlinks=False):
                 pending.append(child.path)
 
 
-def is_dangling(entry: Entry, root: Path = Path("/")) -> bool:
+def is_dangling(entry: FoundPath, root: Path = Path("/")) -> bool:
     """Whether a symbolic link leads nowhere."""
     return entry.is_link and not os.path.exists(root / entry.path.lstrip("/"))

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .context import INTERNAL, Context, Interpreter, Problem
+from .context import INTERNAL, Context, InstalledInterpreter, Problem
 from .registry import check
 
 # Importing these does something, or cannot work on Linux; that they are there is checked all the same.
@@ -47,7 +47,7 @@ def modules_of(minor: tuple[int, ...], path: Path) -> list[str]:
     return [name for name, first, last in _rows(path) if first <= minor <= last]
 
 
-def imported(context: Context, interpreter: Interpreter) -> dict[str, Any]:
+def imported(context: Context, interpreter: InstalledInterpreter) -> dict[str, Any]:
     """What importing the whole standard library gave."""
 
     def run() -> dict[str, Any]:
@@ -66,12 +66,12 @@ def imported(context: Context, interpreter: Interpreter) -> dict[str, Any]:
     return context.once(f"importing the standard library of {interpreter.tag}", run)
 
 
-def _is_cpython(interpreter: Interpreter) -> bool:
+def _is_cpython(interpreter: InstalledInterpreter) -> bool:
     return interpreter.is_cpython
 
 
 @check("stdlib-imports", each_interpreter=True, suits=_is_cpython, heavy=True)
-def imports(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def imports(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Every module of this minor that is a Python file imports, from the interpreter's own library."""
     answer = imported(context, interpreter)
     pure = set(modules_of(interpreter.key, context.data / "stdlib-modules.txt"))
@@ -80,13 +80,13 @@ def imports(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("regression-05-sqlite-import", each_interpreter=True)
-def sqlite_import(context: Context, interpreter: Interpreter) -> None:
+def sqlite_import(context: Context, interpreter: InstalledInterpreter) -> None:
     """sqlite3 imports: it was once missing on one architecture only."""
     context.run([interpreter.python, "-c", "import sqlite3, _sqlite3; sqlite3.connect(':memory:')"])
 
 
 @check("stdlib-extensions", each_interpreter=True, suits=_is_cpython)
-def extensions(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def extensions(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """Every extension module of this minor was built: configure skips what it cannot build with a mere warning."""
     answer = imported(context, interpreter)
     wanted = set(modules_of(interpreter.key, context.data / "extension-modules.txt"))
@@ -100,7 +100,7 @@ def extensions(context: Context, interpreter: Interpreter) -> Iterator[str]:
             yield f"unexpected {directory / file}"
 
 
-def _foreign(interpreter: Interpreter, origins: dict[str, str], names: set[str]) -> Iterator[str]:
+def _foreign(interpreter: InstalledInterpreter, origins: dict[str, str], names: set[str]) -> Iterator[str]:
     own = (f"{interpreter.prefix}/lib/", f"{interpreter.home}/lib/")
     for name in sorted(names & origins.keys()):
         origin = origins[name]
@@ -109,7 +109,7 @@ def _foreign(interpreter: Interpreter, origins: dict[str, str], names: set[str])
 
 
 @check("stdlib-pypy", each_interpreter=True, suits=lambda i: i.implementation == "pypy")
-def pypy(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def pypy(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """PyPy's library imports, as far as it has CPython's modules."""
     pure = modules_of(interpreter.key, context.data / "stdlib-modules.txt")
     skipped = re.compile(
@@ -122,7 +122,7 @@ def pypy(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("test-package", each_interpreter=True, suits=_is_cpython)
-def test_package(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def test_package(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """`import test` and test.support work; CPython's own tests, half of its size, are left out."""
     context.run([interpreter.python, "-c", "import test, test.support; from test.support import script_helper"])
     directory = interpreter.stdlib / "test"
@@ -139,7 +139,7 @@ COMMON = (
 CPYTHON_ONLY = "dbm.gnu dbm.ndbm readline uuid".split()
 
 
-def capabilities(context: Context, interpreter: Interpreter) -> dict[str, Any]:
+def capabilities(context: Context, interpreter: InstalledInterpreter) -> dict[str, Any]:
     """What using the C libraries gave, see workers/capabilities.py."""
     names = [*COMMON, *(CPYTHON_ONLY if interpreter.is_cpython else ())]
     names += ["zstd"] if interpreter.key >= (3, 14) else []
@@ -151,14 +151,14 @@ def capabilities(context: Context, interpreter: Interpreter) -> dict[str, Any]:
     return context.once(f"capabilities of {interpreter.tag}", run)
 
 
-def _value(context: Context, interpreter: Interpreter, name: str) -> Any:
+def _value(context: Context, interpreter: InstalledInterpreter, name: str) -> Any:
     answer = capabilities(context, interpreter)
     if name in answer["errors"]:
         raise Problem(f"{name}: {answer['errors'][name]}")
     return answer["values"][name]
 
 
-def _expect_library(context: Context, interpreter: Interpreter, library: str, component: str) -> Iterator[str]:
+def _expect_library(context: Context, interpreter: InstalledInterpreter, library: str, component: str) -> Iterator[str]:
     """Says so unless the process mapped `library` from a private prefix, and from nowhere else."""
     if component not in context.expected.components:
         return
@@ -172,7 +172,7 @@ def _expect_library(context: Context, interpreter: Interpreter, library: str, co
 
 def _register(name: str, suits: Any = lambda interpreter: True) -> None:
     @check(f"capability-{name}", each_interpreter=True, suits=suits)
-    def capability(context: Context, interpreter: Interpreter) -> None:
+    def capability(context: Context, interpreter: InstalledInterpreter) -> None:
         _value(context, interpreter, name)
 
 
@@ -183,7 +183,7 @@ for _name in ("dbm.gnu", "dbm.ndbm", "uuid"):
 
 
 @check("capability-sqlite", each_interpreter=True)
-def sqlite(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def sqlite(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """SQLite is the built version, or new enough."""
     version = _value(context, interpreter, "sqlite")["version"]
     built = context.expected.components.get("sqlite")
@@ -194,13 +194,13 @@ def sqlite(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("regression-06-sqlite-ours", each_interpreter=True, suits=_is_cpython)
-def sqlite_ours(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def sqlite_ours(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """The library that is loaded is ours, not the system's."""
     yield from _expect_library(context, interpreter, "libsqlite3.so", "sqlite")
 
 
 @check("regression-07-sqlite-extensions", each_interpreter=True, suits=_is_cpython)
-def sqlite_extensions(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def sqlite_extensions(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """The full-text and spatial extensions were built: a new build system once dropped them silently."""
     if "sqlite" not in context.expected.components:
         return
@@ -211,7 +211,7 @@ def sqlite_extensions(context: Context, interpreter: Interpreter) -> Iterator[st
 
 
 @check("capability-ssl", each_interpreter=True)
-def ssl(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def ssl(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """OpenSSL is new enough, knows TLS 1.3, and finds the image's certificates."""
     value = _value(context, interpreter, "ssl")
     built = context.expected.components.get("openssl")
@@ -226,7 +226,7 @@ def ssl(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("capability-decimal", each_interpreter=True)
-def decimal(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def decimal(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """decimal is the compiled one; from 3.13 on with our mpdecimal, not with the copy that configure falls back to."""
     value = _value(context, interpreter, "decimal")
     if interpreter.is_cpython and not value["compiled"]:
@@ -239,7 +239,7 @@ def decimal(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("capability-zstd", each_interpreter=True, suits=lambda i: i.is_cpython and i.key >= (3, 14))
-def zstd(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def zstd(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """compression.zstd is multi-threaded and ours."""
     value = _value(context, interpreter, "zstd")
     built = context.expected.components.get("zstd")
@@ -252,7 +252,7 @@ def zstd(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("regression-08-tkinter", each_interpreter=True)
-def tkinter(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def tkinter(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """tkinter has Tcl and Tk 8.6 or newer, their scripts included."""
     value = _value(context, interpreter, "tkinter")
     if value["tk"] < 8.6:
@@ -263,7 +263,7 @@ def tkinter(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("capability-readline", each_interpreter=True, suits=_is_cpython)
-def readline(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def readline(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """readline is GNU's, with history."""
     documentation = _value(context, interpreter, "readline")
     if "GNU readline" not in documentation:
@@ -271,7 +271,7 @@ def readline(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("interpreter-locale", each_interpreter=True)
-def locales(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def locales(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """The image's locale is UTF-8 for Python."""
     value = _value(context, interpreter, "locale")
     encodings = {value["filesystem"].lower(), value["stdout"].lower()}
@@ -280,7 +280,7 @@ def locales(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("interpreter-gil", each_interpreter=True)
-def gil(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def gil(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """A free-threaded build runs without the lock, any other with it."""
     value = _value(context, interpreter, "gil")
     if value["disabled"] != interpreter.threaded or value["enabled"] == interpreter.threaded:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from .context import INTERNAL, Context, Interpreter, Problem
+from .context import INTERNAL, Context, InstalledInterpreter, Problem
 from .registry import check
 
 CLIENT = """
@@ -65,14 +65,14 @@ def bundle(context: Context) -> Path:
     return context.once("certificate bundle", make)
 
 
-def _ask(context: Context, interpreter: Interpreter, url: str, certificates: Path | str) -> str:
+def _ask(context: Context, interpreter: InstalledInterpreter, url: str, certificates: Path | str) -> str:
     environment = {**context.environment, "SSL_CERT_FILE": str(certificates)}
     environment.pop("SSL_CERT_DIR", None)
     return context.output([interpreter.python, "-c", CLIENT, url], env=environment)
 
 
 @check("regression-25-tls", each_interpreter=True)
-def trust(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def trust(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """With the authority in the bundle the server is trusted, over TLS 1.3; without it, or self-signed, it is not."""
     data = context.data / "tls"
     with server(data / "server.pem", data / "server.key") as url:

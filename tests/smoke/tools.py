@@ -269,7 +269,7 @@ def install_clang(context: Context) -> Iterator[str]:
         yield "/opt/clang is there without having been asked for"
 
 
-# --- Entry point ------------------------------------------------------------------------------------------
+# --- FoundPath point ------------------------------------------------------------------------------------------
 
 
 @check("entrypoint")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .context import LOCAL_BIN, Context, Interpreter
+from .context import LOCAL_BIN, Context, InstalledInterpreter
 from .registry import check
 
 
@@ -16,7 +16,7 @@ def bare_environment(*directories: str | Path) -> dict[str, str]:
 
 
 @check("regression-18-venv-launcher", each_interpreter=True)
-def by_launcher(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def by_launcher(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """A venv made through any name of the interpreter belongs to it: links with a version broke that once."""
     names: list[str | Path] = [LOCAL_BIN / name for name in interpreter.launchers]
     names += [interpreter.python, interpreter.home / "bin" / f"python{interpreter.minor}"]
@@ -29,7 +29,7 @@ def by_launcher(context: Context, interpreter: Interpreter) -> Iterator[str]:
             yield f"a venv made by {launcher} has prefix {said[0]} and base {said[1]}"
 
 
-def clean_venv(context: Context, interpreter: Interpreter) -> Path:
+def clean_venv(context: Context, interpreter: InstalledInterpreter) -> Path:
     """A venv with pip, made by the interpreter's own venv and ensurepip."""
 
     def make() -> Path:
@@ -41,7 +41,7 @@ def clean_venv(context: Context, interpreter: Interpreter) -> Path:
 
 
 @check("venv-pip", each_interpreter=True, heavy=True)
-def with_pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def with_pip(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """A new venv has a working pip of its own and nothing from outside."""
     directory = clean_venv(context, interpreter)
     said = context.output([directory / "bin/pip", "--version"])
@@ -55,7 +55,7 @@ def with_pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
         yield f"a new venv holds {', '.join(extra)}"
 
 
-def builder_venv(context: Context, interpreter: Interpreter) -> Path:
+def builder_venv(context: Context, interpreter: InstalledInterpreter) -> Path:
     """The python of a venv that sees the interpreter's own `build` and has setuptools from the wheelhouse."""
 
     def make() -> Path:

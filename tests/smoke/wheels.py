@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import elf
-from .context import LOCAL_BIN, Context, Expected, Interpreter, Problem
+from .context import LOCAL_BIN, Context, Expected, InstalledInterpreter, Problem
 from .registry import check, difference
 from .venvs import bare_environment, builder_venv
 
@@ -42,12 +42,12 @@ class Wheel:
         return {str(path.relative_to(self.files)): elf.parse(path.read_bytes()) for path in paths}
 
 
-def has_stable_abi(interpreter: Interpreter) -> bool:
+def has_stable_abi(interpreter: InstalledInterpreter) -> bool:
     """Whether the interpreter builds and loads cp38-abi3 wheels: PyPy and free-threaded builds do not."""
     return interpreter.is_cpython and not interpreter.threaded
 
 
-def kinds(interpreter: Interpreter) -> list[str]:
+def kinds(interpreter: InstalledInterpreter) -> list[str]:
     """The projects that every such interpreter builds."""
     return ["c", "cxx", "graft", *(["abi3"] if has_stable_abi(interpreter) else [])]
 
@@ -72,7 +72,7 @@ def private_libraries(context: Context) -> Path:
     return context.once("private libraries", make)
 
 
-def built_wheel(context: Context, interpreter: Interpreter, kind: str, **variables: str) -> Path:
+def built_wheel(context: Context, interpreter: InstalledInterpreter, kind: str, **variables: str) -> Path:
     """The wheel of projects/<kind>; "c" is built in isolation as users do, the others in a prepared environment."""
     label = "-".join([kind, *variables])
 
@@ -95,7 +95,7 @@ def built_wheel(context: Context, interpreter: Interpreter, kind: str, **variabl
     return context.once(f"building smoke-{label} with {interpreter.tag}", make)
 
 
-def repaired_wheel(context: Context, interpreter: Interpreter, kind: str, *options: str) -> Wheel:
+def repaired_wheel(context: Context, interpreter: InstalledInterpreter, kind: str, *options: str) -> Wheel:
     """The wheel after auditwheel, which takes the policy from the image's environment."""
     label = "-".join([kind, *(option.strip("-") for option in options)])
 
@@ -119,12 +119,12 @@ def _only(directory: Path) -> Path:
     return found[0]
 
 
-def python_tag(interpreter: Interpreter, kind: str) -> str:
-    """Interpreter and ABI tag of a wheel."""
+def python_tag(interpreter: InstalledInterpreter, kind: str) -> str:
+    """InstalledInterpreter and ABI tag of a wheel."""
     return "cp38-abi3" if kind == "abi3" else interpreter.tag
 
 
-def tag_problems(expected: Expected, interpreter: Interpreter, kind: str, wheel: Wheel) -> Iterator[str]:
+def tag_problems(expected: Expected, interpreter: InstalledInterpreter, kind: str, wheel: Wheel) -> Iterator[str]:
     """What is wrong with the names and tags of a wheel that was repaired for the image's policy only."""
     wanted = {f"{policy}_{expected.platform}" for policy in expected.policy_tags}
     yield from difference(f"platform tags in {wheel.path.name}", wanted, wheel.platforms)
@@ -178,7 +178,7 @@ def _register(kind: str) -> None:
         suits=lambda interpreter: kind in kinds(interpreter),
         heavy=True,
     )
-    def wheel(context: Context, interpreter: Interpreter) -> Iterator[str]:
+    def wheel(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
         repaired = repaired_wheel(context, interpreter, kind, "--only-plat")
         yield from tag_problems(context.expected, interpreter, kind, repaired)
         yield from structure_problems(context.expected, repaired)
@@ -189,7 +189,7 @@ for _kind in ("c", "cxx", "abi3"):
 
 
 @check("regression-01-graft", each_interpreter=True, heavy=True)
-def graft(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def graft(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """A wheel that links private libraries gets them grafted, with patchelf: into an extension and into a program."""
     repaired = repaired_wheel(context, interpreter, "graft", "--only-plat")
     yield from tag_problems(context.expected, interpreter, "graft", repaired)
@@ -209,7 +209,7 @@ def graft(context: Context, interpreter: Interpreter) -> Iterator[str]:
 
 
 @check("regression-02-graft-runs", each_interpreter=True, heavy=True)
-def graft_runs(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def graft_runs(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """What patchelf rewrote runs: extension and program, bound at once, with nothing but the wheel's own libraries."""
     files = repaired_wheel(context, interpreter, "graft", "--only-plat").files
     environment = {**bare_environment(), "LD_BIND_NOW": "1", "PYTHONPATH": str(files)}
@@ -233,7 +233,7 @@ def default_prefix(context: Context) -> None:
 
 
 @check("regression-03-patchelf-alignment", each_interpreter=True, heavy=True)
-def alignment(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def alignment(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """binutils read what patchelf wrote without complaint, and can strip it."""
     repaired = repaired_wheel(context, interpreter, "graft", "--only-plat")
     files = [path for path in repaired.files.rglob("*") if elf.is_elf(path)]
@@ -270,7 +270,7 @@ def names(context: Context) -> Iterator[str]:
 # --- Installing and running -------------------------------------------------------------------------------
 
 
-def _use(context: Context, interpreter: Interpreter, environment: Path) -> Iterator[str]:
+def _use(context: Context, interpreter: InstalledInterpreter, environment: Path) -> Iterator[str]:
     names = [f"smoke_{kind}" for kind in kinds(interpreter)]
     worker = Path(__file__).parent / "workers" / "use_wheels.py"
     for variables in (bare_environment(), {**bare_environment(), "LD_LIBRARY_PATH": "/nonexistent"}):
@@ -282,12 +282,12 @@ def _use(context: Context, interpreter: Interpreter, environment: Path) -> Itera
                 yield f"{path} was loaded instead of the grafted library"
 
 
-def _wheels(context: Context, interpreter: Interpreter) -> list[Path]:
+def _wheels(context: Context, interpreter: InstalledInterpreter) -> list[Path]:
     return [repaired_wheel(context, interpreter, kind, "--only-plat").path for kind in kinds(interpreter)]
 
 
 @check("wheel-install-pip", each_interpreter=True, heavy=True)
-def install_pip(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def install_pip(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """pip installs the repaired wheels into a new venv, where they run with an empty environment."""
     environment = context.scratch / f"installed-{interpreter.tag}"
     context.run([interpreter.python, "-m", "venv", "--without-pip", environment])
@@ -305,7 +305,7 @@ def has_uv(expected: Expected) -> bool:
 @check(
     "wheel-install-uv", each_interpreter=True, when=has_uv, suits=lambda i: i.implementation != "graalpy", heavy=True
 )
-def install_uv(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def install_uv(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """uv makes a venv of the interpreter and installs the repaired wheels."""
     environment = context.scratch / f"uv-{interpreter.tag}"
     offline = {**context.environment, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(context.scratch / "uv-cache")}
@@ -326,7 +326,7 @@ def _stable(expected: Expected) -> bool:
 
 
 @check("abi3audit-good", each_interpreter=True, when=_stable, suits=has_stable_abi, heavy=True)
-def abi3_good(context: Context, interpreter: Interpreter) -> Iterator[str]:
+def abi3_good(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """abi3audit audits the abi3 wheel, and finds nothing."""
     said = _abi3audit(context, repaired_wheel(context, interpreter, "abi3", "--only-plat").path)
     if said != (True, 0):

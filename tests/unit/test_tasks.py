@@ -19,7 +19,7 @@ from invoke.exceptions import Exit
 from invoke.runners import Result
 
 from catalogue import images, paths
-from smoke import command as smoke
+from smoke import record
 
 CATALOGUE = images.load()
 
@@ -118,7 +118,7 @@ def test_test_takes_the_partial_image_with_the_lock_it_was_built_from(
     reference = CATALOGUE.image("manylinux_2_36_x86_64").repository
     monkeypatch.setattr(tasks, "chosen_engine", lambda: Engine(f"{reference}:latest-partial"))
     monkeypatch.setattr(tasks, "LOCK", lock)
-    monkeypatch.setattr(smoke, "record_of", lambda reference: tmp_path / "no record")
+    monkeypatch.setattr(record, "path_of", lambda reference: tmp_path / "no record")
     recorder = Recorder(1)
     with pytest.raises(Exit) as stopped:
         tasks.test(recorder, image="manylinux_2_36_x86_64", only_="ssl*")

@@ -11,14 +11,14 @@ from build import base
 from build.base import BaseImage
 from catalogue import images
 from engine.engine import Engine
-from plan import plan as plans
+from plan.plan import Request, decide
 from portable import errors
 
 CATALOGUE = images.load()
 
 
 def test_a_pinned_base_is_asked_for_by_its_digest(tmp_path: Path) -> None:
-    plan = plans.plan(CATALOGUE.image("manylinux_2_28_x86_64"), plans.Request())
+    plan = decide(CATALOGUE.image("manylinux_2_28_x86_64"), Request())
     table = tmp_path / "bases.toml"
     table.write_text(f'"{plan.base}" = "sha256:{"a" * 64}"\n', encoding="utf-8")
     digest = f"sha256:{'a' * 64}"

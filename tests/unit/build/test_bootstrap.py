@@ -17,7 +17,7 @@ from engine.engine import Engine
 from engine.settings import EngineSettings
 from host import machine
 from host.site import Site
-from plan import plan as plans
+from plan.plan import Request, decide
 from portable import errors
 
 CATALOGUE = images.load()
@@ -68,7 +68,7 @@ def test_the_end_says_how_to_use_the_image(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    plan = plans.plan(CATALOGUE.image("manylinux_2_36_i686"), plans.Request(tag="mine"))
+    plan = decide(CATALOGUE.image("manylinux_2_36_i686"), Request(tag="mine"))
     bootstrap.tell_how_to_use(Engine("podman", "/usr/bin/podman", EngineSettings(limits=True, network="host")), plan)
     said = capsys.readouterr().err
     launcher = tmp_path / "manylinux" / "bin" / "podman"
@@ -84,12 +84,12 @@ def test_the_end_says_how_to_use_the_image(
 
 def test_cibuildwheel_is_told_the_pythons_of_a_partial_image_and_the_cas_of_the_site() -> None:
     image = CATALOGUE.image("manylinux_2_36_x86_64")
-    plan = plans.plan(image, plans.Request(interpreters=("cp39-cp39", "cp313-cp313", "cp313-cp313t")))
+    plan = decide(image, Request(interpreters=("cp39-cp39", "cp313-cp313", "cp313-cp313t")))
     assert bootstrap.cibuildwheel_settings(Engine("docker", "docker"), plan, Path("/etc/site.pem")) == {
         "CIBW_MANYLINUX_X86_64_IMAGE": "quay.io/pypa/manylinux_2_36_x86_64:latest-partial",
         "CIBW_BUILD": "cp39-manylinux_x86_64 cp313-manylinux_x86_64",
         "CIBW_CONTAINER_ENGINE": "docker; create_args: --volume=/etc/site.pem:/opt/_internal/certs.pem:ro",
         "CIBW_ENVIRONMENT": "PIP_CERT=/opt/_internal/certs.pem",
     }
-    whole = plans.plan(image, plans.Request())
+    whole = decide(image, Request())
     assert list(bootstrap.cibuildwheel_settings(Engine("docker", "docker"), whole)) == ["CIBW_MANYLINUX_X86_64_IMAGE"]

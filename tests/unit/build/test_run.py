@@ -15,8 +15,7 @@ from build.options import BuildOptions
 from catalogue import images
 from engine.commands import Commands
 from host.site import Site
-from plan import plan as plans
-from plan.plan import Plan, Request
+from plan.plan import Plan, Request, decide
 from portable import errors
 
 IMAGE = images.load().image("manylinux_2_36_x86_64")
@@ -24,7 +23,7 @@ NO_CLANG = CrossClang("amd64", used=False, for_cpython=False)
 
 
 def plan_of(**request: Any) -> Plan:
-    return plans.plan(IMAGE, Request(**request))
+    return decide(IMAGE, Request(**request))
 
 
 def test_offline_names_what_is_missing_or_wrong(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from tests.support import tables
 from tests.support.tables import NEW, NEW_TAG, OLD, OLD_TAG, OTHER_TOOL, TOOL, changed
 
 from catalogue import images
-from catalogue.model import Catalogue, Interpreter, Toolset
+from catalogue.interpreters import Interpreter
+from catalogue.model import Catalogue, Toolset
 from portable import errors
 
 RAW = tomllib.loads(images.IMAGES_TOML.read_text(encoding="utf-8"))

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from catalogue import images
-from catalogue.distributions import read_releases, version_key
+from catalogue.distributions import read_releases
 from catalogue.paths import ROOT
+from catalogue.versions import version_key
 from explain import choose, reach
 from portable import errors
 

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from catalogue import images
-from catalogue.distributions import version_key
+from catalogue.versions import version_key
 from explain import reach
 from portable import errors
 

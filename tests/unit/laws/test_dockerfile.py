@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from catalogue import images, pins
-from catalogue.model import Interpreter
-from plan.plan import Request, plan
+from catalogue.interpreters import Interpreter
+from plan.plan import Request, decide
 
 DOCKER = pins.DOCKERFILE.parent
 TEXT = pins.DOCKERFILE.read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def test_native_builds_see_no_clang() -> None:
 
 
 def test_tools_run_by_default_on_what_a_plan_chooses_for_a_whole_image() -> None:
-    chosen = {plan(image, Request()).tools_python.tag for image in CATALOGUE.images(published_only=False)}
+    chosen = {decide(image, Request()).tools_python.tag for image in CATALOGUE.images(published_only=False)}
     assert re.findall(r"(?m)^ARG TOOLS_PYTHON=(.+)$", TEXT) == list(chosen)
 
 

@@ -15,10 +15,11 @@ import pytest
 from tests.support.command_lines import build_options, wrong_invocations
 from tests.support.repositories import git
 
-from catalogue import checkout, distributions, images, markers, paths
+from catalogue import checkout, images, markers, paths
 from catalogue import pins as native_pins
+from catalogue.interpreters import OLDEST_TOOLS_PYTHON
+from catalogue.versions import version_key
 from debian import archive
-from plan import plan
 from portable import errors
 from render import command as render
 from sources.wheelhouse import smoke_minors
@@ -170,12 +171,12 @@ def test_held_tools_are_below_their_hold() -> None:
         if tool.hold:
             text = (ROOT / "requirements" / "tools" / f"{tool.name}.txt").read_text(encoding="utf-8")
             version = locks.versions(text)[tool.name]
-            assert distributions.version_key(version) < distributions.version_key(tool.hold.below)
+            assert version_key(version) < version_key(tool.hold.below)
 
 
 def test_git_is_driven_by_a_version_that_does_not_pass_on_options() -> None:
     text = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
-    assert distributions.version_key(locks.versions(text)["gitpython"]) >= (3, 2, 1)
+    assert version_key(locks.versions(text)["gitpython"]) >= (3, 2, 1)
 
 
 # --- One place for each fact ------------------------------------------------------------------------------------------
@@ -257,10 +258,9 @@ def test_an_index_that_apt_cannot_fetch_is_an_error_wherever_we_ask() -> None:
 
 
 def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:
-    oldest = ".".join(map(str, plan.OLDEST_TOOLS_PYTHON))
     universal = [lock for lock in locks.locks(CATALOGUE, native_pins.read()) if lock.universal]
     assert universal
-    assert {lock.python for lock in universal} == {oldest}
+    assert {lock.python for lock in universal} == {OLDEST_TOOLS_PYTHON}
 
 
 def test_the_wheelhouse_has_a_lock_for_every_minor() -> None:

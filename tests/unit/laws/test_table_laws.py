@@ -31,7 +31,8 @@ from tests.support.tables import OVERLAY
 from catalogue import bases, dependencies, distributions, images, packages, pins
 from catalogue.model import Image
 from explain import reach
-from plan import expectations, plan
+from plan import expectations
+from plan.plan import Request, decide
 from portable import downloads, errors, fetch, toml
 from render import readme
 from update import native
@@ -364,7 +365,7 @@ def test_a_list_of_packages_that_no_layer_reads_is_refused(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("image", CATALOGUE.all_images, ids=lambda image: image.name)
 def test_what_a_plan_expects_can_be_read_again(tmp_path: Path, image: Image) -> None:
-    content = plan.plan(image, plan.Request()).expectations()
+    content = expectations.of(decide(image, Request()))
     path = tmp_path / "expectations.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     assert expectations.load(path, "") == content
@@ -372,7 +373,7 @@ def test_what_a_plan_expects_can_be_read_again(tmp_path: Path, image: Image) -> 
 
 def test_nonsense_in_expectations_is_refused(tmp_path: Path) -> None:
     image = CATALOGUE.image("manylinux_2_36_x86_64-shared")
-    raw = json.loads(json.dumps(plan.plan(image, plan.Request()).expectations()))
+    raw = json.loads(json.dumps(expectations.of(decide(image, Request()))))
     path, crashes = tmp_path / "expectations.json", {}
     refused = 0
     for mutation in mutations.sample(raw, ("components", "tools", "env", "labels", "symbols", "base_tools"), 400, SEED):

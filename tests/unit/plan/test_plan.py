@@ -9,14 +9,15 @@ import pytest
 
 from catalogue import images, pins
 from catalogue.model import Image
-from plan.plan import Plan, Request, plan
+from plan import expectations
+from plan.plan import Plan, Request, decide
 from portable import errors
 
 CATALOGUE = images.load()
 
 
 def planned(name: str, **request: Any) -> Plan:
-    return plan(CATALOGUE.image(name), Request(**request))
+    return decide(CATALOGUE.image(name), Request(**request))
 
 
 def lock(moved: dict[str, str] | None = None, missing: dict[str, str] | None = None) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_what_the_mirror_lacks_makes_an_image_that_is_not_pushed() -> None:
     without = dataclasses.replace(whole, missing_pockets=("security",))
     assert (without.reference, without.complete) == (whole.reference, True)
     assert without.labels["org.pypa.manylinux.complete"] == "false"
-    assert without.expectations()["labels"] == without.labels
+    assert expectations.of(without)["labels"] == without.labels
     # Part of the cache's key: nothing built without it is taken for a build that has it.
     assert without.build_args == {**whole.build_args, "MISSING_POCKETS": "security"}
 
@@ -70,9 +71,9 @@ def test_what_the_mirror_lacks_makes_an_image_that_is_not_pushed() -> None:
 def test_pkg_config_looks_where_the_linker_does(image: Image) -> None:
     narrow = image.platform.name in ("i686", "armv7l")
     places = ["/usr/local/lib/pkgconfig", *(() if narrow else ["/usr/local/lib64/pkgconfig"])]
-    whole = plan(image, Request())
+    whole = decide(image, Request())
     assert whole.build_args["PKG_CONFIG_PATH_ARG"].split(":") == places
-    assert whole.expectations()["env"]["PKG_CONFIG_PATH"].split(":") == places
+    assert expectations.of(whole)["env"]["PKG_CONFIG_PATH"].split(":") == places
 
 
 def test_asking_for_everything_is_complete() -> None:
@@ -152,10 +153,10 @@ def test_the_shared_variant_adds_to_the_plan_of_its_image() -> None:
         "SHARED_CPYTHON_3_14_STAGE": "interpreter-shared-cpython-3.14",
         "SHARED_CPYTHON_3_14_OPTIMISED": "1",
     }
-    assert normal.expectations()["shared"] == {}
+    assert expectations.of(normal)["shared"] == {}
     assert shared.source_pins - normal.source_pins == {"openssl"}
-    assert shared.expectations()["components"] == normal.expectations()["components"]
-    expected = shared.expectations()["shared"]
+    assert expectations.of(shared)["components"] == expectations.of(normal)["components"]
+    expected = expectations.of(shared)["shared"]
     assert expected["openssl"]["version"] == pins.read()["openssl"].version
     assert expected["pyinstaller"] == "shared-musl-x86_64"
     row = expected["interpreters"][1]
@@ -178,7 +179,7 @@ def test_what_the_lock_misses_is_left_out_of_the_variant() -> None:
     assert some.left_out["shared-cpython-3.14"] == "not in the archive"
     assert some.build_args["SHARED_CPYTHON_3_14_STAGE"] == "empty"
     assert (some.build_args["OPENSSL_VERSION"], some.build_args["OPENSSL_STAGE"]) == ("3.5.9", "empty")
-    assert [row["minor"] for row in some.expectations()["shared"]["interpreters"]] == ["3.13"]
+    assert [row["minor"] for row in expectations.of(some)["shared"]["interpreters"]] == ["3.13"]
     for missing in ({"openssl": "no mirror"}, {"cpython-3.13": "no mirror", "cpython-3.14": "no"}):
         with pytest.raises(errors.UserError, match=f"nothing of {name} can be built from the local sources: no mirror"):
             planned(name, lock=lock(missing=missing))
@@ -191,7 +192,7 @@ def test_components_by_request() -> None:
     assert extra.build_args["GIT_STAGE"] == "empty"
     assert extra.build_args["SQLITE_STAGE"] == "component-sqlite"
     assert not extra.complete
-    assert {"tcl", "tk"} <= set(extra.expectations()["components"])
+    assert {"tcl", "tk"} <= set(expectations.of(extra)["components"])
     with pytest.raises(errors.UserError, match="unknown component 'gti'; did you mean git"):
         planned("manylinux_2_36_x86_64", components=("gti",))
 
@@ -211,7 +212,9 @@ def test_environment_by_toolset() -> None:
 
 
 def test_expectations() -> None:
-    expected = planned("manylinux_2_36_i686", interpreters=("cp39-cp39", "cp313-cp313", "cp313-cp313t")).expectations()
+    expected = expectations.of(
+        planned("manylinux_2_36_i686", interpreters=("cp39-cp39", "cp313-cp313", "cp313-cp313t"))
+    )
     assert [row["tag"] for row in expected["interpreters"]] == ["cp39-cp39", "cp313-cp313", "cp313-cp313t"]
     version = pins.read()["cpython-3.13"].version
     assert expected["interpreters"][2]["prefix"] == f"/opt/_internal/cpython-{version}-nogil"
@@ -227,7 +230,7 @@ def test_expectations() -> None:
 
 @pytest.mark.parametrize("image", CATALOGUE.images(published_only=False, variants=True), ids=lambda image: image.name)
 def test_every_image_can_be_planned(image: Image) -> None:
-    whole = plan(image, Request())
+    whole = decide(image, Request())
     assert whole.complete
-    assert whole.expectations()["env"]["AUDITWHEEL_PLAT"] == f"{image.policy.name}_{image.platform.name}"
+    assert expectations.of(whole)["env"]["AUDITWHEEL_PLAT"] == f"{image.policy.name}_{image.platform.name}"
     assert None not in whole.build_args.values()

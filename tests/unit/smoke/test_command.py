@@ -13,12 +13,13 @@ import pytest
 from catalogue import images
 from engine import choose
 from engine.engine import Engine
-from plan import plan as plans
+from plan import expectations
+from plan.plan import Request, decide
 from portable import errors
-from smoke import command
-from smoke.command import Report, Result
+from smoke import command, configuration, passes, record
+from smoke.results import Result, Results
 
-EXPECTED: dict[str, Any] = {
+EXPECTED: Any = {
     "platform": "x86_64",
     "family": "debian",
     "distribution": "debian-12",
@@ -28,6 +29,7 @@ EXPECTED: dict[str, Any] = {
     "cmd": ["/bin/bash"],
     "labels": {"org.pypa.manylinux.complete": "true"},
     "tools_python": "cp313-cp313",
+    "shared": {},
     "interpreters": [
         {"tag": "cp39-cp39", "implementation": "cpython", "minor": "3.9"},
         {"tag": "cp311-cp311", "implementation": "cpython", "minor": "3.11"},
@@ -42,7 +44,7 @@ def config(**changes: Any) -> dict[str, Any]:
         "Env": [
             "AUDITWHEEL_PLAT=manylinux_2_36_x86_64",
             "LANG=en_US.UTF-8",
-            f"PATH=/opt/clang/bin:{command.BASE_PATH}",
+            f"PATH=/opt/clang/bin:{configuration.BASE_PATH}",
             "container=oci",
         ],
         "Entrypoint": ["manylinux-entrypoint"],
@@ -53,7 +55,7 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def failed(config: dict[str, Any], architecture: str = "amd64", size: int = 900_000_000) -> dict[str, tuple[str, ...]]:
-    results = command.configuration_results(config, architecture, size, EXPECTED)
+    results = configuration.results_of(config, architecture, size, EXPECTED)
     return {result.check: result.problems for result in results if result.problems}
 
 
@@ -95,8 +97,8 @@ class TestConfiguration:
         assert failed(config(), "arm64") == {"image-platform": ("Architecture is 'arm64', expected 'amd64'",)}
 
     def test_shared_interpreters_may_be_large_too(self) -> None:
-        expected = {**EXPECTED, "shared": {"interpreters": [{}]}}
-        results = command.configuration_results(config(), "amd64", 1_000_000_000, expected)
+        expected: Any = {**EXPECTED, "shared": {"interpreters": [{}]}}
+        results = configuration.results_of(config(), "amd64", 1_000_000_000, expected)
         assert [r.problems for r in results if r.check == "regression-26-size"] == [()]
 
     def test_the_size_counts(self) -> None:
@@ -107,28 +109,28 @@ class TestConfiguration:
 
 class TestReport:
     @pytest.fixture
-    def report(self, capsys: pytest.CaptureFixture[str]) -> Report:
-        report = Report("example.org/image:latest")
+    def report(self, capsys: pytest.CaptureFixture[str]) -> Results:
+        report = Results("example.org/image:latest")
         report.add(Result("tls", "cp313-cp313", (), 0.25))
         report.add(Result("locale", "", ("first \x1b[31mproblem\nsecond line", "another"), 1.0))
         return report
 
-    def test_a_line_a_check(self, report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_line_a_check(self, report: Results, capsys: pytest.CaptureFixture[str]) -> None:
         lines = capsys.readouterr().err.splitlines()
         assert lines[0].split() == ["ok", "tls[cp313-cp313]", "0.2", "s"]
         assert lines[1].split() == ["FAILED", "locale", "1.0", "s"]
         assert lines[-1].strip() == "another"
 
-    def test_the_summary_names_what_failed(self, report: Report) -> None:
+    def test_the_summary_names_what_failed(self, report: Results) -> None:
         assert not report.passed
         lines = report.summary().splitlines()
         assert lines[0] == "FAILED locale: first \x1b[31mproblem"
         assert "1 passed, 1 failed" in lines[-1]
 
     def test_nothing_run_is_not_passed(self) -> None:
-        assert not Report("x").passed
+        assert not Results("x").passed
 
-    def test_junit(self, report: Report) -> None:
+    def test_junit(self, report: Results) -> None:
         root = ElementTree.fromstring(report.junit())
         suite = root[0]
         assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
@@ -137,7 +139,7 @@ class TestReport:
         assert failure.get("message") == "first [31mproblem"
         assert "another" in (failure.text or "")
 
-    def test_json(self, report: Report) -> None:
+    def test_json(self, report: Results) -> None:
         content = json.loads(report.json())
         assert content["passed"] is False
         assert content["results"][1] == {
@@ -149,7 +151,7 @@ class TestReport:
 
 
 def test_the_tools_python_drives_first_and_others_stand_in() -> None:
-    assert command.drivers(EXPECTED) == ["cp313-cp313", "cp311-cp311"]
+    assert passes.drivers(EXPECTED) == ["cp313-cp313", "cp311-cp311"]
 
 
 FAKE_ENGINE = """#!/usr/bin/env python3
@@ -205,10 +207,10 @@ class TestRun:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        monkeypatch.setattr(command, "TIME_LIMIT", 1)
+        monkeypatch.setattr(passes, "TIME_LIMIT", 1)
         monkeypatch.setenv("FAKE_STAYS", "1")
-        monkeypatch.setattr(command, "PASSES", command.PASSES[:1])
-        assert not command.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
+        monkeypatch.setattr(passes, "PASSES", passes.PASSES[:1])
+        assert not passes.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
         assert "the main pass was stopped after 1 s" in capsys.readouterr().err
         calls = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
         names = [call[call.index("--name") + 1] for call in calls if "smoke" in call and call[0] == "run"]
@@ -219,14 +221,14 @@ class TestRun:
         self, engine: Engine, wheelhouse: Path, tmp_path: Path
     ) -> None:
         junit, result = tmp_path / "junit.xml", tmp_path / "result.json"
-        assert command.run(engine, "image", EXPECTED, wheelhouse=wheelhouse, junit=junit, json_file=result)
+        assert passes.run(engine, "image", EXPECTED, wheelhouse=wheelhouse, junit=junit, json_file=result)
         names = [row["check"] for row in json.loads(result.read_text())["results"]]
         assert names[-2:] == ["fake-main", "fake-restricted"]
         assert ElementTree.parse(junit).getroot()[0].get("failures") == "0"
         calls = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
         runs = [call for call in calls if call[0] == "run"]
         assert all(call[call.index("--network") + 1] == "none" for call in runs)
-        assert f"{wheelhouse}:/wheelhouse:ro" in runs[1] and f"{command.SUITE}:/smoke:ro" in runs[1]
+        assert f"{wheelhouse}:/wheelhouse:ro" in runs[1] and f"{passes.SUITE}:/smoke:ro" in runs[1]
         assert "--read-only" not in runs[1] and "--read-only" in runs[2]
         assert runs[2][runs[2].index("--user") + 1] == "1000:1000"
         assert "LD_LIBRARY_PATH=/nonexistent" in runs[2]
@@ -237,7 +239,7 @@ class TestRun:
         self, engine: Engine, wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("FAKE_PROBLEM", "1")
-        assert not command.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
+        assert not passes.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
 
     def test_when_the_tools_python_is_broken_another_drives_and_that_is_a_failure(
         self,
@@ -247,7 +249,7 @@ class TestRun:
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         monkeypatch.setenv("FAKE_BROKEN", "cp313-cp313")
-        assert not command.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
+        assert not passes.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
         said = capsys.readouterr().err
         assert "main-pass[cp313-cp313]" in said and "No module named 'json'" in said
         assert "ok     fake-main" in said
@@ -255,21 +257,21 @@ class TestRun:
     def test_an_unknown_check_is_wrong_use(
         self, engine: Engine, wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(command, "_run_pass", lambda *arguments: True)
+        monkeypatch.setattr(passes, "_run_pass", lambda *arguments: True)
         with pytest.raises(errors.UserError, match="no check is called no-such"):
-            command.run(engine, "image", EXPECTED, wheelhouse=wheelhouse, only=["no-such"])
+            passes.run(engine, "image", EXPECTED, wheelhouse=wheelhouse, only=["no-such"])
 
     def test_without_a_wheelhouse_the_error_names_the_fix(self, engine: Engine, tmp_path: Path) -> None:
         with pytest.raises(errors.UserError, match="invoke prefetch"):
-            command.run(engine, "image", EXPECTED, wheelhouse=tmp_path / "none")
+            passes.run(engine, "image", EXPECTED, wheelhouse=tmp_path / "none")
 
     def test_a_variant_wants_pyinstaller_too(self, engine: Engine, wheelhouse: Path) -> None:
-        expected = {**EXPECTED, "shared": {"pyinstaller": "shared-here", "interpreters": []}}
+        expected: Any = {**EXPECTED, "shared": {"pyinstaller": "shared-here", "interpreters": []}}
         with pytest.raises(errors.UserError, match="shared-here has no PyInstaller"):
-            command.run(engine, "image", expected, wheelhouse=wheelhouse)
+            passes.run(engine, "image", expected, wheelhouse=wheelhouse)
         (wheelhouse / "shared-here").mkdir()
         (wheelhouse / "shared-here" / "pyinstaller-6.22.3-py3-none-any.whl").touch()
-        assert command.run(engine, "image", expected, wheelhouse=wheelhouse)
+        assert passes.run(engine, "image", expected, wheelhouse=wheelhouse)
 
 
 TAGS = [i.tag for i in images.load().image("manylinux_2_36_x86_64").interpreters]
@@ -299,11 +301,11 @@ class TestWhatItIsHeldTo:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         table = self.expectations(monkeypatch, capsys, "--table")
-        command.remember("example.org/manylinux_2_36_x86_64:y", table | {"distribution": "a build of another tag"})
+        record.remember("example.org/manylinux_2_36_x86_64:y", table | {"distribution": "a build of another tag"})
         assert self.expectations(monkeypatch, capsys) == table
-        command.remember("example.org/manylinux_2_36_x86_64:x", table | {"distribution": "the last build"})
+        record.remember("example.org/manylinux_2_36_x86_64:x", table | {"distribution": "the last build"})
         assert self.expectations(monkeypatch, capsys)["distribution"] == "the last build"
-        command.record_of("example.org/manylinux_2_36_x86_64:x").write_text("{}")
+        record.path_of("example.org/manylinux_2_36_x86_64:x").write_text("{}")
         with pytest.raises(errors.UserError, match="image is missing; add --table"):
             self.expectations(monkeypatch, capsys)
         assert [row["tag"] for row in self.expectations(monkeypatch, capsys, "--table")["interpreters"]] == TAGS
@@ -324,13 +326,13 @@ class TestWhatHasPassed:
         identities = {"a:1": "sha256:11", "a:again": "sha256:11", "b:1": "sha256:22"}
         engine = Engine("podman", "podman")
         monkeypatch.setattr(Engine, "ask", lambda self, argv: identities.get(argv[-1]))
-        assert not command.has_passed(engine, "a:1")
-        command.note_pass(engine, "a:1", True)
-        assert command.has_passed(engine, "a:1") and command.has_passed(engine, "a:again")
-        assert not command.has_passed(engine, "b:1")
-        assert not command.has_passed(engine, "unknown:1")
-        command.note_pass(engine, "a:again", False)
-        assert not command.has_passed(engine, "a:1")
+        assert not record.has_passed(engine, "a:1")
+        record.note_pass(engine, "a:1", True)
+        assert record.has_passed(engine, "a:1") and record.has_passed(engine, "a:again")
+        assert not record.has_passed(engine, "b:1")
+        assert not record.has_passed(engine, "unknown:1")
+        record.note_pass(engine, "a:again", False)
+        assert not record.has_passed(engine, "a:1")
 
 
 @pytest.mark.parametrize(
@@ -356,7 +358,7 @@ def test_expectations_that_are_none_are_wrong_use(
 
 
 def test_expectations_of_the_wrong_kind_are_wrong_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = plans.plan(images.load().image("manylinux_2_36_x86_64"), plans.Request()).expectations()
+    whole = expectations.of(decide(images.load().image("manylinux_2_36_x86_64"), Request()))
     path = tmp_path / "expectations.json"
     monkeypatch.setattr(sys, "argv", ["smoke.py", "x", "--print-expectations", "--expectations", str(path)])
     path.write_text(json.dumps(whole))

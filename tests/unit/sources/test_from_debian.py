@@ -13,7 +13,7 @@ from tests.support.debian_mirrors import LIMITS, DebianServer, needs_gpgv, packa
 
 from catalogue import images, pins
 from catalogue.pins import Pin
-from plan.plan import Request, plan
+from plan.plan import Request, decide
 from portable import fetch, files
 from portable.progress import Progress
 from sources import from_debian
@@ -215,7 +215,7 @@ def test_a_lock_drives_a_plan(mirror: DebianServer) -> None:
     mirror.publish("sid", list(found.values()))
     lock = debian(mirror, pins=table, tracked=tracked, prebuilt=["pp311-pypy311_pp73"])
     image = CATALOGUE.image("manylinux_2_36_x86_64")
-    decided = plan(image, Request(lock=lock))
+    decided = decide(image, Request(lock=lock))
     assert [interpreter.tag for interpreter in decided.interpreters] == ["cp313-cp313", "cp313-cp313t"]
     assert decided.components == ("git",)
     assert decided.pins["git"].version == "2.99.0"
