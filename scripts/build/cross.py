@@ -13,7 +13,6 @@ from engine.engine import Engine
 from host import inputs, machine
 from portable import errors
 
-NATIVE_HERE = {"amd64": ("amd64", "386"), "arm64": ("arm64", "arm")}  # what these processors run without emulation
 CLANG_BUILDERS = ("amd64", "arm64")  # architectures for which a static clang is used as cross compiler
 
 
@@ -53,7 +52,7 @@ def clang_for(image: Image, builder: str, offline: bool, env: Mapping[str, str] 
 
 def runs_natively(image: Image, builder: str) -> bool:
     """Whether a builder, in Go's spelling, runs an image without emulation."""
-    return image.platform.go in NATIVE_HERE.get(builder, (builder,))
+    return machine.is_native(image.platform.name, builder)
 
 
 def builder_of(engine: Engine) -> str:

@@ -27,9 +27,6 @@ from host.mirror import Mirror, debian_suite
 from portable import errors, scratch, transport
 from portable.progress import say
 
-NATIVE_PAIRS = (("amd64", "i386"), ("arm64", "armhf"))  # what 64-bit processors run, too
-
-
 QEMU_PACKAGES = ("qemu-user-static", "binfmt-support")
 
 
@@ -68,10 +65,10 @@ def runs(architecture: str) -> bool:
     """Whether this machine runs Debian's programs for an architecture, by itself or by QEMU."""
     if architecture == machine.debian_architecture():
         return True
-    # Without arch-test nobody knows: 32-bit programs mostly run, and QEMU is not needed for them.
+    # Without arch-test nobody knows whether it runs 32-bit programs, too: mostly it does, and needs no QEMU.
     tester = shutil.which("arch-test")
     if not tester:
-        return (machine.debian_architecture(), architecture) in NATIVE_PAIRS
+        return machine.is_native(architecture, machine.debian_architecture())
     return subprocess.run([tester, architecture], capture_output=True).returncode == 0
 
 

@@ -12,6 +12,7 @@ from catalogue.model import Platform
 
 # What no row of the table says: `uname -m` of older or stranger kernels, and GitHub's word.
 _OTHERS = {"x64": "x86_64", "i386": "i686", "i486": "i686", "i586": "i686", "x86": "i686", "armv8l": "armv7l"}
+_ALSO_RUNS = {"x86_64": "i686", "aarch64": "armv7l"}  # the 32-bit platforms of 64-bit processors
 
 
 def platform(said: str = "") -> str:
@@ -30,6 +31,12 @@ def go_architecture(said: str = "") -> str:
     name = platform(said)
     row = _platforms().get(name)
     return row.go if row else name
+
+
+def is_native(wanted: str, processor: str) -> bool:
+    """Whether a processor runs the programs of a platform without emulation; both in any spelling."""
+    here = platform(processor)
+    return platform(wanted) in (here, _ALSO_RUNS.get(here))
 
 
 def debian_architecture() -> str:

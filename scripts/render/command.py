@@ -13,7 +13,7 @@ from catalogue import images
 from catalogue.markers import rendered
 from catalogue.model import Catalogue
 from catalogue.paths import ROOT
-from portable import errors
+from portable import errors, files
 from render.dockerfile import dockerfile_blocks
 from render.readme import document_blocks
 
@@ -37,7 +37,7 @@ def main() -> int:
         if before != after:
             stale.append(str(path))
             if not options.check:
-                (ROOT / path).write_text(after, encoding="utf-8")
+                files.write(ROOT / path, after)
                 print(f"{path} rewritten", file=sys.stderr)
     if stale and options.check:
         raise errors.Failure(f"{', '.join(stale)} not up to date with the tables: run `{COMMAND}`")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from urllib.parse import quote
 
 from engine.engine import Engine
 from plan.expectations import Expectations
-from portable import places
+from portable import files, places
 
 
 def path_of(reference: str) -> Path:
@@ -19,11 +18,7 @@ def path_of(reference: str) -> Path:
 
 def remember(reference: str, expectations: Expectations) -> None:
     """Keeps what a build asked for: its image can then be tested again without repeating the request."""
-    path = path_of(reference)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(expectations, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    files.write(path_of(reference), json.dumps(expectations, indent=2) + "\n")
 
 
 def forget(reference: str) -> None:

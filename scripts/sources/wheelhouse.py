@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from catalogue.paths import ROOT
+from catalogue.versions import version_key
 from portable import environment, errors, files
 from portable.progress import Progress
 from sources.lock import SOURCES, SourcesLock
@@ -31,7 +32,7 @@ PipRunner = Callable[[Sequence[str], Path], None]
 
 def smoke_minors(lock: SourcesLock | None = None, directory: Path = SMOKE_LOCKS) -> list[str]:
     """The minors whose smoke-test requirements are locked, without those that the lock leaves out."""
-    minors = sorted((path.stem for path in directory.glob("*.txt")), key=lambda minor: int(minor.partition(".")[2]))
+    minors = sorted((path.stem for path in directory.glob("*.txt")), key=version_key)
     return [minor for minor in minors if not lock or f"cpython-{minor}" not in lock["missing"]]
 
 

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .context import INTERNAL, Context, InstalledInterpreter, Problem
+from .context import INTERNAL, Context, InstalledInterpreter, Problem, version_key
 from .registry import check
 
 # Importing these does something, or cannot work on Linux; that they are there is checked all the same.
@@ -39,7 +39,7 @@ def _rows(path: Path) -> tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...
 
 
 def _key(minor: str, otherwise: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(part) for part in minor.split(".")) if minor else otherwise
+    return version_key(minor) if minor else otherwise
 
 
 def modules_of(minor: tuple[int, ...], path: Path) -> list[str]:
@@ -189,7 +189,7 @@ def sqlite(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]
     built = context.expected.components.get("sqlite")
     if built and interpreter.is_cpython and version != built["version"]:
         yield f"SQLite is {version}, expected {built['version']}"
-    elif _version(version) < (3, 50) and (built or interpreter.is_cpython):
+    elif version_key(version) < (3, 50) and (built or interpreter.is_cpython):
         yield f"SQLite is {version}, expected 3.50 or newer"
 
 
@@ -285,7 +285,3 @@ def gil(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     value = _value(context, interpreter, "gil")
     if value["disabled"] != interpreter.threaded or value["enabled"] == interpreter.threaded:
         yield f"built without GIL: {value['disabled']}, running with it: {value['enabled']}"
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", text))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import elf
-from .context import LOCAL_BIN, Context, Expected, InstalledInterpreter, Problem
+from .context import LOCAL_BIN, Context, Expected, InstalledInterpreter, Problem, version_key
 from .registry import check, difference
 from .venvs import bare_environment, builder_venv
 
@@ -163,12 +163,8 @@ def symbol_problems(expected: Expected, name: str, file: elf.Elf) -> Iterator[st
         limits["GLIBC"] = expected.libc_version
     for library, version in file.needed_versions:
         family, _, number = version.partition("_")
-        if family in limits and re.fullmatch(r"[\d.]+", number) and _key(number) > _key(limits[family]):
+        if family in limits and re.fullmatch(r"[\d.]+", number) and version_key(number) > version_key(limits[family]):
             yield f"{name} needs {version} of {library}, the policy allows {limits[family]}"
-
-
-def _key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
 
 
 def _register(kind: str) -> None:

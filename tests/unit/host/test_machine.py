@@ -48,6 +48,17 @@ def test_every_platform_is_its_own_name() -> None:
         assert machine.go_architecture(name) == row.go
 
 
+@pytest.mark.parametrize(
+    ("wanted", "processor", "native"),
+    [
+        *(("386", "amd64", True), ("i386", "x86_64", True), ("armhf", "arm64", True), ("s390x", "s390x", True)),
+        *(("amd64", "386", False), ("aarch64", "x86_64", False), ("arm", "amd64", False)),
+    ],
+)
+def test_which_processor_runs_what_without_emulation(wanted: str, processor: str, native: bool) -> None:
+    assert machine.is_native(wanted, processor) is native
+
+
 def test_all_commands_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "arm64")
     for name in ("POLICY", "PLATFORM", "VARIANT"):

@@ -146,3 +146,9 @@ def test_an_invoke_that_somebody_else_has_started_hands_none_of_them_on() -> Non
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, cwd=paths.ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_build_step_trusts_by_the_same_variables() -> None:
+    text = (paths.ROOT / "docker" / "build_scripts" / "lib.sh").read_text(encoding="utf-8")
+    exported = set(re.findall(r"(\w+)=/run/secrets/ca\b", text))
+    assert exported == {*environment.CA_VARIABLES, "GIT_SSL_CAINFO"}  # git, unlike our programs, reads no other
