@@ -1,8 +1,8 @@
-"""git, and what it says of a checkout: its commit, whether files differ from that, the tag that it is published as.
+"""What git says of a checkout: its commit, which files differ from it, and the tag that it is published as.
 
-Every call of git goes through `call`, in the tests, too: whatever repository, index or configuration the caller's
-environment names (as in a hook), it works on the one it is given. Only plumbing is asked, whose output no configuration
-changes, and each answer is checked against its form. Standard library only: build.sh needs it.
+Every call of git goes through `call`, also in the tests. It works on the repository it is given, whatever repository,
+index or configuration the caller's environment names (as in a hook). Only plumbing commands are asked, whose output no
+configuration changes, and each answer is checked against its form. Standard library only: build.sh needs it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from catalogue.paths import ROOT
-from catalogue.tags import Dated
+from catalogue.tags import DatedTag
 from portable import errors
 
-DIRTY = "-dirty"  # behind a commit: files of the checkout differ from it
+DIRTY = "-dirty"  # appended to a commit that files of the checkout differ from
 CLOCKS_DIFFER = 24 * 3600  # seconds by which a commit may be ahead of this machine's clock
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -32,8 +32,8 @@ _KEPT = re.compile(
 )
 
 
-class Refused(errors.Failure):
-    """git ended with an error: the message is in its own words."""
+class GitRefused(errors.Failure):
+    """git ended with an error; the message quotes it."""
 
 
 def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -43,7 +43,7 @@ def environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def forget_caller() -> None:
-    """Takes the same out of this process's own environment, for what starts git by itself."""
+    """Removes the same variables from this process's own environment, for libraries that start git themselves."""
     for name in set(os.environ) - set(environment()):
         del os.environ[name]
 
@@ -53,9 +53,9 @@ def call(
 ) -> str:
     """What a git command prints, run in `at` (default: the current directory) with `env` on top of the environment.
 
-    Raises Refused when git fails or is not installed, TimeoutError when it takes more than `seconds`; then whatever it
-    has started is gone, too."""
-    # In English, whatever the user's language: messages are looked into.
+    Raises GitRefused when git fails or is not installed, and TimeoutError when it takes more than `seconds`; whatever
+    git has started is killed then, too."""
+    # In English, whatever the user's language: callers look for words in messages.
     clean = environment() | {"LC_ALL": "C"} | dict(env or {})
     verb = _verb(arguments)
     try:
@@ -74,7 +74,7 @@ def call(
     except OSError as error:
         missing = at is not None and not at.is_dir()
         why = f"there is no directory {at}" if missing else f"git cannot be run: {error.strerror}; install it"
-        raise Refused(f"git {verb}: {why}") from None
+        raise GitRefused(f"git {verb}: {why}") from None
     with process:
         try:
             out, said = process.communicate(timeout=seconds)
@@ -86,19 +86,19 @@ def call(
                 raise TimeoutError(f"git {verb}: no answer within {seconds:g} seconds") from None
             raise
     if process.returncode:
-        raise Refused(f"git {verb}: {said.strip() or f'ended with status {process.returncode} and said nothing'}")
+        raise GitRefused(f"git {verb}: {said.strip() or f'ended with status {process.returncode} and said nothing'}")
     return out
 
 
 def commit(root: Path = ROOT) -> str:
-    """The commit of HEAD, in full. Raises Refused without one, or where `root` is not the top of a work tree."""
+    """The commit of HEAD, in full. Raises GitRefused without one, or where `root` is not the top of a work tree."""
     return _checked(_COMMIT, _of(root, "rev-parse", "--verify", "HEAD^{commit}").strip(), "rev-parse")
 
 
 def changes(root: Path = ROOT, untracked: bool = True) -> tuple[str, ...]:
-    """The files that differ from HEAD, with those git was never told of; only the repository's own list ignores any.
+    """The files that differ from HEAD, by default with untracked ones. Only the repository's own .gitignore counts.
 
-    What a user ignores everywhere could get into an image all the same."""
+    A user's global list does not: files that it ignores could still get into an image."""
     settings = ("-c", "core.excludesFile=", "-c", "core.fsmonitor=false", "-c", "status.renames=false")
     which = "normal" if untracked else "no"
     said = _of(root, *settings, "status", "--porcelain=v1", "-z", f"--untracked-files={which}")
@@ -112,11 +112,11 @@ def revision(root: Path = ROOT) -> str:
 
 
 def version_tag(root: Path = ROOT, now: float | None = None) -> str:
-    """`YYYY.MM.DD-N` of HEAD: its UTC day, and the how-manyeth first-parent commit of that day it is.
+    """`YYYY.MM.DD-N` of HEAD: its UTC day, and its number among the first-parent commits of that day, from 1.
 
     A commit dated before its parent counts as of the parent's day, so that no tag comes twice and tags grow along the
-    branch. So does one dated in the future (more than a day after `now`, in seconds since 1970), where others have
-    followed it; as HEAD it is refused. Raises Failure then, and in a shallow clone, where N cannot be known."""
+    branch. So does a commit dated in the future (more than a day after `now`, in seconds since 1970) that has children.
+    Raises Failure where HEAD itself is dated in the future, and in a shallow clone, where N cannot be known."""
     if _of(root, "rev-parse", "--is-shallow-repository").strip() != "false":
         raise errors.Failure("this clone is shallow, its commits cannot be counted: run `git fetch --unshallow` first")
     limit = (time.time() if now is None else now) + CLOCKS_DIFFER
@@ -130,7 +130,7 @@ def version_tag(root: Path = ROOT, now: float | None = None) -> str:
     for date in reversed(dates):
         day = max(latest, _day(date)) if date <= limit else latest
         latest, number = day, number + 1 if day == latest else 1
-    return str(Dated(latest, number))
+    return str(DatedTag(latest, number))
 
 
 _DATE = re.compile(r"[0-9]{1,20} [0-9a-f]{40,64}")
@@ -138,16 +138,16 @@ _STATUS = re.compile(r"[ MTADRCU?!]{2} .+", re.DOTALL)
 
 
 def _of(root: Path, *arguments: str) -> str:
-    """git's answer about the work tree whose top is `root`: never about one that it lies in."""
+    """git's answer about the work tree whose top is `root`, never about a work tree around it."""
     try:
-        # Killed in `git status` it would otherwise leave the index's lock, and git would refuse all from then on.
+        # A killed `git status` would otherwise leave the index locked, and git would refuse everything from then on.
         ceiling = {"GIT_CEILING_DIRECTORIES": str(root.resolve().parent)}
         return call("--no-optional-locks", *arguments, at=root, env=ceiling)
-    except Refused as error:
+    except GitRefused as error:
         if "not a git repository" not in str(error):
             raise
-        hint = "clone the repository with git: what is made from it says of which commit it is"
-        raise Refused(f"{root}: {error}\n{hint}") from None
+        hint = "clone the repository with git: images are labelled with the commit that they are built from"
+        raise GitRefused(f"{root}: {error}\n{hint}") from None
 
 
 def _day(date: int) -> datetime.date:

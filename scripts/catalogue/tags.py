@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 LONGEST = 128  # characters of a tag
 SYNTAX = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-CANDIDATE = "candidate-"  # before the dated tag of an image that waits until all platforms of its policy are there
-UNTESTED = "untested-"  # before that of an image which a builder elsewhere has pushed and nobody has tested yet
-UNTESTED_HERE = "-untested"  # behind the tag of an image that was just built here
+CANDIDATE = "candidate-"  # prefix of the dated tag of an image that waits until its policy has all platforms
+UNTESTED = "untested-"  # prefix of the dated tag of an image that a builder elsewhere has pushed, still untested
+UNTESTED_HERE = "-untested"  # suffix of the tag of an image that was just built here
 
 _DATED = re.compile(r"(?P<day>[0-9]{4}\.[0-9]{2}\.[0-9]{2})-(?P<number>[1-9][0-9]*)")
 _OLD = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})-[0-9a-f]{7,40}")
 
 
 @dataclass(frozen=True, order=True)
-class Dated:
-    """A dated tag, ordered as it was published: the UTC day, and the how-manyeth commit of that day it stands for."""
+class DatedTag:
+    """A dated tag, ordered as it was published: the UTC day, and the number of the commit among those of that day."""
 
     day: datetime.date
     number: int
@@ -30,11 +30,11 @@ class Dated:
         return f"{self.day:%Y.%m.%d}-{self.number}"
 
 
-def dated(tag: str) -> Dated | None:
-    """The parts of a tag `YYYY.MM.DD-N`, N from 1; None for anything else, a day that no calendar has included."""
+def dated(tag: str) -> DatedTag | None:
+    """The parts of a tag `YYYY.MM.DD-N`, N from 1; None for anything else, also for a day that does not exist."""
     match = _DATED.fullmatch(tag)
     day = _date(match["day"].replace(".", "-")) if match else None
-    return Dated(day, int(match["number"])) if match and day else None
+    return DatedTag(day, int(match["number"])) if match and day else None
 
 
 def published(tag: str) -> str:
@@ -43,7 +43,7 @@ def published(tag: str) -> str:
 
 
 def day_of(tag: str) -> datetime.date | None:
-    """The day in a dated tag, also before its publication, or in the older form `YYYY-MM-DD-<commit>`; else None."""
+    """The day in a dated tag, a candidate's or one of the older form `YYYY-MM-DD-<commit>`; None for any other tag."""
     name = published(tag)
     if found := dated(name):
         return found.day

@@ -57,7 +57,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexEntry:
     """What an index says about one of its manifests; `platform` is "" where it names none."""
 
     digest: str
@@ -105,13 +105,13 @@ class Manifest:
         return (self.configuration, *(layer["digest"].text(DIGEST) for layer in self.answer["layers"].rows()))
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[IndexEntry, ...]:
         """The rows of an index."""
         found = []
         for row in self.answer["manifests"].rows():
             platform = row["platform"]
             name = "" if platform.value is None else _platform(platform, ("os", "architecture", "variant"))
-            found.append(Entry(row["digest"].text(DIGEST), name))
+            found.append(IndexEntry(row["digest"].text(DIGEST), name))
         return tuple(found)
 
     @property

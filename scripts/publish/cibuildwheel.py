@@ -22,7 +22,7 @@ _PIN = re.compile(
 
 
 @dataclass(frozen=True)
-class Pin:
+class PinnedImage:
     """One entry of cibuildwheel's list: the image it pins by tag, from some version on by digest too."""
 
     name: str
@@ -31,7 +31,7 @@ class Pin:
     cibuildwheel: str
 
 
-def parse_pins(text: str, version: str) -> list[Pin]:
+def parse_pins(text: str, version: str) -> list[PinnedImage]:
     """The entries of one pinned_docker_images.cfg. Raises Failure for one that is neither of the known forms."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
@@ -44,18 +44,18 @@ def parse_pins(text: str, version: str) -> list[Pin]:
             match = _PIN.fullmatch(value.strip())
             if not match:
                 raise errors.Failure(f"cibuildwheel {version}: cannot read {key} = {value!r} of [{section}]")
-            found.append(Pin(match["name"], match["tag"] or match["comment"], match["digest"] or "", version))
+            found.append(PinnedImage(match["name"], match["tag"] or match["comment"], match["digest"] or "", version))
     return found
 
 
-def cibuildwheel_pins(url: str, since: str) -> list[Pin]:
+def cibuildwheel_pins(url: str, since: str) -> list[PinnedImage]:
     """What any cibuildwheel from `since` on pins, read from every tag of its git repository, pre-releases too.
 
     Raises Failure where a tag that must have the list has none, or an unreadable one."""
     first = Version(since).release
     with tempfile.TemporaryDirectory() as directory:
         checkout.call("clone", "--quiet", "--bare", "--", url, directory)
-        found: list[Pin] = []
+        found: list[PinnedImage] = []
         copy = Path(directory)
         for tag in checkout.call("for-each-ref", "--format=%(refname:strip=2)", "refs/tags", at=copy).split():
             try:

@@ -14,7 +14,7 @@ from engine import choose
 from host import inputs
 from portable import errors
 from publish import push as pushing
-from publish.destination import Place, read_login
+from publish.destination import Destination, read_login
 from publish.push import candidate
 from publish.steps import carry_out, is_ahead, read_handed, revision, rollback_steps, steps
 from publish.steps import verify as problems_of
@@ -97,7 +97,7 @@ def _add_group(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("tag", nargs="?", help="default: the tag of HEAD")
 
 
-def _places(options: argparse.Namespace, catalogue: Catalogue) -> list[Place]:
+def _places(options: argparse.Namespace, catalogue: Catalogue) -> list[Destination]:
     """Where to publish, with the login that was given. Raises UserError for one login and several registries."""
     named = options.registry or [catalogue.registry]
     if options.login and len({text.partition("/")[0] for text in named}) > 1:
@@ -105,7 +105,7 @@ def _places(options: argparse.Namespace, catalogue: Catalogue) -> list[Place]:
             "--login is for one registry: log the engine in to each of several before (docker login)"
         )
     login = read_login(options.login)
-    return [Place.parse(text, login) for text in named]
+    return [Destination.parse(text, login) for text in named]
 
 
 def _dated(given: str | None) -> str:
@@ -116,7 +116,7 @@ def _dated(given: str | None) -> str:
     return tag
 
 
-def _push_everywhere(places: list[Place], image: Image, local: str, tag: str, execute: bool) -> None:
+def _push_everywhere(places: list[Destination], image: Image, local: str, tag: str, execute: bool) -> None:
     """Pushes a local image to its candidate tag at each place; prints repository and digest of what is there then."""
     published = [place.registry.digest(place.repository(image.name), tag) for place in places]
     if not all(published):
@@ -135,11 +135,11 @@ def _push_everywhere(places: list[Place], image: Image, local: str, tag: str, ex
             print(f"{target}@{digest}")
 
 
-def _is_published(places: list[Place], group: Group, tag: str) -> bool:
+def _is_published(places: list[Destination], group: Group, tag: str) -> bool:
     return any(place.registry.digest(place.repository(group.name), tag) for place in places)
 
 
-def _report(places: list[Place], groups: list[Group], tag: str) -> int:
+def _report(places: list[Destination], groups: list[Group], tag: str) -> int:
     """Says whether a tag is whole everywhere; 1 where it is not."""
     status = 0
     for place in places:

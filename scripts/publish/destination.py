@@ -12,14 +12,14 @@ from portable import errors
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """A registry and the namespace in it, `quay.io/pypa`."""
 
     registry: Registry
     namespace: str
 
     @classmethod
-    def parse(cls, text: str, credentials: Login | None = None) -> Place:
+    def parse(cls, text: str, credentials: Login | None = None) -> Destination:
         """Reads `host/namespace`. Without (user, password) the container engines' logins serve."""
         host, _, namespace = inputs.namespace("--registry", text).partition("/")
         return cls(Registry(host, credentials), namespace)

@@ -9,19 +9,19 @@ from catalogue.tags import SYNTAX
 from network import oci
 from network.registry import NotFound, Registry
 from portable import errors
-from publish.destination import Place
+from publish.destination import Destination
 
 QUAY = "quay.io"
 AT_ONCE = 8  # manifests that are read side by side
 MOST_PAGES = 1000
 
 
-class Listing:
+class TagReader:
     """Reads tags. `inside` collects digest -> the digests of its manifests, for every index that was read.
 
     Every method raises NotFound for a repository that does not exist, Failure for what cannot be read."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Destination) -> None:
         self.place = place
         self.inside: dict[str, tuple[str, ...]] = {}
         self.is_quick = place.registry.host == QUAY  # whether `quick` is cheaper than `read`

@@ -23,9 +23,9 @@ from catalogue.model import Catalogue
 from catalogue.tags import dated, day_of, published
 from network.registry import NotFound
 from portable import errors
-from publish.cibuildwheel import CIBUILDWHEEL, Pin, cibuildwheel_pins
-from publish.destination import Place, read_login
-from publish.listing import Listing
+from publish.cibuildwheel import CIBUILDWHEEL, PinnedImage, cibuildwheel_pins
+from publish.destination import Destination, read_login
+from publish.listing import TagReader
 
 BRAKE = 10  # percent of all tags: more go only with --consent
 CLOCK = datetime.timedelta(days=366)  # how far the newest dated tag may be from today
@@ -53,7 +53,7 @@ def years_before(today: datetime.date, years: int) -> datetime.date:
 def decide(
     catalogue: Catalogue,
     tags: Tags,
-    pins: Iterable[Pin],
+    pins: Iterable[PinnedImage],
     today: datetime.date,
     inside: Mapping[str, Iterable[str]] | None = None,
 ) -> tuple[list[Decision], list[str]]:
@@ -130,8 +130,8 @@ class Pruning:
     """One run: what is read again before each deletion, and what it is judged by."""
 
     catalogue: Catalogue
-    listing: Listing
-    pins: Iterable[Pin]
+    listing: TagReader
+    pins: Iterable[PinnedImage]
     today: datetime.date
     tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -204,9 +204,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every decision there")
     options = parser.parse_args()
     catalogue = images.load()
-    place = Place.parse(options.registry or catalogue.registry, read_login(options.login))
+    place = Destination.parse(options.registry or catalogue.registry, read_login(options.login))
     pins = cibuildwheel_pins(options.cibuildwheel, catalogue.retention.cibuildwheel_from)
-    run = Pruning(catalogue, Listing(place), pins, datetime.datetime.now(datetime.UTC).date())
+    run = Pruning(catalogue, TagReader(place), pins, datetime.datetime.now(datetime.UTC).date())
     run.read()
     decisions, warnings = run.decide()
     for warning in warnings:

@@ -12,7 +12,7 @@ from network import logins
 from network.oci import Configuration, Manifest
 from network.registry import Registry, is_loopback
 from portable import errors
-from publish.destination import Place
+from publish.destination import Destination
 from publish.fitness import differences, unfit
 from smoke import record
 
@@ -56,7 +56,7 @@ def tested(engine: Engine, image: Image, local: str, commit: str) -> Tested:
     return found
 
 
-def push(engine: Engine, place: Place, image: Image, found: Tested, tag: str) -> str:
+def push(engine: Engine, place: Destination, image: Image, found: Tested, tag: str) -> str:
     """Pushes a tested image to its candidate tag and returns its digest; where it is published by now, that one's.
 
     Raises Failure when something else has arrived: engines push what a name stands for at that moment."""

@@ -25,7 +25,7 @@ from network.oci import Manifest
 from network.registry import NotFound
 from portable import errors
 from publish import push
-from publish.destination import Place
+from publish.destination import Destination
 from publish.fitness import REVISION_LABEL, differences, platform_of, unfit
 from publish.push import candidate
 
@@ -52,7 +52,9 @@ class Step:
     do: Callable[[], None]
 
 
-def steps(place: Place, group: Group, tag: str, commit: str, handed: Mapping[str, str] | None = None) -> list[Step]:
+def steps(
+    place: Destination, group: Group, tag: str, commit: str, handed: Mapping[str, str] | None = None
+) -> list[Step]:
     """What publishing the candidates of `tag` still takes, in order; empty when it is published already.
 
     `handed` says which digest each candidate has, by repository; without it, the candidate tags do. Raises Failure,
@@ -88,7 +90,7 @@ def steps(place: Place, group: Group, tag: str, commit: str, handed: Mapping[str
     return plan if overtaken(place, group, tag) else plan + _latest_steps(place, group, tag, manifests, index)
 
 
-def overtaken(place: Place, group: Group, tag: str) -> str:
+def overtaken(place: Destination, group: Group, tag: str) -> str:
     """The newest tag that the group is published as, if it is newer than `tag`; else "".
 
     A dated index is there before the first `latest` moves to it: who looks here cannot take one back."""
@@ -102,7 +104,7 @@ def overtaken(place: Place, group: Group, tag: str) -> str:
     return str(newest) if newest and ours and newest > ours else ""
 
 
-def is_ahead(place: Place, group: Group, tag: str) -> str:
+def is_ahead(place: Destination, group: Group, tag: str) -> str:
     """The tag that `latest` of the group stands for, if it is newer than `tag`; else ""."""
     try:
         annotations = place.registry.manifest(place.repository(group.name), "latest").annotations
@@ -112,12 +114,12 @@ def is_ahead(place: Place, group: Group, tag: str) -> str:
     return str(there) if there and ours and there > ours and not _impossible(there) else ""
 
 
-def _impossible(tag: tags.Dated) -> bool:
+def _impossible(tag: tags.DatedTag) -> bool:
     """Whether a tag is of a day that has not come: a clock was wrong, and it must not hold `latest` until then."""
     return tag.day > datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)
 
 
-def rollback_steps(place: Place, group: Group, tag: str) -> list[Step]:
+def rollback_steps(place: Destination, group: Group, tag: str) -> list[Step]:
     """What pointing every `latest` of the group back to a dated tag takes. Raises Failure where that is not whole."""
     problems = [problem for problem in verify(place, group, tag) if not problem.startswith("latest")]
     if problems:
@@ -127,7 +129,7 @@ def rollback_steps(place: Place, group: Group, tag: str) -> list[Step]:
     return _latest_steps(place, group, tag, manifests, index, back=True)
 
 
-def verify(place: Place, group: Group, tag: str) -> list[str]:
+def verify(place: Destination, group: Group, tag: str) -> list[str]:
     """What is wrong with a published tag; empty when every platform has its image, the index is complete and latest
     follows.
 
@@ -209,7 +211,7 @@ def read_handed(path: Path) -> dict[str, str]:
     return found
 
 
-def _published_or_candidate(place: Place, image: Image, tag: str, handed: Mapping[str, str] | None) -> Manifest:
+def _published_or_candidate(place: Destination, image: Image, tag: str, handed: Mapping[str, str] | None) -> Manifest:
     """Raises NotFound where there is neither, Failure where what is published is not what was handed over."""
     registry, repository = place.registry, place.repository(image.name)
     name = f"{registry.host}/{repository}"
@@ -232,7 +234,7 @@ def _taken(target: str, found: str | None, ours: str) -> errors.Failure:
 # --- Steps: what allows them is asked again when their turn has come ----------------------------------------
 
 
-def _put_dated(place: Place, repository: str, tag: str, manifest: Manifest) -> None:
+def _put_dated(place: Destination, repository: str, tag: str, manifest: Manifest) -> None:
     """Points a dated tag to a manifest, unless it exists; afterwards it holds that or this raises Failure."""
     found = place.registry.digest(repository, tag)
     if found is None:
@@ -242,7 +244,7 @@ def _put_dated(place: Place, repository: str, tag: str, manifest: Manifest) -> N
         raise _taken(f"{place.registry.host}/{repository}:{tag}", found, manifest.digest)
 
 
-def _put_image(place: Place, group: Group, image: Image, tag: str, manifest: Manifest) -> None:
+def _put_image(place: Destination, group: Group, image: Image, tag: str, manifest: Manifest) -> None:
     """Points the dated tag of one platform to its manifest. Where somebody else has published another one while we
     wrote, that gets its tag back."""
     repository = place.repository(image.name)
@@ -257,7 +259,7 @@ def _put_image(place: Place, group: Group, image: Image, tag: str, manifest: Man
             raise _taken(f"{place.registry.host}/{repository}:{tag}", theirs, manifest.digest)
 
 
-def _put_index(place: Place, group: Group, manifests: dict[str, Manifest], index: Manifest, tag: str) -> None:
+def _put_index(place: Destination, group: Group, manifests: dict[str, Manifest], index: Manifest, tag: str) -> None:
     """Brings every platform's manifest into the index's own repository, then stores the index."""
     home = place.repository(group.name)
     for image in group.members:
@@ -268,14 +270,14 @@ def _put_index(place: Place, group: Group, manifests: dict[str, Manifest], index
     _put_dated(place, home, tag, index)
 
 
-def _check_holds(place: Place, repository: str, tag: str, manifest: Manifest) -> None:
+def _check_holds(place: Destination, repository: str, tag: str, manifest: Manifest) -> None:
     """Raises Failure where a dated tag is no longer what it was."""
     if (found := place.registry.digest(repository, tag)) != manifest.digest:
         raise _taken(f"{place.registry.host}/{repository}:{tag}", found, manifest.digest)
 
 
 def _latest_steps(
-    place: Place, group: Group, tag: str, manifests: dict[str, Manifest], index: Manifest, back: bool = False
+    place: Destination, group: Group, tag: str, manifests: dict[str, Manifest], index: Manifest, back: bool = False
 ) -> list[Step]:
     """The steps that point every `latest` of the group to the manifests of a dated tag; `back`: even if overtaken."""
     plan = []
@@ -287,7 +289,7 @@ def _latest_steps(
     return plan
 
 
-def _put_latest(place: Place, group: Group, repository: str, tag: str, manifest: Manifest, back: bool) -> None:
+def _put_latest(place: Destination, group: Group, repository: str, tag: str, manifest: Manifest, back: bool) -> None:
     """Points `latest` to the manifest of a dated tag. Unless `back`, a newer tag that is published keeps it, also when
     that was published while we wrote."""
     _check_holds(place, repository, tag, manifest)

@@ -99,7 +99,7 @@ class Choice(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Context:
+class RunContext:
     """What all look-ups of a run share. `eager` names the pins without a cool-down."""
 
     client: web.Client
@@ -132,7 +132,9 @@ class Context:
 
     @classmethod
     @contextmanager
-    def open(cls, rows: Iterable[Dependency], eager: Sequence[str] = (), *, dry_run: bool = False) -> Iterator[Context]:
+    def open(
+        cls, rows: Iterable[Dependency], eager: Sequence[str] = (), *, dry_run: bool = False
+    ) -> Iterator[RunContext]:
         """The context of a run now, with a directory for its downloads; remembers what it saw first at the end."""
         client = web.Client(os.environ.get("GITHUB_API_TOKEN") or os.environ.get("GITHUB_TOKEN"))
         sightings = Sightings.of_this_user()
@@ -171,7 +173,7 @@ def choose(candidates: Sequence[str], examine: Callable[[str], T], most: int = M
     return choice
 
 
-def listing(context: Context, row: Dependency, pinned: str) -> Listing:
+def listing(context: RunContext, row: Dependency, pinned: str) -> Listing:
     """The releases that the first answering source lists, or the Debian archive where none of them answers.
 
     Where that source knows the newest release alone, the next one adds what to fall back to.
@@ -218,7 +220,7 @@ def listing(context: Context, row: Dependency, pinned: str) -> Listing:
     return Listing({version: Release(version) for version in versions}, False, (note, *gaps))
 
 
-def examine(context: Context, candidates: Sequence[tuple[Dependency, Pin, Release]]) -> list[Taken]:
+def examine(context: RunContext, candidates: Sequence[tuple[Dependency, Pin, Release]]) -> list[Taken]:
     """The proofs for one release of pins that move together, mostly of one.
 
     Every one of them is asked first whether it is ready, so that none waits only after the others have waited.
@@ -238,7 +240,7 @@ def examine(context: Context, candidates: Sequence[tuple[Dependency, Pin, Releas
         raise PassedOver(State.PENDING, str(error)) from None
 
 
-def _ready(context: Context, row: Dependency, pin: Pin, release: Release) -> Ready:
+def _ready(context: RunContext, row: Dependency, pin: Pin, release: Release) -> Ready:
     """The release, if it is there and may be taken by its age. Raises PassedOver or web.Unreachable."""
     if hold := row.held(release.version, context.now.date()):
         raise PassedOver(State.HELD, f"held until {hold.until}: {hold.reason}")
@@ -258,7 +260,7 @@ def _ready(context: Context, row: Dependency, pin: Pin, release: Release) -> Rea
     return Ready(case, dated, mends)
 
 
-def _mends(context: Context, case: Case) -> tuple[str, str]:
+def _mends(context: RunContext, case: Case) -> tuple[str, str]:
     """The page where upstream says that a release mends a vulnerability; else "", and what to say of that."""
     if not (security := case.dependency.security):
         return "", ""
@@ -270,7 +272,7 @@ def _mends(context: Context, case: Case) -> tuple[str, str]:
     return url if re.search(case.fill(security.pattern), page) else "", ""
 
 
-def _image_exists(context: Context, reference: str) -> bool:
+def _image_exists(context: RunContext, reference: str) -> bool:
     image = oci.Reference.parse(reference)
     try:
         host = registry.Registry(image.host)
@@ -279,14 +281,14 @@ def _image_exists(context: Context, reference: str) -> bool:
         raise web.Unreachable(str(error)) from None
 
 
-def case_of(context: Context, row: Dependency, pin: Pin, release: Release, url: str = "") -> Case:
+def case_of(context: RunContext, row: Dependency, pin: Pin, release: Release, url: str = "") -> Case:
     """A release to be examined, with a directory of its own."""
     directory = context.directory / f"{row.name}-{release.version}"
     directory.mkdir(parents=True, exist_ok=True)
     return Case(row, pin, release, context.client, context.witness, directory, context.mirrors, url)
 
 
-def _dated(context: Context, case: Case, head: web.Head | None) -> Dated:
+def _dated(context: RunContext, case: Case, head: web.Head | None) -> Dated:
     """When a release was published, and who says so: the list, upstream's server, Debian's changelog, our own runs.
 
     Never a date that an author can choose, such as a tag's."""

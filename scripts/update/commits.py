@@ -48,7 +48,7 @@ def require_clean(directory: Path) -> git.Repo:
     try:
         top = Path(checkout.call("rev-parse", "--show-toplevel", at=directory).removesuffix("\n"))
         checkout.commit(top)
-    except checkout.Refused as error:
+    except checkout.GitRefused as error:
         raise errors.UserError(
             f"{error}\n{directory} is not a git repository with a commit; --dry-run works without"
         ) from None
@@ -71,7 +71,7 @@ def last_change(directory: Path, paths: Iterable[str], line: str) -> datetime | 
     command = ("log", "-1", "--no-show-signature", "--format=%cI", f"-G{line}", "--", *paths)
     try:
         said = checkout.call(*command, at=directory).strip()
-    except checkout.Refused:
+    except checkout.GitRefused:
         return None
     return datetime.fromisoformat(said) if said else None
 

@@ -22,7 +22,7 @@ from catalogue import paths
 from network import web
 from portable import archives, downloads, errors
 from update import pipeline
-from update.choice import Choice, Context, PassedOver, choose
+from update.choice import Choice, PassedOver, RunContext, choose
 from update.pipeline import Bump, Outcome, Subject
 from update.releases import date, is_version, understood
 from update.report import Row, State
@@ -50,7 +50,7 @@ class Build:
 
 
 @dataclass(frozen=True)
-class Tag:
+class TrackedTag:
     """An interpreter tag of ours, and the line of releases that its ABI allows."""
 
     name: str
@@ -60,7 +60,7 @@ class Tag:
     python: str
 
     @classmethod
-    def read(cls, name: str, entry: downloads.Prebuilt) -> Tag:
+    def read(cls, name: str, entry: downloads.Prebuilt) -> TrackedTag:
         """The tag with its series. Raises UserError for a tag whose shape is unknown."""
         if pypy := re.fullmatch(r"pp(\d)(\d+)-pypy\d+_pp(\d)(\d+)", name):
             series, python = f"{pypy[3]}.{pypy[4]}", f"{pypy[1]}.{pypy[2]}"
@@ -130,7 +130,7 @@ def graalpy_checksum(client: web.Client, url: str) -> str:
     return digest[0]
 
 
-def examine(context: Context, tag: Tag, build: Build) -> dict[str, tuple[str, str]]:
+def examine(context: RunContext, tag: TrackedTag, build: Build) -> dict[str, tuple[str, str]]:
     """Platform -> (URL, sha256), every archive downloaded and compared. Raises PassedOver or BadSignature."""
     missing = set(tag.platforms) - set(build.urls)
     if missing:
@@ -158,7 +158,9 @@ def examine(context: Context, tag: Tag, build: Build) -> dict[str, tuple[str, st
     return found
 
 
-def look(context: Context, tag: Tag, tags: Iterable[Tag], builds: Callable[[web.Client], Iterator[Build]]) -> Outcome:
+def look(
+    context: RunContext, tag: TrackedTag, tags: Iterable[TrackedTag], builds: Callable[[web.Client], Iterator[Build]]
+) -> Outcome:
     """The outcome for one interpreter tag."""
     listed = context.client.once(builds.__name__, lambda: tuple(builds(context.client)))
     ours = {build.version: build for build in listed if tag.fits(build)}
@@ -184,7 +186,7 @@ def look(context: Context, tag: Tag, tags: Iterable[Tag], builds: Callable[[web.
     return Outcome([row], _bump(tag, choice) if choice.taken else None)
 
 
-def _new_lines(listed: Iterable[Build], tags: Iterable[Tag], tag: Tag) -> list[str]:
+def _new_lines(listed: Iterable[Build], tags: Iterable[TrackedTag], tag: TrackedTag) -> list[str]:
     """Newer lines of releases that no tag of ours can take: "8.0 (Python 3.12)"."""
     lines = {}
     for build in listed:
@@ -194,7 +196,7 @@ def _new_lines(listed: Iterable[Build], tags: Iterable[Tag], tag: Tag) -> list[s
     return [lines[key] for key in sorted(lines, key=lambda key: (Version(key[0]), key[1]))]
 
 
-def _bump(tag: Tag, choice: Choice[dict[str, tuple[str, str]]]) -> Bump:
+def _bump(tag: TrackedTag, choice: Choice[dict[str, tuple[str, str]]]) -> Bump:
     files = choice.taken or {}
 
     def edit(read: Callable[[str], str]) -> Mapping[str, str]:
@@ -221,8 +223,8 @@ def _join(outcomes: Sequence[Outcome]) -> Bump | None:
 def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int:
     """Looks for new releases of PyPy and GraalPy, and commits the bumps of all interpreter tags that can move."""
     options = pipeline.parse(str(main.__doc__), arguments)
-    tags = [Tag.read(name, entry) for name, entry in downloads.load(root / DOWNLOADS).interpreters.items()]
-    with Context.open([], options.no_cooldown, dry_run=options.dry_run) as context:
+    tags = [TrackedTag.read(name, entry) for name, entry in downloads.load(root / DOWNLOADS).interpreters.items()]
+    with RunContext.open([], options.no_cooldown, dry_run=options.dry_run) as context:
         subjects = [
             Subject(
                 {tag.name: tag.pinned},

@@ -15,7 +15,7 @@ from catalogue import paths
 from network import web
 from portable import downloads, fetch
 from update import pipeline
-from update.choice import Context
+from update.choice import RunContext
 from update.native import read_pins
 from update.pipeline import Outcome, Subject
 from update.report import Row, State
@@ -44,7 +44,7 @@ def links(root: Path) -> Iterator[tuple[str, str, str]]:
             yield "static clang", version, table.clang.url.format(version=version, file=name)
 
 
-def look(context: Context, name: str, version: str, url: str) -> Outcome:
+def look(context: RunContext, name: str, version: str, url: str) -> Outcome:
     """The outcome for one link. Raises web.Unreachable where the host does not answer."""
     try:
         context.client.head(url)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int
     """Asks for every link; changes nothing, with or without --dry-run. --only takes URLs."""
     options = pipeline.parse(str(main.__doc__), arguments)
     found = {url: (name, version) for name, version, url in links(root)}
-    with Context.open([]) as context:
+    with RunContext.open([]) as context:
         subjects = [
             Subject({url: version}, functools.partial(look, context, name, version, url))
             for url, (name, version) in found.items()

@@ -24,7 +24,7 @@ from network import web
 from portable import errors
 from portable.toml import REST, Name, Prose, Url, read, read_toml
 from update import commits, pipeline, withdrawals
-from update.choice import Context, Listing, Taken, case_of, choose, examine, listing
+from update.choice import Listing, RunContext, Taken, case_of, choose, examine, listing
 from update.pipeline import Bump, Outcome, Subject
 from update.proof import NotYet, Proof
 from update.releases import Release
@@ -62,7 +62,7 @@ class Run:
     pinned: Mapping[str, Pin]
     places: Mapping[str, Sequence[str]]
     unconfirmed: Mapping[str, Unconfirmed]
-    context: Context
+    context: RunContext
     root: Path = paths.ROOT
 
 
@@ -311,7 +311,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int
     rows = dependencies.load(root / "docker" / "dependencies.toml")
     pinned, places = read_pins(root)
     dependencies.check(rows, pinned)
-    with Context.open(rows.values(), options.no_cooldown, dry_run=options.dry_run) as context:
+    with RunContext.open(rows.values(), options.no_cooldown, dry_run=options.dry_run) as context:
         unconfirmed = parse_unconfirmed(read_toml(root / UNCONFIRMED))
         run = Run(rows, pinned, places, unconfirmed, context, root)
         return pipeline.run("Native dependencies", subjects(run), options, root)

@@ -117,7 +117,7 @@ def _ls_remote(url: str, glob: str) -> tuple[str, ...]:
         listed = checkout.call(*command, env=quiet, seconds=GIT_SECONDS)
     except TimeoutError:
         raise web.Unreachable(f"{host}: no answer within {GIT_SECONDS} seconds") from None
-    except checkout.Refused as error:
+    except checkout.GitRefused as error:
         said = str(error).splitlines()[0]
         if _NO_REPOSITORY.search(str(error)):
             raise web.Missing(f"{url} is no repository that can be read: {said}") from None

@@ -19,7 +19,7 @@ from catalogue.dependencies import Dependency
 from catalogue.pins import Pin
 from portable import downloads, errors
 from update import pipeline
-from update.choice import MOST_EXAMINED, Context, Taken, choose, examine, listing
+from update.choice import MOST_EXAMINED, RunContext, Taken, choose, examine, listing
 from update.pipeline import Bump, Outcome, Subject
 from update.report import Row, State
 
@@ -27,7 +27,7 @@ DOWNLOADS = "docker/downloads.toml"
 _TABLE = re.compile(r"^\[static_clang\].*\n", re.MULTILINE)
 
 
-def look(context: Context, row: Dependency, known: Mapping[str, str]) -> Outcome:
+def look(context: RunContext, row: Dependency, known: Mapping[str, str]) -> Outcome:
     """The outcome for the table: every release newer than its newest that passes the checks."""
     newest = max((version.removeprefix("v") for version in known), key=Version)
     pin = Pin(row.name, newest, row.location(newest), "")
@@ -87,6 +87,6 @@ def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int
     known = downloads.load(root / DOWNLOADS).static_clang
     row = rows["static-clang"]
     newest = max((version.removeprefix("v") for version in known), key=Version)
-    with Context.open([row], options.no_cooldown, dry_run=options.dry_run) as context:
+    with RunContext.open([row], options.no_cooldown, dry_run=options.dry_run) as context:
         subject = Subject({row.name: newest}, functools.partial(look, context, row, known))
         return pipeline.run("Static clang on demand", [subject], options, root)

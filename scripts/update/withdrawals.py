@@ -14,7 +14,7 @@ from catalogue.dependencies import Dependency
 from catalogue.pins import Pin
 from network import web
 from update import releases
-from update.choice import Context, Listing
+from update.choice import Listing, RunContext
 
 CANDIDATES = 3  # older releases that may take the place of a withdrawn one
 WAIT = 7  # days after which a list must still lack a release whose file is left
@@ -28,7 +28,7 @@ class Finding:
     reason: str = ""
 
 
-def watch(context: Context, row: Dependency, pin: Pin, found: Listing) -> None:
+def watch(context: RunContext, row: Dependency, pin: Pin, found: Listing) -> None:
     """Remembers what will matter should the pinned release be missing one day. Raises what list_date does."""
     if row.keeps_withdrawn and found.upstream:
         list_date(context, row)
@@ -36,7 +36,9 @@ def watch(context: Context, row: Dependency, pin: Pin, found: Listing) -> None:
             context.sightings.forget(row.name, _missing(pin))
 
 
-def find(context: Context, row: Dependency, pin: Pin, found: Listing, bumped: Callable[[], datetime | None]) -> Finding:
+def find(
+    context: RunContext, row: Dependency, pin: Pin, found: Listing, bumped: Callable[[], datetime | None]
+) -> Finding:
     """What became of the pinned release. `bumped` says when it was pinned, if that is known.
 
     Raises web.Unreachable where its file must be asked for and its host does not answer."""
@@ -55,7 +57,7 @@ def find(context: Context, row: Dependency, pin: Pin, found: Listing, bumped: Ca
     return Finding(True, f"{pin.version} is gone upstream: not listed since {first:%Y-%m-%d}")
 
 
-def list_date(context: Context, row: Dependency) -> datetime | None:
+def list_date(context: RunContext, row: Dependency) -> datetime | None:
     """When the list of a row was made, as its server says.
 
     Raises web.Unreachable for one that is older than what an earlier run has seen: it may name what was withdrawn."""
@@ -74,7 +76,7 @@ def _missing(pin: Pin) -> str:
     return f"missing {pin.version}"
 
 
-def _elsewhere(context: Context, row: Dependency, version: str) -> bool:
+def _elsewhere(context: RunContext, row: Dependency, version: str) -> bool:
     """Whether any list of the row that answers has this version."""
     for source in row.sources:
         try:
@@ -85,7 +87,7 @@ def _elsewhere(context: Context, row: Dependency, version: str) -> bool:
     return False
 
 
-def _by_its_file(context: Context, row: Dependency, pin: Pin) -> Finding:
+def _by_its_file(context: RunContext, row: Dependency, pin: Pin) -> Finding:
     url = row.location(pin.version) if row.image else pin.url
     arches = [""] if isinstance(pin.sha256, str) else list(pin.sha256)
     for place in (url.replace("{goarch}", arch) for arch in arches):

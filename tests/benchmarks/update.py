@@ -153,7 +153,7 @@ class Upstreams:
     @contextmanager
     def subjects(self) -> Iterator[list[pipeline.Subject]]:
         """The look-ups of a run, with nothing remembered from an earlier one."""
-        with choice.Context.open(self.rows.values()) as context:
+        with choice.RunContext.open(self.rows.values()) as context:
             yield native.subjects(native.Run(self.rows, self.pinned, self.places, {}, context))
 
 

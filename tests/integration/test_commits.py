@@ -162,7 +162,7 @@ def test_half_a_work_tree_is_tidied_away(repository: Path) -> None:
     (known / "locked").write_text("initializing")
     (known / "HEAD").write_text("0" * 40 + "\n")
     shutil.rmtree(stale)
-    with pytest.raises(checkout.Refused):
+    with pytest.raises(checkout.GitRefused):
         git(repository, "fsck")
     commit(repository)
     git(repository, "fsck", "--strict")

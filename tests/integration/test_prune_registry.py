@@ -27,8 +27,8 @@ from network.registry import Registry
 from portable import errors
 from publish import cibuildwheel as pinned
 from publish import listing, prune
-from publish.destination import Place
-from publish.listing import Listing
+from publish.destination import Destination
+from publish.listing import TagReader
 from publish.prune import Pruning
 
 needs_registry = pytest.mark.skipif(
@@ -43,22 +43,22 @@ SMALL = dataclasses.replace(CATALOGUE, all_images=(CATALOGUE.image(IMAGE),), ret
 OLD, OLDER, NEW = "2019-01-02-bbbbbbb", "2019-01-01-aaaaaaa", "2026.11.01-1"
 
 
-def store(where: Place, tag: str, name: str = IMAGE, content: str = "") -> Manifest:
+def store(where: Destination, tag: str, name: str = IMAGE, content: str = "") -> Manifest:
     return registries.store_image(where.registry.host, where.repository(name), tag, {}, (content or tag).encode())
 
 
-def shelf(where: Place, name: str = IMAGE) -> dict[str, Manifest]:
+def shelf(where: Destination, name: str = IMAGE) -> dict[str, Manifest]:
     """A repository with two old tags, a new one, and `latest` at the new one."""
     found = {tag: store(where, tag, name) for tag in (OLDER, OLD, NEW)}
     where.registry.put_manifest(where.repository(name), "latest", found[NEW])
     return found
 
 
-def pruning(where: Place, catalogue: Catalogue = SMALL) -> Pruning:
-    return Pruning(catalogue, Listing(where), [], TODAY)
+def pruning(where: Destination, catalogue: Catalogue = SMALL) -> Pruning:
+    return Pruning(catalogue, TagReader(where), [], TODAY)
 
 
-def prune_all(where: Place) -> tuple[list[str], set[str]]:
+def prune_all(where: Destination) -> tuple[list[str], set[str]]:
     """Reads, decides and deletes; returns the failures and the tags that are left."""
     run = pruning(where)
     run.read()
@@ -66,13 +66,13 @@ def prune_all(where: Place) -> tuple[list[str], set[str]]:
 
 
 @pytest.fixture
-def where(tmp_path: Path) -> Iterator[Place]:
+def where(tmp_path: Path) -> Iterator[Destination]:
     with registries.running(tmp_path) as host:
-        yield Place(Registry(host), "pypa")
+        yield Destination(Registry(host), "pypa")
 
 
 @needs_registry
-def test_prune_a_registry(where: Place) -> None:
+def test_prune_a_registry(where: Destination) -> None:
     found = shelf(where)
     where.registry.put_manifest(where.repository(IMAGE), "latest", found[OLD])
     run = pruning(where, CATALOGUE)
@@ -86,10 +86,10 @@ def test_prune_a_registry(where: Place) -> None:
 
 
 @needs_registry
-def test_a_failing_deletion_does_not_stop_the_rest(where: Place) -> None:
+def test_a_failing_deletion_does_not_stop_the_rest(where: Destination) -> None:
     shelf(where)
     proxy = registries.FailingProxy(where.registry.host)
-    run = pruning(Place(Registry(proxy.host), "pypa"))
+    run = pruning(Destination(Registry(proxy.host), "pypa"))
     run.read()
     proxy.arm(1, took_effect=False)
     failures = run.delete(run.decide()[0])
@@ -104,40 +104,40 @@ def test_a_failing_deletion_does_not_stop_the_rest(where: Place) -> None:
 
 @needs_registry
 @pytest.mark.parametrize("took_effect", [False, True], ids=["refused", "answer-lost"])
-def test_whatever_cannot_be_read_protects(where: Place, took_effect: bool) -> None:
+def test_whatever_cannot_be_read_protects(where: Destination, took_effect: bool) -> None:
     """Request n fails, for every n: what stays by the rules is there afterwards, and what goes is at most what may."""
     n = 0
     proxy = registries.FailingProxy(where.registry.host)
     while not n or proxy.count >= n:
         n += 1
-        here = Place(where.registry, f"run{n}")
+        here = Destination(where.registry, f"run{n}")
         found = shelf(here)
         here.registry.put_manifest(here.repository(IMAGE), "latest", found[OLD])
         proxy.arm(n, took_effect)
         with contextlib.suppress(errors.Failure):
-            prune_all(Place(Registry(proxy.host), here.namespace))
+            prune_all(Destination(Registry(proxy.host), here.namespace))
         assert set(here.registry.tags(here.repository(IMAGE))) - {OLDER} == {OLD, NEW, "latest"}
     proxy.close()
     assert n > 5
 
 
-def take_back(where: Place, old: Manifest) -> None:
+def take_back(where: Destination, old: Manifest) -> None:
     with contextlib.suppress(errors.Failure):  # it is gone by then
         where.registry.put_manifest(where.repository(IMAGE), "latest", old)
 
 
 @needs_registry
-def test_latest_that_is_taken_back_at_any_moment_protects(where: Place) -> None:
+def test_latest_that_is_taken_back_at_any_moment_protects(where: Destination) -> None:
     """`latest` goes back to an old tag before request n, for every n up to the last look at it before the deletion."""
     n, kept = 0, 0
     proxy = registries.FailingProxy(where.registry.host)
     while not n or proxy.count >= n:
         n += 1
-        here = Place(where.registry, f"run{n}")
+        here = Destination(where.registry, f"run{n}")
         old = shelf(here)[OLD]
         proxy.interrupt(n, functools.partial(take_back, here, old))
         with contextlib.suppress(errors.Failure):  # this registry answers 500 to who reads what is being written
-            prune_all(Place(Registry(proxy.host), here.namespace))
+            prune_all(Destination(Registry(proxy.host), here.namespace))
         path = f"/v2/{here.repository(IMAGE)}/manifests"
         if ("DELETE", f"{path}/{old.digest}") in proxy.log:
             before = proxy.log[: proxy.log.index(("DELETE", f"{path}/{old.digest}"))]
@@ -178,7 +178,7 @@ def test_a_registry_that_lies_loses_nothing(lie: str, always: bool) -> None:
             server.routes[f"{path}/manifests/{tag}"] = servers.status(200, wrong, content)
         tags = json.dumps({"name": f"pypa/{IMAGE}", "tags": [*contents, "latest"]}).encode()
         server.routes[f"{path}/tags/list?n=100"] = servers.good(tags)
-        where, (at, route) = Place(Registry(f"127.0.0.1:{server.port}"), "pypa"), LIES[lie]
+        where, (at, route) = Destination(Registry(f"127.0.0.1:{server.port}"), "pypa"), LIES[lie]
         server.routes[path + at] = route if always else servers.in_turn(server.routes.get(path + at, route), route)
         with contextlib.suppress(errors.Failure):
             prune_all(where)
@@ -236,7 +236,7 @@ def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path)
     url = cibuildwheel(tmp_path / "repository", {"v2.0.0": f"quay.io/pypa/{IMAGE}:{kept}"})
     (tmp_path / "registry").mkdir()
     with registries.running(tmp_path / "registry") as host:
-        where = Place(Registry(host), "pypa")
+        where = Destination(Registry(host), "pypa")
         for name in (IMAGE, other):
             for tag in (kept, OLD, new):
                 newest = store(where, tag, name, f"{name} {tag}")

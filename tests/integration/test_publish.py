@@ -19,7 +19,7 @@ from network.oci import INDEX_TYPES, Manifest
 from network.registry import Registry
 from portable import errors
 from publish import push, steps
-from publish.destination import Place
+from publish.destination import Destination
 from publish.fitness import BASE_DIGEST_LABEL, COMPLETE_LABEL, REVISION_LABEL, TITLE_LABEL
 
 pytestmark = pytest.mark.skipif(
@@ -53,12 +53,12 @@ def host(tmp_path: Path) -> Iterator[str]:
         yield host
 
 
-def place(host: str, namespace: str = "pypa") -> Place:
-    return Place(Registry(host), namespace)
+def place(host: str, namespace: str = "pypa") -> Destination:
+    return Destination(Registry(host), namespace)
 
 
 def candidate(
-    where: Place,
+    where: Destination,
     image: Image,
     tag: str = TAG,
     labels: dict[str, str] = LABELS,
@@ -76,16 +76,16 @@ def candidate(
     )
 
 
-def candidates(where: Place, tag: str = TAG, labels: dict[str, str] = LABELS) -> dict[str, Manifest]:
+def candidates(where: Destination, tag: str = TAG, labels: dict[str, str] = LABELS) -> dict[str, Manifest]:
     """A candidate for every platform of the group."""
     return {image.name: candidate(where, image, tag, labels) for image in GROUP.members}
 
 
-def execute(where: Place, tag: str = TAG) -> None:
+def execute(where: Destination, tag: str = TAG) -> None:
     steps.carry_out(steps.steps(where, GROUP, tag, COMMIT), execute=True)
 
 
-def dated(where: Place, tag: str = TAG) -> dict[str, str | None]:
+def dated(where: Destination, tag: str = TAG) -> dict[str, str | None]:
     """Name -> digest of the dated tag, the index included."""
     names = [image.name for image in GROUP.members] + [GROUP.name]
     return {name: where.registry.digest(where.repository(name), tag) for name in names}
@@ -241,7 +241,7 @@ def test_a_newer_publisher_at_any_moment_keeps_latest(host: str) -> None:
     assert n > 30
 
 
-def publish_other_images(where: Place) -> None:
+def publish_other_images(where: Destination) -> None:
     for image in GROUP.members:
         candidate(where, image, content=f"another {image.name}")
     with contextlib.suppress(errors.Failure):

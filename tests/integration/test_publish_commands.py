@@ -25,7 +25,7 @@ from network.oci import Manifest
 from network.registry import Registry
 from portable import errors
 from publish import destination, fitness, push
-from publish.destination import Place
+from publish.destination import Destination
 from smoke import record
 
 pytestmark = [
@@ -220,17 +220,17 @@ def test_what_must_not_be_pushed(fork: Fork) -> None:
 
 
 @pytest.fixture
-def here(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> Place:
+def here(fork: Fork, monkeypatch: pytest.MonkeyPatch) -> Destination:
     """The fork's registry for calls within this process; the engine is logged in."""
     for name, value in fork.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(bases, "BASES_TOML", fork.root / "docker" / "bases.toml")
-    found = Place.parse(fork.place, (USER, PASSWORD))
+    found = Destination.parse(fork.place, (USER, PASSWORD))
     push.log_in(fork.engine, found.registry)
     return found
 
 
-def test_what_was_looked_at_is_pushed_wherever_its_name_points_by_then(fork: Fork, here: Place) -> None:
+def test_what_was_looked_at_is_pushed_wherever_its_name_points_by_then(fork: Fork, here: Destination) -> None:
     tag, image = fork.commit("first"), MEMBERS[0]
     reference = fork.make(image)
     record.note_pass(fork.engine, reference, True)
@@ -252,7 +252,7 @@ class Overtaken(Engine):
     """An engine beside another one that pushes to the same tag a moment later."""
 
     theirs: Manifest | None = None
-    place: Place | None = None
+    place: Destination | None = None
     repository: str = ""
     target: str = ""
 
@@ -262,7 +262,7 @@ class Overtaken(Engine):
             self.place.registry.put_manifest(self.repository, self.target, self.theirs)
 
 
-def test_what_arrived_is_what_was_pushed(fork: Fork, here: Place) -> None:
+def test_what_arrived_is_what_was_pushed(fork: Fork, here: Destination) -> None:
     tag, image = fork.commit("first"), MEMBERS[0]
     record.note_pass(fork.engine, fork.make(image, content="theirs"), True)
     commit, repository = checkout.commit(fork.root), here.repository(image.name)

@@ -20,7 +20,7 @@ from catalogue.pins import Pin
 from network import web
 from network.web import Download, Head, Missing
 from update import commits
-from update.choice import Context
+from update.choice import RunContext
 from update.native import Run, look
 from update.report import State
 from update.sightings import Sightings
@@ -135,7 +135,7 @@ def test_old_lists_make_no_wrong_move(tmp_path: Path, leaves_files: bool) -> Non
             tool.now = START + timedelta(weeks=week, minutes=chance.uniform(-20, 20))
             tool.stale = chance.random() < 0.05
             stale += tool.stale
-            context = Context(tool, mock.Mock(), Sightings(seen), (), tool.now, tmp_path, {}, dry_run=False)
+            context = RunContext(tool, mock.Mock(), Sightings(seen), (), tool.now, tmp_path, {}, dry_run=False)
             pin = Pin("tool", pinned, f"{HOST}/tool-{pinned}.tar.gz", DIGEST[pinned])
             run = Run({"tool": tracked}, {"tool": pin}, {"tool": ["docker/Dockerfile"]}, {}, context)
             before = tool.asked

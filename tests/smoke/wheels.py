@@ -25,7 +25,7 @@ LEFT_OUT_MUSL = re.compile(r"libc\.(so|musl-\w+\.so\.1)$|libz\.so\.1$|ld-musl.*"
 
 
 @dataclass(frozen=True)
-class Wheel:
+class RepairedWheel:
     """A repaired wheel, and where its files were unpacked."""
 
     path: Path
@@ -95,11 +95,11 @@ def built_wheel(context: Context, interpreter: InstalledInterpreter, kind: str, 
     return context.once(f"building smoke-{label} with {interpreter.tag}", make)
 
 
-def repaired_wheel(context: Context, interpreter: InstalledInterpreter, kind: str, *options: str) -> Wheel:
+def repaired_wheel(context: Context, interpreter: InstalledInterpreter, kind: str, *options: str) -> RepairedWheel:
     """The wheel after auditwheel, which takes the policy from the image's environment."""
     label = "-".join([kind, *(option.strip("-") for option in options)])
 
-    def make() -> Wheel:
+    def make() -> RepairedWheel:
         wheel = built_wheel(context, interpreter, kind)
         target = context.directory(f"repaired-{interpreter.tag}-{label}")
         context.run([LOCAL_BIN / "auditwheel", "repair", *options, "--wheel-dir", target, wheel])
@@ -107,7 +107,7 @@ def repaired_wheel(context: Context, interpreter: InstalledInterpreter, kind: st
         files = context.directory(f"unpacked-{interpreter.tag}-{label}")
         with zipfile.ZipFile(path) as archive:
             archive.extractall(files)
-        return Wheel(path, files)
+        return RepairedWheel(path, files)
 
     return context.once(f"repairing smoke-{label} of {interpreter.tag}", make)
 
@@ -124,7 +124,9 @@ def python_tag(interpreter: InstalledInterpreter, kind: str) -> str:
     return "cp38-abi3" if kind == "abi3" else interpreter.tag
 
 
-def tag_problems(expected: Expected, interpreter: InstalledInterpreter, kind: str, wheel: Wheel) -> Iterator[str]:
+def tag_problems(
+    expected: Expected, interpreter: InstalledInterpreter, kind: str, wheel: RepairedWheel
+) -> Iterator[str]:
     """What is wrong with the names and tags of a wheel that was repaired for the image's policy only."""
     wanted = {f"{policy}_{expected.platform}" for policy in expected.policy_tags}
     yield from difference(f"platform tags in {wheel.path.name}", wanted, wheel.platforms)
@@ -136,7 +138,7 @@ def tag_problems(expected: Expected, interpreter: InstalledInterpreter, kind: st
     yield from difference("tags in WHEEL", {f"{python_tag(interpreter, kind)}-{platform}" for platform in wanted}, tags)
 
 
-def structure_problems(expected: Expected, wheel: Wheel) -> Iterator[str]:
+def structure_problems(expected: Expected, wheel: RepairedWheel) -> Iterator[str]:
     """What is wrong with the ELF files of a repaired wheel, as far as that can be seen without running them."""
     elves = wheel.elves()
     if not elves:

@@ -142,7 +142,7 @@ def test_a_tree_without_a_repository(tmp_path: Path) -> None:
 
 def test_a_tree_below_another_repository_has_not_its_commit(root: Path) -> None:
     (root / "vendor").mkdir()
-    with pytest.raises(checkout.Refused, match="not a git repository"):
+    with pytest.raises(checkout.GitRefused, match="not a git repository"):
         checkout.revision(root / "vendor")
 
 

@@ -100,5 +100,5 @@ def test_the_updaters_keep_all_that_the_table_needs(overlay: Path, monkeypatch: 
 
 
 def test_the_overlay_can_be_committed() -> None:
-    with pytest.raises(checkout.Refused, match="status 1"):  # nothing ignores it
+    with pytest.raises(checkout.GitRefused, match="status 1"):  # nothing ignores it
         checkout.call("check-ignore", "--no-index", str(images.LOCAL_OVERLAY), at=paths.ROOT)

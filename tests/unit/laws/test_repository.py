@@ -114,7 +114,7 @@ def test_no_subject_of_a_commit_is_longer_than_72_characters() -> None:
     try:
         checkout.call("merge-base", "--is-ancestor", BEFORE_THE_LIMIT, "HEAD", at=ROOT)
         new = [f"{BEFORE_THE_LIMIT}..HEAD"]
-    except checkout.Refused:
+    except checkout.GitRefused:
         new = ["-1"]  # a shallow clone
     subjects = checkout.call("log", "--format=%h %s", *new, at=ROOT).splitlines()
     assert [line for line in subjects if len(line.partition(" ")[2]) > 72] == []

@@ -6,7 +6,7 @@ import pytest
 
 from portable import errors
 from publish import cibuildwheel
-from publish.cibuildwheel import Pin
+from publish.cibuildwheel import PinnedImage
 
 PINS = """\
 [x86_64]
@@ -21,9 +21,9 @@ manylinux2010 = pypywheels/manylinux2010-pypy_x86_64:2020-12-11-f1e0e80
 def test_both_forms_of_a_pin() -> None:
     digest = "0" * 64
     assert cibuildwheel.parse_pins(PINS.format(digest=digest), "v9") == [
-        Pin("manylinux1_x86_64", "2024-04-29-76807b8", "", "v9"),
-        Pin("manylinux_2_28_x86_64", "2026.08.04-1", f"sha256:{digest}", "v9"),
-        Pin("manylinux2010-pypy_x86_64", "2020-12-11-f1e0e80", "", "v9"),
+        PinnedImage("manylinux1_x86_64", "2024-04-29-76807b8", "", "v9"),
+        PinnedImage("manylinux_2_28_x86_64", "2026.08.04-1", f"sha256:{digest}", "v9"),
+        PinnedImage("manylinux2010-pypy_x86_64", "2020-12-11-f1e0e80", "", "v9"),
     ]
 
 

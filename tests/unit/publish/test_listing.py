@@ -13,8 +13,8 @@ from network import oci
 from network.registry import Registry
 from portable import errors
 from publish import listing
-from publish.destination import Place
-from publish.listing import Listing
+from publish.destination import Destination
+from publish.listing import TagReader
 
 NAME = "manylinux_2_28"
 INDEX = oci.INDEX_TYPES[0]
@@ -40,12 +40,12 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[servers.
 
 
 @pytest.fixture
-def found(server: servers.Server) -> Listing:
-    return Listing(Place(Registry(f"127.0.0.1:{server.port}"), "pypa"))
+def found(server: servers.Server) -> TagReader:
+    return TagReader(Destination(Registry(f"127.0.0.1:{server.port}"), "pypa"))
 
 
 @pytest.fixture
-def quay(found: Listing, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def quay(found: TagReader, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What quay's list says, to be changed by the test."""
     claims = dict(DIGESTS)
     found.is_quick = True
@@ -59,14 +59,14 @@ def asked(server: servers.Server) -> list[str]:
     return tags
 
 
-def test_every_tag_is_read(server: servers.Server, found: Listing) -> None:
+def test_every_tag_is_read(server: servers.Server, found: TagReader) -> None:
     assert found.quick(NAME) == found.read(NAME, DIGESTS) == DIGESTS
     assert asked(server) == ["a", "a", "b", "b", "latest", "latest"]
     assert found.inside == {DIGESTS["a"]: (CHILD,), DIGESTS["b"]: (), DIGESTS["latest"]: (CHILD,)}
 
 
 def test_quay_is_believed_about_what_has_not_changed(
-    server: servers.Server, found: Listing, quay: dict[str, str]
+    server: servers.Server, found: TagReader, quay: dict[str, str]
 ) -> None:
     assert found.quick(NAME) == DIGESTS
     assert asked(server) == []
@@ -80,7 +80,7 @@ def test_quay_is_believed_about_what_has_not_changed(
 
 
 @pytest.mark.parametrize("tag", ["a", "latest"])
-def test_a_tag_that_is_listed_but_not_there(server: servers.Server, found: Listing, tag: str) -> None:
+def test_a_tag_that_is_listed_but_not_there(server: servers.Server, found: TagReader, tag: str) -> None:
     del server.routes[f"/v2/pypa/{NAME}/manifests/{tag}"]
     with pytest.raises(errors.Failure, match=f"{NAME}:{tag} is listed, but not there"):
         found.read(NAME)

@@ -9,7 +9,7 @@ import pytest
 from catalogue import images
 from portable import errors
 from publish import prune
-from publish.cibuildwheel import Pin
+from publish.cibuildwheel import PinnedImage
 from publish.prune import Decision
 
 CATALOGUE = images.load()
@@ -22,12 +22,12 @@ def with_latest(tags: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
     return {name: {"latest": "newest", **having} for name, having in tags.items()}
 
 
-def decide(tags: dict[str, dict[str, str]], pins: list[Pin] | None = None) -> dict[str, Decision]:
+def decide(tags: dict[str, dict[str, str]], pins: list[PinnedImage] | None = None) -> dict[str, Decision]:
     decisions, _ = prune.decide(CATALOGUE, with_latest(tags), pins or [], TODAY)
     return {f"{d.name}:{d.tag}": d for d in decisions}
 
 
-def going(tags: dict[str, dict[str, str]], pins: list[Pin] | None = None) -> set[str]:
+def going(tags: dict[str, dict[str, str]], pins: list[PinnedImage] | None = None) -> set[str]:
     return {name for name, decision in decide(tags, pins).items() if not decision.keep}
 
 
@@ -55,7 +55,7 @@ def test_a_tag_kept_for_one_image_is_kept_for_all() -> None:
         "manylinux_2_28": {"2020-01-01-aaaaaaa": "c"},
     }
     assert len(going(tags)) == 3
-    assert going(tags, [Pin(IMAGE, "2020-01-01-aaaaaaa", "", "v1.10.0")]) == set()
+    assert going(tags, [PinnedImage(IMAGE, "2020-01-01-aaaaaaa", "", "v1.10.0")]) == set()
 
 
 def test_other_tags_of_a_kept_digest_stay() -> None:
@@ -65,7 +65,7 @@ def test_other_tags_of_a_kept_digest_stay() -> None:
 
 def test_a_pinned_digest_stays_whatever_its_tag() -> None:
     tags = {IMAGE: {"2020-01-01-aaaaaaa": "sha256:1", "2020-01-02-bbbbbbb": "sha256:2"}}
-    pins = [Pin(IMAGE, "2019-01-01-ccccccc", "sha256:2", "v4.1.1")]
+    pins = [PinnedImage(IMAGE, "2019-01-01-ccccccc", "sha256:2", "v4.1.1")]
     decisions, warnings = prune.decide(CATALOGUE, with_latest(tags), pins, TODAY)
     assert [d.keep for d in decisions] == [True, False, True]
     assert warnings == [f"{IMAGE}:2019-01-01-ccccccc is pinned by cibuildwheel v4.1.1 but does not exist"]

@@ -16,7 +16,7 @@ from catalogue import dependencies
 from catalogue.pins import Pin
 from network import web
 from update import choice, native, releases
-from update.choice import Choice, Context, Dated, Listing, PassedOver, Taken, choose
+from update.choice import Choice, Dated, Listing, PassedOver, RunContext, Taken, choose
 from update.native import Run
 from update.proof import Proof
 from update.releases import Release
@@ -71,10 +71,10 @@ def look(
     client = mock.Mock()
     if not left:
         client.head.side_effect = web.Missing("answers 404")
-    context = Context(client, mock.Mock(), mock.Mock(), (), NOW, Path(), {}, dry_run=True)
+    context = RunContext(client, mock.Mock(), mock.Mock(), (), NOW, Path(), {}, dry_run=True)
     run = Run({"openssl": row}, {"openssl": pin}, {"openssl": ["docker/Dockerfile"]}, {}, context)
 
-    def examine(context: Context, candidates: Sequence[tuple[dependencies.Dependency, Pin, Release]]) -> list[Taken]:
+    def examine(context: RunContext, candidates: Sequence[tuple[dependencies.Dependency, Pin, Release]]) -> list[Taken]:
         ((_, _, release),) = candidates
         if release.version not in passing:
             raise PassedOver(State.PENDING, "no")
@@ -163,9 +163,9 @@ def test_what_could_not_be_asked_is_not_hidden(other: Exception) -> None:
     assert not walk([other, None]).unchecked
 
 
-def context(tmp_path: Path, now: datetime = NOW) -> Context:
+def context(tmp_path: Path, now: datetime = NOW) -> RunContext:
     seen = Sightings(tmp_path / "seen.json")
-    return Context(mock.Mock(), mock.Mock(), seen, (), now, tmp_path, {})
+    return RunContext(mock.Mock(), mock.Mock(), seen, (), now, tmp_path, {})
 
 
 @pytest.mark.parametrize(
