@@ -92,7 +92,7 @@ def run_suite(
     driver = next(tag for tag in passes.drivers(expectations)[::-1])
     selection = [word for name in only for word in ("--only", name)]
     suite = f'cd / && exec /opt/python/{driver}/bin/python -B -m smoke main "$@"'
-    mounts = [Mount(passes.SUITE, "/smoke"), Mount(WHEELHOUSE, "/wheelhouse")]
+    mounts = [Mount(passes.SUITE, "/smoke"), Mount(passes.DOCTOR, "/doctor"), Mount(WHEELHOUSE, "/wheelhouse")]
     mounts.append(Mount(expect, "/smoke-expect.json"))
     # Not through the entry point: it may be what is spoiled.
     argv = engine.run(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import elf
-from .context import LOCAL_BIN, Context, Expected, InstalledInterpreter, Problem, version_key
+from .context import LOCAL_BIN, Context, Expected, InstalledInterpreter, Problem, describe_exit, version_key
 from .registry import check, difference
 from .venvs import bare_environment, builder_venv
 
@@ -74,7 +74,7 @@ def private_libraries(context: Context) -> Path:
 
 def built_wheel(context: Context, interpreter: InstalledInterpreter, kind: str, **variables: str) -> Path:
     """The wheel of projects/<kind>; "c" is built in isolation as users do, the others in a prepared environment."""
-    label = "-".join([kind, *variables])
+    label = "-".join([kind, *(f"{name}={value}" for name, value in variables.items())])
 
     def make() -> Path:
         source = context.directory(f"build-{interpreter.tag}") / label
@@ -95,12 +95,15 @@ def built_wheel(context: Context, interpreter: InstalledInterpreter, kind: str, 
     return context.once(f"building smoke-{label} with {interpreter.tag}", make)
 
 
-def repaired_wheel(context: Context, interpreter: InstalledInterpreter, kind: str, *options: str) -> RepairedWheel:
+def repaired_wheel(
+    context: Context, interpreter: InstalledInterpreter, kind: str, *options: str, **variables: str
+) -> RepairedWheel:
     """The wheel after auditwheel, which takes the policy from the image's environment."""
-    label = "-".join([kind, *(option.strip("-") for option in options)])
+    said = [f"{name}={value}" for name, value in variables.items()]
+    label = "-".join([kind, *(option.strip("-") for option in options), *said])
 
     def make() -> RepairedWheel:
-        wheel = built_wheel(context, interpreter, kind)
+        wheel = built_wheel(context, interpreter, kind, **variables)
         target = context.directory(f"repaired-{interpreter.tag}-{label}")
         context.run([LOCAL_BIN / "auditwheel", "repair", *options, "--wheel-dir", target, wheel])
         path = _only(target)
@@ -383,3 +386,21 @@ def libstdcxx(context: Context) -> Iterator[str]:
     )
     if said != "10":
         yield f"{said} of 10 things worked"
+
+
+@check("wheel-cxx-pair", heavy=True)
+def cxx_pair(context: Context) -> Iterator[str]:
+    """Two C++ wheels live in one process, whichever comes first: exceptions, std::call_once, thread_local."""
+    interpreter = context.expected.interpreter(context.expected.tools_python)
+    wheels = [
+        repaired_wheel(context, interpreter, "pair", "--only-plat", SMOKE_PAIR=name) for name in ("first", "second")
+    ]
+    for wheel in wheels:
+        yield from structure_problems(context.expected, wheel)
+    environment = {**bare_environment(), "PYTHONPATH": ":".join(str(wheel.files) for wheel in wheels)}
+    worker = Path(__file__).parent / "workers" / "use_pair.py"
+    for names in (["smoke_first", "smoke_second"], ["smoke_second", "smoke_first"]):
+        done = context.run([interpreter.python, "-B", worker, *names], env=environment, status=None)
+        if done.returncode:
+            said = describe_exit(done.returncode) + "".join(f": {line}" for line in done.stderr.splitlines()[-1:])
+            yield f"{names[0]} before {names[1]}: {said}"
