@@ -123,9 +123,12 @@ def fits(minor: str, asked: SpecifierSet) -> bool:
 
 
 def maintained(catalogue: Catalogue) -> SpecifierSet:
-    """The CPythons that are still maintained, by the table of images: what is meant where nobody says which."""
-    minors = [i.minor for i in catalogue.interpreters.values() if i.implementation == "cpython" and i.status != "eol"]
-    return SpecifierSet(f">={min(minors, key=version_key)}")
+    """The CPythons that are still maintained, by the table of images: what is meant where nobody says which.
+
+    A fork may have none of these: then all interpreters that it has."""
+    every = list(catalogue.interpreters.values())
+    current = [i for i in every if i.implementation == "cpython" and i.status != "eol"]
+    return SpecifierSet(f">={min((i.minor for i in current or every), key=version_key)}")
 
 
 def newest_first(catalogue: Catalogue, platform: str, libc: str) -> list[Image]:

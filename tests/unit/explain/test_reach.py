@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -124,3 +125,5 @@ def test_pythons_that_ended_are_not_meant_where_nobody_says_which() -> None:
     assert ended
     assert not any(reach.fits(minor, asked) for minor in ended)
     assert reach.fits("3.14", asked)
+    old = replace(CATALOGUE, interpreters={tag: i for tag, i in CATALOGUE.interpreters.items() if i.minor in ended})
+    assert {minor for minor in ended if reach.fits(minor, reach.maintained(old))} == ended, "a fork with these alone"
