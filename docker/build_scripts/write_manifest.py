@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
-"""Ends a build: one manifest of what the image is made of, and the sha256 of every file of ours.
+"""Ends a build: writes a manifest of what the image is made of, and the sha256 of every file that we add.
 
-/opt/_internal/manifest.json joins the entries that the stages left in /opt/_internal/manifest.d, which goes, with the
-distribution's packages, the compilers, and what the build arguments in the environment say of the image: POLICY,
+/opt/_internal/manifest.json lists the distribution's packages, the compilers, and the entries that the stages left in
+/opt/_internal/manifest.d; that directory is removed. Build arguments in the environment describe the image: POLICY,
 PLATFORM, LIBC, TRIPLE, MARCH, DEVTOOLSET_ROOTPATH (the last two may be empty) and VARIANT (may be unset).
 
 /opt/_internal/files.sha256 has a line for each file below /opt and /usr/local: `<sha256>  <path>`, or
-`link:<target>  <path>` for a symbolic link, so that a damaged image can be told (`sha256sum --check` reads the former).
+`link:<target>  <path>` for a symbolic link. It tells a damaged image; `sha256sum --check` reads the lines of files.
 
-An image that another one is built on is done twice: the manifest that is there already keeps its rows, but for those of
-parts that are new.
+In an image that is built on another image of ours, the manifest that is there keeps its rows, and new parts replace
+theirs.
 
-Both are the same for the same image: sorted, without a date. Python has to run with -B, or its .pyc get into the list.
+The same image gives the same bytes: both files are sorted and have no date. Run Python with -B: otherwise its .pyc
+files get into the list.
 """
 
 from __future__ import annotations

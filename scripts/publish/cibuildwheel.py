@@ -23,7 +23,7 @@ _PIN = re.compile(
 
 @dataclass(frozen=True)
 class PinnedImage:
-    """One entry of cibuildwheel's list: the image it pins by tag, from some version on by digest too."""
+    """One entry of cibuildwheel's list: an image pinned by tag, in newer versions by digest as well."""
 
     name: str
     tag: str
@@ -32,7 +32,7 @@ class PinnedImage:
 
 
 def parse_pins(text: str, version: str) -> list[PinnedImage]:
-    """The entries of one pinned_docker_images.cfg. Raises Failure for one that is neither of the known forms."""
+    """The entries of one pinned_docker_images.cfg. Raises Failure for an entry of an unknown form."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text)
@@ -49,9 +49,10 @@ def parse_pins(text: str, version: str) -> list[PinnedImage]:
 
 
 def cibuildwheel_pins(url: str, since: str) -> list[PinnedImage]:
-    """What any cibuildwheel from `since` on pins, read from every tag of its git repository, pre-releases too.
+    """The images that cibuildwheel pins since version `since`, read from every tag of its git repository, with
+    pre-releases.
 
-    Raises Failure where a tag that must have the list has none, or an unreadable one."""
+    Raises Failure where such a tag lacks the list, or has one that cannot be read."""
     first = Version(since).release
     with tempfile.TemporaryDirectory() as directory:
         checkout.call("clone", "--quiet", "--bare", "--", url, directory)
@@ -65,5 +66,7 @@ def cibuildwheel_pins(url: str, since: str) -> list[PinnedImage]:
             if len(release) > 1 and release >= first:
                 found += parse_pins(checkout.call("cat-file", "blob", f"{tag}:{PINS_FILE}", at=copy), tag)
     if not found:
-        raise errors.Failure(f"{url} has no release from {since} on: refusing to prune without knowing what is pinned")
+        raise errors.Failure(
+            f"{url} has no release since {since}: refusing to prune without knowing what cibuildwheel pins"
+        )
     return found

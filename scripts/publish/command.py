@@ -1,6 +1,6 @@
 """Publishes images, checks what is published, and takes it back: `push`, `manifest`, `verify`, `rollback`.
 
-What writes says what it would do unless --execute."""
+Commands that write to a registry only say what they would do, unless --execute is given."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from publish.steps import verify as problems_of
 
 
 def push() -> int:
-    """Pushes a tested local image to its candidate tag. Says what it would do unless --execute."""
+    """Pushes a tested local image to its candidate tag. Without --execute it only says what it would do."""
     parser = _parser(str(push.__doc__), writes=True)
-    parser.add_argument("image")
-    parser.add_argument("--local", metavar="REFERENCE", help="default: the image's own name with `latest`")
+    parser.add_argument("image", help="its name, such as manylinux_2_28_x86_64")
+    parser.add_argument(
+        "--local", metavar="REFERENCE", help="what to push (default: `latest` of the image, as it was built here)"
+    )
     options = parser.parse_args()
     catalogue = images.load()
     image = catalogue.image(options.image)
@@ -34,11 +36,13 @@ def push() -> int:
 
 
 def manifest() -> int:
-    """Publishes the candidates of all platforms: dated tags, index, latest. Says what it would do unless --execute."""
+    """Publishes the candidates of all platforms: dated tags, index, latest.
+
+    Without --execute it only says what it would do."""
     parser = _parser(str(manifest.__doc__), writes=True)
     _add_group(parser)
     parser.add_argument(
-        "--candidates", type=Path, metavar="PATH", help="what push printed: a file or a directory of them"
+        "--candidates", type=Path, metavar="PATH", help="the output of push, a file or a directory of files"
     )
     options = parser.parse_args()
     catalogue = images.load()
@@ -53,7 +57,7 @@ def manifest() -> int:
 
 
 def verify() -> int:
-    """Says whether a published tag is whole, and where latest points; exit status 1 where it is not whole."""
+    """Says whether a published tag is complete, and where latest points. Ends with 1 if the tag is not complete."""
     parser = _parser(str(verify.__doc__), writes=False)
     _add_group(parser)
     options = parser.parse_args()
@@ -62,10 +66,12 @@ def verify() -> int:
 
 
 def rollback() -> int:
-    """Takes latest of all images back to a dated tag. Says what it would do unless --execute."""
+    """Points latest of all images back to a dated tag. Without --execute it only says what it would do."""
     parser = _parser(str(rollback.__doc__), writes=True)
-    parser.add_argument("tag")
-    parser.add_argument("group", nargs="*", metavar="POLICY[-VARIANT]", help="default: all that have the tag")
+    parser.add_argument("tag", help="the dated tag, YYYY.MM.DD-N")
+    parser.add_argument(
+        "group", nargs="*", metavar="POLICY[-VARIANT]", help="what to take back (default: all that have the tag)"
+    )
     options = parser.parse_args()
     catalogue = images.load()
     places, tag = _places(options, catalogue), _dated(options.tag)
@@ -84,32 +90,35 @@ def rollback() -> int:
 def _parser(description: str, writes: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
-        "--registry", action="append", metavar="HOST/NAMESPACE", help="default: the table's; repeatable"
+        "--registry",
+        action="append",
+        metavar="HOST/NAMESPACE",
+        help="where to publish, repeatable (default: the table's)",
     )
-    parser.add_argument("--login", metavar="USER", help="the password is read from standard input")
+    parser.add_argument("--login", metavar="USER", help="log in as this user; standard input has the password")
     if writes:
-        parser.add_argument("--execute", action="store_true", help="really write")
+        parser.add_argument("--execute", action="store_true", help="write to the registry")
     return parser
 
 
 def _add_group(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("group", metavar="POLICY[-VARIANT]")
-    parser.add_argument("tag", nargs="?", help="default: the tag of HEAD")
+    parser.add_argument("group", metavar="POLICY[-VARIANT]", help="what is published together")
+    parser.add_argument("tag", nargs="?", help="the dated tag, YYYY.MM.DD-N (default: that of HEAD)")
 
 
 def _places(options: argparse.Namespace, catalogue: Catalogue) -> list[Destination]:
-    """Where to publish, with the login that was given. Raises UserError for one login and several registries."""
+    """Where to publish, with the given login. Raises UserError for one login and several registries."""
     named = options.registry or [catalogue.registry]
     if options.login and len({text.partition("/")[0] for text in named}) > 1:
         raise errors.UserError(
-            "--login is for one registry: log the engine in to each of several before (docker login)"
+            "--login is for one registry: for several, log in with `docker login` or `podman login` first"
         )
     login = read_login(options.login)
     return [Destination.parse(text, login) for text in named]
 
 
 def _dated(given: str | None) -> str:
-    """The tag that was asked for, else that of HEAD. Raises UserError where it is not a dated one."""
+    """The given tag, else that of HEAD. Raises UserError for a tag that is not dated."""
     tag = given or checkout.version_tag()
     if not tags.dated(tag):
         raise errors.UserError(f"{tag!r} is not a dated tag, YYYY.MM.DD-N")
@@ -117,7 +126,7 @@ def _dated(given: str | None) -> str:
 
 
 def _push_everywhere(places: list[Destination], image: Image, local: str, tag: str, execute: bool) -> None:
-    """Pushes a local image to its candidate tag at each place; prints repository and digest of what is there then."""
+    """Pushes a local image to its candidate tag at each place; prints the repository and digest of each."""
     published = [place.registry.digest(place.repository(image.name), tag) for place in places]
     if not all(published):
         engine = choose.engine()
@@ -140,7 +149,7 @@ def _is_published(places: list[Destination], group: Group, tag: str) -> bool:
 
 
 def _report(places: list[Destination], groups: list[Group], tag: str) -> int:
-    """Says whether a tag is whole everywhere; 1 where it is not."""
+    """Says at each place whether a tag is complete. Returns the exit status: 1 if one of them is not."""
     status = 0
     for place in places:
         for group in groups:

@@ -20,7 +20,7 @@ class Destination:
 
     @classmethod
     def parse(cls, text: str, credentials: Login | None = None) -> Destination:
-        """Reads `host/namespace`. Without (user, password) the container engines' logins serve."""
+        """Reads `host/namespace`. Without credentials the stored logins of the container engines are used."""
         host, _, namespace = inputs.namespace("--registry", text).partition("/")
         return cls(Registry(host, credentials), namespace)
 
@@ -40,4 +40,4 @@ def read_login(user: str | None) -> Login | None:
         return None
     if password := sys.stdin.readline().strip():
         return user, password
-    raise errors.UserError("--login reads the password from standard input, and there is none")
+    raise errors.UserError("--login reads the password from standard input, which is empty: pipe it in")

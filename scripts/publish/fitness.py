@@ -19,7 +19,7 @@ def platform_of(image: Image) -> str:
 
 
 def differences(image: Image, found: Configuration) -> list[str]:
-    """How what an image says of itself differs from what it is published as; empty when it does not."""
+    """How the title and platform of an image differ from those it is published as; empty when they do not."""
     reasons = []
     if (title := found.labels.get(TITLE_LABEL)) != image.name:
         reasons.append(f"it says that it is {printable(title or 'nothing')}, not {image.name}")
@@ -31,20 +31,20 @@ def differences(image: Image, found: Configuration) -> list[str]:
 def unfit(image: Image, found: Configuration, commit: str) -> list[str]:
     """Why an image must not be published; empty when it may.
 
-    Its base must be the one that docker/bases.toml pins: that a tag was resolved when the image was built is not enough
-    to build it again."""
+    Its base must be the one that docker/bases.toml pins: a tag that was resolved during the build is not enough to
+    build the image again."""
     reasons, labels = differences(image, found), found.labels
     if labels.get(COMPLETE_LABEL) != "true":
-        reasons.append("it is a partial image, or lacks updates that its mirror did not have")
+        reasons.append("it is a partial image, or lacks updates that the mirror did not have: build all of it")
     built_from = printable(labels.get(REVISION_LABEL) or "an unknown commit")
     if built_from.endswith(checkout.DIRTY):
-        reasons.append("it was built from a tree with changes that no commit has: commit them, then build it again")
+        reasons.append("it was built from a work tree with uncommitted changes: commit them, then build it again")
     elif built_from != commit:
         reasons.append(f"it was built from {built_from}, not from {commit}")
     pinned = bases.load().get(image.policy.base)
     base = printable(labels.get(BASE_DIGEST_LABEL) or "unknown")
     if not pinned:
-        reasons.append("its base image is not pinned: nox -s update_base_images, then build again")
+        reasons.append("its base image is not pinned: run `nox -s update_base_images`, then build again")
     elif base != pinned:
         reasons.append(f"its base image is {base}, not the pinned {pinned}")
     return reasons

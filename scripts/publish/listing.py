@@ -1,4 +1,4 @@
-"""Which tags a published repository has and what they stand for, by the content of the manifests."""
+"""Reads the tags of published repositories, and which manifests are behind them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_PAGES = 1000
 class TagReader:
     """Reads tags. `inside` collects digest -> the digests of its manifests, for every index that was read.
 
-    Every method raises NotFound for a repository that does not exist, Failure for what cannot be read."""
+    Every method raises NotFound for a repository that does not exist, and Failure where it cannot read one."""
 
     def __init__(self, place: Destination) -> None:
         self.place = place
@@ -27,14 +27,14 @@ class TagReader:
         self.is_quick = place.registry.host == QUAY  # whether `quick` is cheaper than `read`
 
     def quick(self, name: str) -> dict[str, str]:
-        """Tag -> digest as the registry's own list says, where it has one; else as `read`."""
+        """Tag -> digest from the registry's own list, if it has one; else like `read`."""
         return self._claims(name) if self.is_quick else self.read(name)
 
     def read(self, name: str, before: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Tag -> digest of the manifest that is behind the tag now.
+        """Tag -> digest of the manifest that the tag points to now.
 
-        `before` is an earlier result: a tag for which the registry's own list still says the same is not asked for
-        again, except `latest`."""
+        `before` is an earlier result: a tag that has the same digest in the registry's own list is not asked for again,
+        except `latest`."""
         claims, before = self._claims(name), before or {}
         known = {tag for tag, digest in claims.items() if digest and digest == before.get(tag) and tag != "latest"}
         asked = [tag for tag in claims if tag not in known]
@@ -43,7 +43,7 @@ class TagReader:
         return {tag: found.get(tag) or before[tag] for tag in claims}
 
     def _claims(self, name: str) -> dict[str, str]:
-        """Every tag, with the digest that the registry's own list says, or ""."""
+        """Every tag, with its digest in the registry's own list, or ""."""
         repository = self.place.repository(name)
         if self.is_quick:
             return quay_tags(self.place.registry, repository)
@@ -74,4 +74,4 @@ def quay_tags(registry: Registry, repository: str, base: str = f"https://{QUAY}"
         if rows.keys() <= found.keys():
             break
         found |= rows
-    raise errors.Failure(f"{base}/api/v1/repository/{repository}/tag/: its list of tags does not end")
+    raise errors.Failure(f"{base}/api/v1/repository/{repository}/tag/: the list of tags does not end")

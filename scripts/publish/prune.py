@@ -1,10 +1,10 @@
 """Retires published images: lists every tag of every repository with the reason why it stays or goes, then deletes.
 
-The rules stand in docker/images.toml, [retention]; README explains them. A tag that stays for one image stays for
-all, and so does every other tag of a digest that stays. Deleting is by digest and only happens with `--execute`.
+The rules are in docker/images.toml, [retention]; docs/retention.md explains them. A tag that one image keeps is kept
+for all images, and a kept digest keeps all of its tags. Images are deleted by digest, and only with `--execute`.
 
-It fails closed: what cannot be read stops it before the first deletion, and before each one the repository's tags are
-read and judged again. A wrong clock and a plan that goes too far stop it, too.
+It fails closed: anything that cannot be read stops it before the first deletion, and before each deletion it reads and
+judges the tags of the repository again. A wrong clock stops it, and so does a list with too many tags.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from publish.cibuildwheel import CIBUILDWHEEL, PinnedImage, cibuildwheel_pins
 from publish.destination import Destination, read_login
 from publish.listing import TagReader
 
-BRAKE = 10  # percent of all tags: more go only with --consent
-CLOCK = datetime.timedelta(days=366)  # how far the newest dated tag may be from today
+BRAKE = 10  # percent of all tags: deleting more needs --consent
+CLOCK = datetime.timedelta(days=366)  # the newest dated tag may differ by this from today
 
 Tags = Mapping[str, Mapping[str, str]]  # repository name (without namespace) -> tag -> digest
 
@@ -45,7 +45,7 @@ class Decision:
 
 
 def years_before(today: datetime.date, years: int) -> datetime.date:
-    """The same day some years earlier; on 29 February that of the 28th."""
+    """The same day some years earlier; for 29 February that is the 28th."""
     day = 28 if (today.month, today.day) == (2, 29) else today.day
     return today.replace(year=today.year - years, day=day)
 
@@ -108,7 +108,7 @@ def live_repositories(catalogue: Catalogue) -> list[str]:
 
 
 def retired_repositories(catalogue: Catalogue) -> list[str]:
-    """Those of the policies that are never built again."""
+    """The repositories of retired policies."""
     return [
         name
         for policy in catalogue.retired.values()
@@ -117,17 +117,20 @@ def retired_repositories(catalogue: Catalogue) -> list[str]:
 
 
 def check_clock(tags: Tags, live: Iterable[str], today: datetime.date) -> None:
-    """Raises Failure where the newest dated tag of the live repositories is over a year from today, or there is none:
-    either the clock is wrong or the list of tags."""
+    """Raises Failure where the newest dated tag of the live repositories is over a year from today, or missing.
+
+    Either the clock or the list of tags is wrong then."""
     days = [(day, f"{name}:{tag}") for name in live for tag in tags.get(name, ()) if (day := day_of(tag))]
     day, newest = max(days, default=(datetime.date.min, "there is no dated tag"))
     if abs(today - day) > CLOCK:
-        raise errors.Failure(f"refusing to prune: today is {today}, far from the newest tag of all: {newest}")
+        raise errors.Failure(
+            f"refusing to prune: today is {today}, over a year from the newest tag: {newest}; check the clock"
+        )
 
 
 @dataclass
 class Pruning:
-    """One run: what is read again before each deletion, and what it is judged by."""
+    """One run: the tags, which are read again before each deletion, and the rules that judge them."""
 
     catalogue: Catalogue
     listing: TagReader
@@ -136,7 +139,7 @@ class Pruning:
     tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def read(self) -> None:
-        """Reads every repository that exists; by content where something may go. Raises Failure for a wrong clock."""
+        """Reads every repository that exists, by content where a tag may go. Raises Failure for a wrong clock."""
         live = live_repositories(self.catalogue)
         for name in (*live, *retired_repositories(self.catalogue)):
             with contextlib.suppress(NotFound):  # never published
@@ -152,9 +155,9 @@ class Pruning:
         return decide(self.catalogue, self.tags, self.pins, self.today, self.listing.inside)
 
     def delete(self, decisions: Iterable[Decision]) -> list[str]:
-        """Deletes what does not stay, by digest; one that fails does not stop the rest. Returns the failures.
+        """Deletes every digest that nothing keeps; a failed deletion does not stop the rest. Returns the failures.
 
-        What has been moved, published or taken back since the last reading counts: what it protects stays."""
+        It reads the tags again before each deletion: what was moved, published or taken back meanwhile is kept."""
         failures = []
         place = self.listing.place
         for name, digest in dict.fromkeys((d.name, d.digest) for d in decisions if not d.keep):
@@ -173,7 +176,7 @@ class Pruning:
 
 
 def brake(going: int, of: int, consent: int | None) -> str:
-    """Why so many tags must not go; "" where they may. `consent` is the number that a person has agreed to."""
+    """Why so many tags must not go; "" where they may. `consent` is the number that a person has agreed to, if any."""
     if consent is not None and consent != going:
         return f"{going} tags go now, not the {consent} of --consent: look at the list again"
     if consent is None and going * 100 > of * BRAKE:
@@ -182,7 +185,7 @@ def brake(going: int, of: int, consent: int | None) -> str:
 
 
 def _age_key(tag: str) -> tuple[datetime.date, int, str]:
-    """Orders dated tags; N counts as a number."""
+    """Sorts dated tags by day, then by N as a number."""
     found = dated(published(tag))
     return day_of(tag) or datetime.date.min, found.number if found else 0, tag
 
@@ -190,18 +193,20 @@ def _age_key(tag: str) -> tuple[datetime.date, int, str]:
 def main() -> int:
     """Lists which published tags would go, and why the others stay; deletes with --execute."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--registry", metavar="HOST/NAMESPACE", help="default: the table's")
-    parser.add_argument("--login", metavar="USER", help="the password is read from standard input")
-    parser.add_argument("--cibuildwheel", default=CIBUILDWHEEL, metavar="URL", help="its git repository")
-    parser.add_argument("--execute", action="store_true", help="really delete")
+    parser.add_argument("--registry", metavar="HOST/NAMESPACE", help="where to prune (default: the table's)")
+    parser.add_argument("--login", metavar="USER", help="log in as this user; standard input has the password")
+    parser.add_argument(
+        "--cibuildwheel", default=CIBUILDWHEEL, metavar="URL", help="the git repository of cibuildwheel"
+    )
+    parser.add_argument("--execute", action="store_true", help="delete them")
     parser.add_argument(
         "--consent",
         type=int,
         metavar="N",
-        help=f"to exactly N tags going, as the list without --execute says; needed above {BRAKE} %% of all",
+        help=f"agree that N tags go, as the list says; needed where more than {BRAKE} %% of all tags go",
     )
-    parser.add_argument("--all", action="store_true", help="list what stays, too")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every decision there")
+    parser.add_argument("--all", action="store_true", help="list the tags that stay as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every decision to this file, as JSON")
     options = parser.parse_args()
     catalogue = images.load()
     place = Destination.parse(options.registry or catalogue.registry, read_login(options.login))

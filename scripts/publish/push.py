@@ -1,4 +1,4 @@
-"""From a tested image of this machine's engine to its candidate tag in a registry, by Id and never by name."""
+"""Pushes a tested image of this machine's engine to its candidate tag in a registry, by Id and never by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def candidate(tag: str) -> str:
 
 
 def only_image(registry: Registry, repository: str, manifest: Manifest) -> Manifest:
-    """The image itself where an engine has pushed an index of one image and BuildKit's attestations about it."""
+    """The manifest of the image itself, where an engine has pushed an index of it and BuildKit's attestations.
+
+    Raises Failure for an index of several images."""
     if not manifest.is_index:
         return manifest
     entries = [entry for entry in manifest.entries if entry.platform != "unknown/unknown"]
@@ -43,23 +45,24 @@ class Tested:
 
 
 def tested(engine: Engine, image: Image, local: str, commit: str) -> Tested:
-    """What the name `local` stands for, asked once. Raises UserError where there is no such image, Failure when it
-    must not be published (see `unfit`) or was not tested on this machine."""
+    """The image that the name `local` stands for; the name is resolved once. Raises UserError where there is none.
+
+    Raises Failure where it must not be published (see `unfit`) or was not tested on this machine."""
     identity = engine.identity(local)
     said = engine.ask(engine.inspect(identity, "{{json .}}")) or ""
     found = Tested(identity, Configuration.of_engine(said, f"{engine.name}'s {local}"))
     reasons = unfit(image, found.configuration, commit)
     if not record.has_passed(engine, identity):
-        reasons.append(f"this machine has not seen it pass its smoke tests: invoke test -i {image.name}")
+        reasons.append(f"it has not passed its smoke tests on this machine: run `invoke test -i {image.name}`")
     if reasons:
         raise errors.Failure(f"{local} cannot be published: " + "; ".join(reasons))
     return found
 
 
 def push(engine: Engine, place: Destination, image: Image, found: Tested, tag: str) -> str:
-    """Pushes a tested image to its candidate tag and returns its digest; where it is published by now, that one's.
+    """Pushes a tested image to its candidate tag; returns its digest, or the published one if its tag exists by now.
 
-    Raises Failure when something else has arrived: engines push what a name stands for at that moment."""
+    Raises Failure when another image has arrived: docker pushes whatever the name stands for at that moment."""
     registry, repository = place.registry, place.repository(image.name)
     if published := registry.digest(repository, tag):
         return published
@@ -76,16 +79,16 @@ def push(engine: Engine, place: Destination, image: Image, found: Tested, tag: s
     configuration = registry.configuration(repository, arrived)
     reasons = differences(image, configuration)
     if configuration != found.configuration:
-        reasons.append(f"it is not the image that was tested, {found.identity}: has somebody else pushed there?")
+        reasons.append(f"it is not the tested image {found.identity}; somebody else may have pushed there")
     if reasons:
         raise errors.Failure(f"{target} is wrong: {'; '.join(reasons)}; push again")
     return arrived.digest
 
 
 def log_in(engine: Engine, registry: Registry) -> None:
-    """Logs the engine in with the registry's login; the password goes through a pipe, never on a command line.
+    """Logs the engine in with the registry's login. The password goes through a pipe, never on a command line.
 
-    A stored identity token is the engine's own already."""
+    A stored identity token needs no login: it comes from the engine's own configuration."""
     if registry.credentials is None or registry.credentials[0] == logins.IDENTITY_TOKEN:
         return
     user, password = registry.credentials
@@ -97,5 +100,5 @@ def log_in(engine: Engine, registry: Registry) -> None:
 
 
 def without_tls(engine: Engine, host: str) -> list[str]:
-    """The option for a registry on loopback, which docker finds out alone."""
+    """The option that podman needs for a registry on loopback; docker needs none."""
     return ["--tls-verify=false"] if engine.is_podman and is_loopback(host) else []

@@ -3,7 +3,7 @@
 An image is pushed under a candidate tag first. Only when every platform of its policy has a candidate of the same
 commit are the manifests copied, in an order that never shows a wrong dated tag: first the dated tags of all platforms,
 then the index over them, then `latest` everywhere. A dated tag is never overwritten, and only `rollback` takes `latest`
-back; what is already done is skipped, so that a second run completes an interrupted first one. Nothing is written
+back. Steps that are already done are skipped: running it again completes an interrupted run. Nothing is written
 without `--execute`.
 """
 
@@ -35,18 +35,17 @@ _HANDED = re.compile(r"(?P<repository>[^\s@]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 
 def revision(root: Path = paths.ROOT) -> str:
-    """The commit of HEAD. Raises Failure where the tree holds changes that no commit has."""
+    """The commit of HEAD. Raises Failure where the work tree has uncommitted changes."""
     if changed := checkout.changes(root):
         raise errors.Failure(
-            f"the tree has changes that are not committed ({', '.join(changed[:5])}): commit them, then build and test "
-            "again"
+            f"the work tree has uncommitted changes ({', '.join(changed[:5])}): commit them, then build and test again"
         )
     return checkout.commit(root)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing left to do: what it is, for people, and how."""
+    """One thing left to do: a description for people, and the function that does it."""
 
     what: str
     do: Callable[[], None]
@@ -57,9 +56,9 @@ def steps(
 ) -> list[Step]:
     """What publishing the candidates of `tag` still takes, in order; empty when it is published already.
 
-    `handed` says which digest each candidate has, by repository; without it, the candidate tags do. Raises Failure,
-    naming every reason, when a platform is missing, partial, another image, of another commit or on an unpinned base,
-    and when a dated tag already holds something else."""
+    `handed` has the digest of each candidate by repository; without it, the candidate tags name them. Raises Failure,
+    with every reason, when an image is missing, partial, not what its name says, built from another commit or on an
+    unpinned base, and when a dated tag already holds another digest."""
     registry = place.registry
     manifests, refusals = {}, []
     for image in group.members:
@@ -91,9 +90,9 @@ def steps(
 
 
 def overtaken(place: Destination, group: Group, tag: str) -> str:
-    """The newest tag that the group is published as, if it is newer than `tag`; else "".
+    """The newest dated tag of the group's index, if it is newer than `tag`; else "".
 
-    A dated index is there before the first `latest` moves to it: who looks here cannot take one back."""
+    An index gets its dated tag before any `latest` moves to it: who asks here first cannot take `latest` back."""
     ours = tags.dated(tag)
     try:
         listed = place.registry.tags(place.repository(group.name))
@@ -115,12 +114,12 @@ def is_ahead(place: Destination, group: Group, tag: str) -> str:
 
 
 def _impossible(tag: tags.DatedTag) -> bool:
-    """Whether a tag is of a day that has not come: a clock was wrong, and it must not hold `latest` until then."""
+    """Whether the day of a tag is in the future. A wrong clock made that tag; it must not keep `latest` from moving."""
     return tag.day > datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1)
 
 
 def rollback_steps(place: Destination, group: Group, tag: str) -> list[Step]:
-    """What pointing every `latest` of the group back to a dated tag takes. Raises Failure where that is not whole."""
+    """The steps that point every `latest` of the group back to a dated tag. Raises Failure where it is incomplete."""
     problems = [problem for problem in verify(place, group, tag) if not problem.startswith("latest")]
     if problems:
         raise errors.Failure(f"{place}/{group.name}:{tag} is not whole:\n  " + "\n  ".join(problems))
@@ -130,10 +129,10 @@ def rollback_steps(place: Destination, group: Group, tag: str) -> list[Step]:
 
 
 def verify(place: Destination, group: Group, tag: str) -> list[str]:
-    """What is wrong with a published tag; empty when every platform has its image, the index is complete and latest
-    follows.
+    """What is wrong with a published tag. Empty when every platform has its image, the index lists them, and `latest`
+    points to it or to a newer tag.
 
-    Problems of `latest` begin with that word; it may follow a newer tag."""
+    Problems of `latest` begin with that word."""
     registry, problems = place.registry, []
     latest_problems = []
     ahead = is_ahead(place, group, tag)
@@ -186,7 +185,7 @@ def index_of(group: Group, manifests: dict[str, Manifest], tag: str, commit: str
 
 
 def carry_out(plan: Iterable[Step], execute: bool) -> None:
-    """Does the steps one by one, or only says them."""
+    """Does the steps one after the other, or only prints them."""
     for step in plan:
         print(step.what if execute else f"would {step.what}", file=sys.stderr)
         if execute:
@@ -194,7 +193,7 @@ def carry_out(plan: Iterable[Step], execute: bool) -> None:
 
 
 def read_handed(path: Path) -> dict[str, str]:
-    """Repository -> digest from what `push` has printed, in a file or in all files of a directory.
+    """Repository -> digest, from the output of `push` in a file or in all files of a directory.
 
     Raises UserError for a line of another form and for two digests of one repository."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -207,16 +206,20 @@ def read_handed(path: Path) -> dict[str, str]:
         for line in lines:
             match = _HANDED.fullmatch(line)
             if not match or found.setdefault(match["repository"], match["digest"]) != match["digest"]:
-                raise errors.UserError(f"{file}: {line!a} is not <repository>@<digest>, or not the only one")
+                raise errors.UserError(f"{file}: {line!a} is not <repository>@<digest>, or contradicts another line")
     return found
 
 
 def _published_or_candidate(place: Destination, image: Image, tag: str, handed: Mapping[str, str] | None) -> Manifest:
-    """Raises NotFound where there is neither, Failure where what is published is not what was handed over."""
+    """The manifest behind a dated tag, else the candidate's. Raises NotFound where there is neither.
+
+    Raises Failure where `handed` lacks the candidate, or has another digest than the dated tag."""
     registry, repository = place.registry, place.repository(image.name)
     name = f"{registry.host}/{repository}"
     if handed is not None and name not in handed:
-        raise errors.Failure(f"{name}:{tag} cannot be published: nobody has handed over its candidate's digest")
+        raise errors.Failure(
+            f"{name}:{tag} cannot be published: --candidates has no digest of it; add the output of its push"
+        )
     try:
         published = registry.manifest(repository, tag)
     except NotFound:
@@ -231,11 +234,11 @@ def _taken(target: str, found: str | None, ours: str) -> errors.Failure:
     return errors.Failure(f"{target} holds {found}, not {ours}; a dated tag is never overwritten")
 
 
-# --- Steps: what allows them is asked again when their turn has come ----------------------------------------
+# --- Steps: each checks again, when its turn comes, that it is still allowed --------------------------------
 
 
 def _put_dated(place: Destination, repository: str, tag: str, manifest: Manifest) -> None:
-    """Points a dated tag to a manifest, unless it exists; afterwards it holds that or this raises Failure."""
+    """Points a dated tag to a manifest if it does not exist. Raises Failure if it then holds another one."""
     found = place.registry.digest(repository, tag)
     if found is None:
         place.registry.put_manifest(repository, tag, manifest)
@@ -245,8 +248,10 @@ def _put_dated(place: Destination, repository: str, tag: str, manifest: Manifest
 
 
 def _put_image(place: Destination, group: Group, image: Image, tag: str, manifest: Manifest) -> None:
-    """Points the dated tag of one platform to its manifest. Where somebody else has published another one while we
-    wrote, that gets its tag back."""
+    """Points the dated tag of one platform to its manifest.
+
+    Where an index that was published meanwhile lists another image, the tag goes back to that image, and this raises
+    Failure."""
     repository = place.repository(image.name)
     _put_dated(place, repository, tag, manifest)
     try:
@@ -271,7 +276,7 @@ def _put_index(place: Destination, group: Group, manifests: dict[str, Manifest],
 
 
 def _check_holds(place: Destination, repository: str, tag: str, manifest: Manifest) -> None:
-    """Raises Failure where a dated tag is no longer what it was."""
+    """Raises Failure where a dated tag no longer holds the manifest."""
     if (found := place.registry.digest(repository, tag)) != manifest.digest:
         raise _taken(f"{place.registry.host}/{repository}:{tag}", found, manifest.digest)
 
@@ -290,11 +295,13 @@ def _latest_steps(
 
 
 def _put_latest(place: Destination, group: Group, repository: str, tag: str, manifest: Manifest, back: bool) -> None:
-    """Points `latest` to the manifest of a dated tag. Unless `back`, a newer tag that is published keeps it, also when
-    that was published while we wrote."""
+    """Points `latest` to the manifest of a dated tag. Unless `back`, a newer published tag keeps `latest`, also one
+    that is published while we write."""
     _check_holds(place, repository, tag, manifest)
     if not back and (newer := overtaken(place, group, tag)):
-        print(f"{place.registry.host}/{repository}:latest stays: {newer} is published, too", file=sys.stderr)
+        print(
+            f"{place.registry.host}/{repository}:latest stays as it is: {newer} is newer and published", file=sys.stderr
+        )
         return
     place.registry.put_manifest(repository, "latest", manifest)
     if not back and (newer := overtaken(place, group, tag)):

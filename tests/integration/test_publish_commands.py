@@ -155,7 +155,7 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
     (handed / first.name).write_text(done.stdout, encoding="utf-8")
     done = fork.run("manifest", "manylinux_2_39", "--candidates", str(handed), *login)
     assert done.returncode == 1
-    assert f"{fork.place}/{second.name}:{older} cannot be published: nobody has handed over" in done.stderr
+    assert f"{fork.place}/{second.name}:{older} cannot be published: --candidates has no digest" in done.stderr
     done = fork.run("manifest", "manylinux_2_39", *login)
     assert done.returncode == 1
     assert f"{second.name}: there is no candidate-{older} yet" in done.stderr
@@ -237,7 +237,7 @@ def test_what_was_looked_at_is_pushed_wherever_its_name_points_by_then(fork: For
     found = push.tested(fork.engine, image, reference, checkout.commit(fork.root))
     fork.engine.call(fork.engine.tag(found.identity, f"{reference}-first"))  # podman removes what has no name
     fork.make(image, content="built by somebody else meanwhile")
-    with pytest.raises(errors.Failure, match="has not seen it pass"):
+    with pytest.raises(errors.Failure, match="has not passed its smoke tests"):
         push.tested(fork.engine, image, reference, checkout.commit(fork.root))
     digest = push.push(fork.engine, here, image, found, tag)
     repository = here.repository(image.name)
