@@ -1,8 +1,8 @@
-"""Which release of a dependency to take: everything about that choice but what becomes of it.
+"""Chooses which release of a dependency to take; the updaters make the bump.
 
-Candidates are walked from newest to oldest, and the first that passes every check of its row in
-docker/dependencies.toml wins. Where upstream does not answer, the Debian archive stands in as far as its files can
-be proved.
+It examines candidates from newest to oldest and takes the first that passes every check of its row in
+docker/dependencies.toml. Where upstream does not answer, it falls back to the Debian archive, as far as the files there
+can be verified.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from update.signatures import BadSignature
 from update.witness import Witness
 
 T = TypeVar("T")
-MOST_EXAMINED = 12  # releases: behind so many that cannot be taken there is hardly a good one
-OLDEST = datetime(2000, 1, 1, tzinfo=UTC)  # what is dated before was dated by nobody
-A_DAY = timedelta(days=1)  # that two clocks may differ by
+MOST_EXAMINED = 12  # releases: if so many cannot be taken, an older one is hardly good
+OLDEST = datetime(2000, 1, 1, tzinfo=UTC)  # an earlier date is a default, not a date of publication
+A_DAY = timedelta(days=1)  # by which two clocks may differ
 
 
 class PassedOver(Exception):
-    """A release that is not taken now, and the state that this leaves its pin in."""
+    """A release is not taken now; `state` is what this means for its pin."""
 
     def __init__(self, state: State, reason: str) -> None:
         super().__init__(reason)
@@ -47,7 +47,7 @@ class PassedOver(Exception):
 
 @dataclass(frozen=True)
 class Listing:
-    """The releases that upstream lists or, where none of its lists answers, that the Debian archive carries."""
+    """The releases that upstream lists or, where none of its lists answers, those in the Debian archive."""
 
     releases: Mapping[str, Release]
     upstream: bool
@@ -56,9 +56,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class Dated:
-    """When a release came out, who says so ("published", "first seen"), and its age in days of the calendar, in UTC.
+    """When a release came out, how that is known ("published", "first seen"), and its age in calendar days of UTC.
 
-    Whole days would lose a week to a schedule that comes some minutes early."""
+    With days of 24 hours, a weekly run that starts some minutes early would take the release a week later."""
 
     moment: datetime
     source: str
@@ -67,8 +67,7 @@ class Dated:
 
 @dataclass(frozen=True)
 class Ready:
-    """A release that has been public for long enough; `mends`: the page that says it mends a vulnerability, if it
-    has not, but need not wait for that reason."""
+    """A release that need not wait: it is old enough, or the page `mends` says that it fixes a vulnerability."""
 
     case: Case
     dated: Dated
@@ -86,9 +85,9 @@ class Taken:
 
 @dataclass
 class Choice(Generic[T]):
-    """How a walk ended: what was taken, and what was found wrong with everything newer.
+    """The result of `choose`: what was taken, and what is wrong with each newer release.
 
-    `unchecked`: a host did not answer, so that there may be a newer good release than the one taken."""
+    `unchecked`: a host did not answer, so that a newer good release may exist."""
 
     version: str = ""
     taken: T | None = None
@@ -100,7 +99,7 @@ class Choice(Generic[T]):
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all look-ups of a run share. `eager` names the pins without a cool-down."""
+    """What all look-ups of a run share. `eager` names the pins that have no cool-down in this run."""
 
     client: web.Client
     witness: Witness
@@ -112,9 +111,9 @@ class RunContext:
     dry_run: bool = False
 
     def dated(self, name: str, version: str, *claims: tuple[datetime | None, str]) -> Dated:
-        """When a release came out: the first claim that can be true, else the moment when a run of ours first saw it.
+        """When a release came out: the first plausible claim, else the moment when a run first saw the release.
 
-        Servers without a date send the start of 1970, those with a wrong clock a day to come."""
+        Some servers that do not know the date send the start of 1970; those with a wrong clock send a future date."""
         moment, source = next(
             ((moment, source) for moment, source in claims if moment and OLDEST <= moment <= self.now + A_DAY),
             (None, "nothing dates it, first seen"),
@@ -123,7 +122,7 @@ class RunContext:
         return Dated(moment, source, max(0, (self.now.date() - moment.date()).days))
 
     def news(self, name: str, what: str) -> bool:
-        """Whether no run has told this before. Telling it in a dry run does not count."""
+        """Whether no run has reported this before. Reports of dry runs do not count."""
         if self.sightings.seen(name, what):
             return False
         if not self.dry_run:
@@ -135,10 +134,10 @@ class RunContext:
     def open(
         cls, rows: Iterable[Dependency], eager: Sequence[str] = (), *, dry_run: bool = False
     ) -> Iterator[RunContext]:
-        """The context of a run now, with a directory for its downloads; remembers what it saw first at the end."""
+        """The context of a run that starts now. It has a directory for downloads; at the end it saves what was seen first."""
         client = web.Client(os.environ.get("GITHUB_API_TOKEN") or os.environ.get("GITHUB_TOKEN"))
         sightings = Sightings.of_this_user()
-        # A look-up that was left behind may still write while the directory goes away.
+        # A look-up that was left behind may still write while the directory is removed.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
             now, mirrors = datetime.now(UTC), fetch.read_mirrors(fetch.MIRRORS_TXT)
             yield cls(client, Witness(client, rows), sightings, eager, now, Path(directory), mirrors, dry_run)
@@ -146,10 +145,9 @@ class RunContext:
 
 
 def choose(candidates: Sequence[str], examine: Callable[[str], T], most: int = MOST_EXAMINED) -> Choice[T]:
-    """The first of `most` candidates that `examine` does not object to, by raising PassedOver, BadSignature or
-    Unreachable.
+    """The first of `most` candidates for which `examine` raises none of PassedOver, BadSignature and Unreachable.
 
-    A bad signature is an alarm, whatever is found behind it."""
+    A bad signature is an alarm, also where an older release is taken."""
     choice: Choice[T] = Choice()
     for candidate in candidates[:most]:
         try:
@@ -174,10 +172,10 @@ def choose(candidates: Sequence[str], examine: Callable[[str], T], most: int = M
 
 
 def listing(context: RunContext, row: Dependency, pinned: str) -> Listing:
-    """The releases that the first answering source lists, or the Debian archive where none of them answers.
+    """The releases of the first source that answers, or those in the Debian archive where no source answers.
 
-    Where that source knows the newest release alone, the next one adds what to fall back to.
-    Raises web.Unreachable, or Failure where a source answers but its list cannot be read."""
+    Where that source lists the newest release only, the next source adds older ones to fall back to.
+    Raises web.Unreachable, and Failure where a source answers but its list cannot be read."""
     problems: list[str] = []
     found: dict[str, Release] = {}
     unreadable = False
@@ -221,9 +219,9 @@ def listing(context: RunContext, row: Dependency, pinned: str) -> Listing:
 
 
 def examine(context: RunContext, candidates: Sequence[tuple[Dependency, Pin, Release]]) -> list[Taken]:
-    """The proofs for one release of pins that move together, mostly of one.
+    """The proofs for one release of pins that move together (mostly a single pin).
 
-    Every one of them is asked first whether it is ready, so that none waits only after the others have waited.
+    All are asked first whether they are ready: otherwise their cool-downs could follow one another.
     Raises PassedOver, BadSignature or web.Unreachable."""
     ready: list[Ready] = []
     waiting: list[PassedOver | web.Unreachable] = []
@@ -241,7 +239,7 @@ def examine(context: RunContext, candidates: Sequence[tuple[Dependency, Pin, Rel
 
 
 def _ready(context: RunContext, row: Dependency, pin: Pin, release: Release) -> Ready:
-    """The release, if it is there and may be taken by its age. Raises PassedOver or web.Unreachable."""
+    """The release, if its file exists and it need not wait. Raises PassedOver or web.Unreachable."""
     if hold := row.held(release.version, context.now.date()):
         raise PassedOver(State.HELD, f"held until {hold.until}: {hold.reason}")
     case = case_of(context, row, pin, release)
@@ -261,7 +259,7 @@ def _ready(context: RunContext, row: Dependency, pin: Pin, release: Release) -> 
 
 
 def _mends(context: RunContext, case: Case) -> tuple[str, str]:
-    """The page where upstream says that a release mends a vulnerability; else "", and what to say of that."""
+    """The page on which upstream says that a release fixes a vulnerability, else ""; and a doubt for the reason."""
     if not (security := case.dependency.security):
         return "", ""
     url = case.fill(security.url)
@@ -282,16 +280,16 @@ def _image_exists(context: RunContext, reference: str) -> bool:
 
 
 def case_of(context: RunContext, row: Dependency, pin: Pin, release: Release, url: str = "") -> Case:
-    """A release to be examined, with a directory of its own."""
+    """A case for a release, with a directory of its own."""
     directory = context.directory / f"{row.name}-{release.version}"
     directory.mkdir(parents=True, exist_ok=True)
     return Case(row, pin, release, context.client, context.witness, directory, context.mirrors, url)
 
 
 def _dated(context: RunContext, case: Case, head: web.Head | None) -> Dated:
-    """When a release was published, and who says so: the list, upstream's server, Debian's changelog, our own runs.
+    """When a release was published: by the list, upstream's server, Debian's changelog or our own runs.
 
-    Never a date that an author can choose, such as a tag's."""
+    A date that an author can choose, such as a tag's, never counts."""
     claims = [(case.release.published, "published"), (head.modified if head else None, "published")]
     if case.from_debian:
         claims.append((context.witness.published(case.version, case.debian), "entered Debian"))

@@ -1,10 +1,10 @@
-"""One commit for each bump, made so that the repository is whole at every moment.
+"""Makes one commit for each bump. The repository is consistent at every moment.
 
-The commit is made in a linked work tree of the same repository: the user's own configuration, signing and
-hooks apply, and whatever refuses or dies there leaves the user's branch, index and files as they were. A
-finished commit reaches the branch by one `git merge --ff-only`. That and the making of the work tree run in a
-session of their own, and so finish even if this process is killed with its whole group: half a work tree makes
-`git fsck` and `git gc` fail, half a merge is a dirty tree.
+The commit is made in a linked work tree of the same repository. The user's own configuration, signing and hooks apply,
+and a refusal or a crash there leaves the user's branch, index and files as they were. A finished commit reaches the
+branch by one `git merge --ff-only`. The merge and the creation of the work tree run in sessions of their own, so that
+they finish even if this process is killed with its whole group: half a work tree makes `git fsck` and `git gc` fail,
+and half a merge leaves a dirty tree.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from catalogue import checkout
 from portable import errors, files
 
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # where there is no git, the first call of ours says so
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # without git, our own first call reports that
 import git
 
 _PREFIX = "manylinux-update-"
@@ -41,10 +41,10 @@ class Change:
 
 
 def require_clean(directory: Path) -> git.Repo:
-    """The repository around `directory`, rid of what killed runs left there; never the one of the caller's hook.
+    """The repository around `directory`, without the remains of killed runs; never the one of the caller's hook.
 
-    Raises UserError when it has no commit yet or a tracked file differs from the last one."""
-    checkout.forget_caller()  # what GitPython and the hooks start inherits this process's environment
+    Raises UserError where it has no commit yet, or a tracked file differs from the last commit."""
+    checkout.forget_caller()  # GitPython and the hooks start programs with this process's environment
     try:
         top = Path(checkout.call("rev-parse", "--show-toplevel", at=directory).removesuffix("\n"))
         checkout.commit(top)
@@ -65,9 +65,9 @@ def require_clean(directory: Path) -> git.Repo:
 
 
 def last_change(directory: Path, paths: Iterable[str], line: str) -> datetime | None:
-    """When the last commit was made that touched a line of these files; `line` is a regular expression.
+    """The time of the last commit that changed a matching line of these files; `line` is a regular expression.
 
-    None where there is no such commit or no repository."""
+    None without such a commit, and without a repository."""
     command = ("log", "-1", "--no-show-signature", "--format=%cI", f"-G{line}", "--", *paths)
     try:
         said = checkout.call(*command, at=directory).strip()
@@ -83,20 +83,19 @@ class Writer:
         self._repo, self._side, self._tree = repo, side, tree
 
     def read(self, path: str) -> str:
-        """A file as the last commit has it."""
+        """The text of a file in the last commit."""
         return (self._tree / path).read_text(encoding="utf-8")
 
     def commit(self, change: Change) -> str:
         """Makes one commit of exactly the files of `change` and returns its id.
 
-        Raises Failure, with git's own words, when a hook, the signing or git itself refuses: then nothing
-        has changed."""
+        Raises Failure, which quotes git, when a hook, the signing or git itself refuses; then nothing has changed."""
         paths = sorted(change.texts)
         try:
             for path in paths:
                 replace_text(self._tree / path, change.texts[path])
             self._side.git.add("--", *paths)
-            # Whatever the user's configuration says of messages, this one is written as it is.
+            # The message is written as it is, whatever the user's configuration says about messages.
             side = self._side.git(c="i18n.commitEncoding=UTF-8")
             side.commit("--cleanup=whitespace", "-m", change.message, "--", *paths)
             made = str(self._side.head.commit.hexsha)
@@ -110,8 +109,8 @@ class Writer:
 
 @contextlib.contextmanager
 def writer(directory: Path) -> Iterator[Writer]:
-    """A Writer on the clean repository around `directory`; its work tree is removed in the end."""
-    with require_clean(directory) as repo:  # GitPython keeps processes of git until its objects are closed
+    """A Writer on the clean repository around `directory`. Its work tree is removed at the end."""
+    with require_clean(directory) as repo:  # GitPython keeps git processes running until its objects are closed
         common = Path(repo.common_dir)
         tree = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=common))
         try:
@@ -132,7 +131,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def _alive(name: str) -> bool:
-    """Whether the run that owns a work tree directory still runs: its name holds the process id."""
+    """Whether the run that owns a work tree directory still runs; the name holds its process id."""
     try:
         os.kill(int(name.removeprefix(_PREFIX).partition("-")[0]), 0)
     except (ProcessLookupError, ValueError):
@@ -143,14 +142,14 @@ def _alive(name: str) -> bool:
 
 
 def _shielded(repo: git.Repo, *command: str) -> None:
-    """Runs a git command that comes to its end whatever happens to this process."""
+    """Runs a git command that finishes whatever happens to this process."""
     repo.git.execute(["git", *command], start_new_session=True)  # passed on to subprocess.Popen
 
 
 def _remove(common: Path, name: str) -> None:
-    """Removes a work tree of ours, and what git knows about it, which may be no more than half of it.
+    """Removes a work tree of ours and git's record of it, either of which may be incomplete.
 
-    `git worktree remove` refuses that, and leaves another half when it is killed: here git's part goes in one step."""
+    `git worktree remove` refuses incomplete ones and leaves one when it is killed; here the record goes in one step."""
     tree, known = common / name, common / "worktrees" / name
     if known.exists():
         tree.mkdir(exist_ok=True)

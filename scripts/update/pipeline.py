@@ -1,7 +1,7 @@
 """The pipeline that all updaters share: look everything up side by side, report, commit bump after bump.
 
-An updater supplies subjects: pins that move together, and a function that looks them up. Whatever one look-up
-does, raises or waits for, the others are neither hidden nor delayed by it.
+An updater supplies subjects: pins that move together, and a function that looks them up. A look-up that fails or hangs
+neither hides nor delays the others.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from update.report import Commit, Report, Row, State
 
 EPILOG = """\
 exit status:
-  0  all was checked; what can move was committed (with --dry-run: would be)
-  1  something failed or raised an alarm or, without --allow-unreachable, could
-     not be asked
-  2  wrong use: an unknown option or name, changes in the work tree, a bad table
+  0  every pin was checked, and bumps were committed (with --dry-run: would be)
+  1  a pin failed or raised an alarm or, without --allow-unreachable, a host did
+     not answer
+  2  invalid usage: an unknown option or name, uncommitted changes, a bad table
 
 environment:
   GITHUB_API_TOKEN, GITHUB_TOKEN
-      sent to api.github.com alone, which answers few requests without one
+      sent to api.github.com only, which answers few requests without a token
   GITHUB_STEP_SUMMARY
-      a file that the report is appended to, as Markdown
+      a file to which the report is appended as Markdown
   MANYLINUX_UPDATE_STATE
-      the file that remembers what runs saw first (default: the file
+      the file in which runs note what they saw first (default:
       manylinux/first-seen.json in $XDG_STATE_HOME or ~/.local/state)
   MANYLINUX_DEBIAN_MIRROR, MANYLINUX_DEBIAN_KEYRING
-      Debian mirrors to ask where upstream does not answer (default: apt's),
-      and the keyring that their indices are checked with
+      Debian mirrors to fall back to where upstream does not answer (default:
+      apt's), and the keyring that verifies their indices
   XDG_CACHE_HOME
       where those indices are kept (default: ~/.cache)
 """
@@ -59,7 +59,7 @@ class Bump:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a look-up found: a row for each of its pins ("pin", or several "pin: part"), and perhaps a bump."""
+    """What a look-up found: for each pin a row ("pin") or several ("pin: part"), and perhaps a bump."""
 
     rows: Sequence[Row]
     bump: Bump | None = None
@@ -79,7 +79,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Options:
-    """The command line of every updater."""
+    """The options that every updater has."""
 
     dry_run: bool
     json: bool
@@ -89,36 +89,36 @@ class Options:
 
 
 def parse(description: str, arguments: Sequence[str] | None = None) -> Options:
-    """Reads the command line; exits with 2 when it is wrong."""
+    """Reads the command line; exits with 2 for invalid usage."""
     parser = argparse.ArgumentParser(
         description=description, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="look up and verify everything, say what would be committed, change nothing",
+        help="look up and verify everything and print the commits, but change nothing",
     )
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="look at these pins only")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="look up these pins only")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--allow-unreachable",
         action="store_true",
-        help="hosts that do not answer are a warning, not a failure: for a machine that reaches only some of them. "
-        "A signature that is bad or absent is a failure all the same",
+        help="warn of hosts that do not answer, instead of failing: for a machine that reaches only some of them. "
+        "A bad or missing signature still fails",
     )
     parser.add_argument(
         "--no-cooldown",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="take these at once, however new they are: for a release that mends a vulnerability, where its row does "
-        "not say how upstream tells that. Everything else is checked as ever",
+        help="take these releases without waiting: for one that fixes a vulnerability, where the row of the pin does "
+        "not say how upstream announces that. All other checks still apply",
     )
     return Options(**vars(parser.parse_args(arguments)))
 
 
 def together(subject: str, body: str, bumps: Sequence[Bump]) -> Bump:
-    """One bump that makes the edits of several, one after the other."""
+    """One bump with the edits of several bumps, one after the other."""
 
     def edit(read: Callable[[str], str]) -> Mapping[str, str]:
         texts: dict[str, str] = {}
@@ -145,8 +145,8 @@ def run(
 ) -> int:
     """Looks up, commits (unless it is a dry run), publishes the report; returns the exit status.
 
-    `writes`: whether there can be commits at all. `join` makes one bump, or none, of everything that was found;
-    without it each outcome has a commit of its own."""
+    `writes`: whether the updater makes commits at all. `join` makes one bump, or none, of all outcomes; without it each
+    outcome has a commit of its own."""
     names = [name for subject in subjects for name in subject.pins]
     for name in (*options.only, *options.no_cooldown):
         if name not in names:
@@ -171,7 +171,7 @@ def run(
 def ask(subjects: Sequence[Subject], progress: Progress, patience: float = PATIENCE) -> list[Outcome]:
     """The outcomes in the order of `subjects`, all looked up at the same time.
 
-    Threads are daemons: one that hangs beyond `patience` seconds is left behind and reported as unreachable."""
+    A look-up that takes longer than `patience` seconds is reported as unreachable; its daemon thread is left behind."""
     answers: queue.Queue[tuple[int, Outcome]] = queue.Queue()
 
     def work(number: int, subject: Subject) -> None:
@@ -195,7 +195,7 @@ def ask(subjects: Sequence[Subject], progress: Progress, patience: float = PATIE
 
 
 def _look(subject: Subject) -> Outcome:
-    """The outcome of one look-up, whatever happens in it; a pin it does not report on has failed."""
+    """The outcome of one look-up, whatever it raises; a pin that it does not report on has failed."""
     try:
         outcome = subject.look()
     except web.Unreachable as error:
@@ -213,7 +213,7 @@ def _look(subject: Subject) -> Outcome:
 def _jobs(
     outcomes: Sequence[Outcome], join: Callable[[Sequence[Outcome]], Bump | None] | None
 ) -> list[tuple[Bump, list[int]]]:
-    """The bumps to commit, each with the numbers of the outcomes that it comes from."""
+    """The bumps to commit, each with the indexes of the outcomes that it comes from."""
     bumps = {number: outcome.bump for number, outcome in enumerate(outcomes) if outcome.bump}
     if join:
         joined = join(outcomes)
@@ -224,7 +224,7 @@ def _jobs(
 def _commit(
     outcomes: Sequence[Outcome], jobs: Sequence[tuple[Bump, Sequence[int]]], root: Path
 ) -> tuple[list[Outcome], list[Commit]]:
-    """Makes the commits, and returns those that were made; a refused one turns its rows into failures."""
+    """Makes the commits and returns those that were made. The rows of a refused commit become failures."""
     done, made = list(outcomes), []
     if jobs:
         with commits.writer(root) as writer:

@@ -1,8 +1,8 @@
-"""Is the file of a release genuine? One function for each trust level of docker/dependencies.toml.
+"""Proves that the file of a release is genuine, with one function for each trust level of docker/dependencies.toml.
 
-Levels are tried in the row's order. Only a host that does not answer passes to the next one: a signature that
-is bad, or absent although its host answers, is final. Where Debian has the file unmodified, it must agree. Whatever
-the level, the file itself was read, and its top folder names the project and the version that it is taken for.
+Levels are tried in the row's order, the next one only where a host does not answer: a bad signature is final, and so is
+a missing one where the host answers. Where Debian carries the unmodified file, its digest must be the same.
+At every level the file itself is read, and its top folder must name the project and the version.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Digests = str | Mapping[str, str]
 
 
 class NotYet(Exception):
-    """Nothing is wrong with the release, but what it takes to accept it is not there yet."""
+    """Nothing is wrong with the release, but something that proves it is not published yet."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """A verified file: what the pin becomes, at which level, on whose word."""
+    """A verified file: the pin's new URL and digest, the trust level, and who vouches for it."""
 
     url: str
     sha256: Digests
@@ -61,7 +61,7 @@ class Case:
 
     def __post_init__(self) -> None:
         self.url = self.url or self.dependency.location(self.release.version, self.release.path)
-        self.place = self.url  # where it is fetched from: `url` or a mirror
+        self.place = self.url  # the address to download from: `url` or a mirror
 
     @property
     def version(self) -> str:
@@ -69,18 +69,18 @@ class Case:
 
     @property
     def arches(self) -> Sequence[str]:
-        """The architectures that have a file of their own, as Go names them; one "" where one file serves all."""
+        """The architectures (Go's names) that have a file of their own; a single "" where one file serves all."""
         return [""] if isinstance(self.pin.sha256, str) else list(self.pin.sha256)
 
     def fill(self, text: str) -> str:
-        """A text of the row, for this release; signatures stand beside the file, on a mirror too."""
+        """A text of the row with its fields filled in. A signature is beside the file, also on a mirror."""
         return self.dependency.fill(text, self.version, self.place, self.pin.version, self.release.path)
 
     def head(self) -> web.Head | None:
-        """What upstream's server says about the file; None where only the Debian archive could be asked.
+        """What upstream's server says about the file; None where only the Debian archive answers.
 
-        Of several files, one for each architecture, it is the youngest. From then on `url` has the compression of the
-        file that will be used. Raises web.Missing where the file is not there, web.Unreachable where nobody answers."""
+        Of one file for each architecture, it is the youngest. Afterwards `url` has the compression of the file to be
+        used. Raises web.Missing where the file does not exist, and web.Unreachable where no host answers."""
         silent = []
         for place in self._places():
             try:
@@ -105,7 +105,7 @@ class Case:
 
     @cached_property
     def debian(self) -> Sequence[SourcePackage]:
-        """The source packages with its tarball; none where the archive cannot be asked."""
+        """The source packages that carry the release; none where the archive cannot be asked."""
         try:
             return self.witness.versions(self.dependency).get(self.version, ())
         except web.Unreachable:
@@ -113,7 +113,7 @@ class Case:
 
     @cached_property
     def files(self) -> Mapping[str, web.Download]:
-        """The file itself, or one for each of `arches`, downloaded once. Raises web.Missing when one is not there."""
+        """The file, or one for each of `arches`, downloaded once. Raises web.Missing where one does not exist."""
         if self.from_debian:
             return {"": self.witness.download(self.from_debian, self.directory)}
         places = {arch: self.place.replace("{goarch}", arch) for arch in self.arches}
@@ -121,7 +121,7 @@ class Case:
 
     @property
     def file(self) -> web.Download:
-        """The file, where one serves all architectures."""
+        """The file, where one serves all architectures. Raises web.Refused where there are several."""
         if "" not in self.files:
             raise web.Refused(f"only a signed list can prove the files of {len(self.files)} architectures")
         return self.files[""]
@@ -143,13 +143,13 @@ class Case:
         raise web.Unreachable("; ".join(silent))
 
     def unmodified(self) -> Mapping[str, SourcePackage]:
-        """sha256 -> source package of upstream's own file in the Debian archive, in the compression of `url`."""
+        """sha256 -> source package, where Debian carries upstream's own file in the compression of `url`."""
         ending = ".tar." + self.url.rpartition(".tar.")[2]
         sources = self.debian if self.dependency.debian.verbatim else ()
         return {s.original.sha256: s for s in sources if s.original and s.original.name.endswith(ending)}
 
     def _holds_its_release(self) -> None:
-        """Raises BadSignature where an archive holds something else than this version of this project."""
+        """Raises BadSignature where an archive does not hold this version of this project."""
         if not self.dependency.folder:
             return
         for arch, file in self.files.items():
@@ -161,7 +161,7 @@ class Case:
                 raise BadSignature(f"{file.path.name} is signed, but not what its name says: {error}") from None
 
     def _debian_agrees(self, sha256: Digests) -> None:
-        """Raises BadSignature where the signed index names another file for this release."""
+        """Raises BadSignature where Debian's signed index names another file for this release."""
         named = self.unmodified()
         if named and sha256 not in named:
             source = next(iter(named.values()))
@@ -172,7 +172,7 @@ def _sigstore(case: Case) -> tuple[Digests, str]:
     row = case.dependency.sigstore
     assert row is not None
     bundle, identity = _published(case, row.url), case.fill(row.identity)
-    small = not case.dependency.folder  # a list of checksums, for example
+    small = not case.dependency.folder  # such as a list of checksums
     digest = hashlib.sha256(case.client.get(case.url)).hexdigest() if small else case.file.sha256
     if row.attestation:
         return digest, signatures.sigstore_attestation(bundle, "sha256", digest, identity, row.issuer)
@@ -205,7 +205,7 @@ def _verified(
 ) -> tuple[str, str]:
     """Verifies with the keys of docker/keys; if that fails, with fresh copies of the same keys.
 
-    The same key may have a later date of expiry, never another fingerprint."""
+    A fresh copy may have a later date of expiry, but never another fingerprint."""
     stored = [path.read_bytes() for signer in row.signers if (path := KEYS / f"{signer}.asc").exists()]
     if stored:
         try:
@@ -223,11 +223,11 @@ def _verified(
         return verify(signed, fetched)
     if stored:
         raise bad
-    raise web.Unreachable(f"no key of {case.dependency.name} can be had: {silent}")
+    raise web.Unreachable(f"no key of {case.dependency.name} could be fetched: {silent}")
 
 
 def _from_sums(case: Case, text: str) -> Digests:
-    """The digest of the file, or of each architecture's that the pin has, in a list of `<sha256>  <name>`."""
+    """The digest of the file, or of each architecture's file, from a list of `<sha256>  <name>`."""
     lines = re.finditer(r"^([0-9a-f]{64})\s+\*?(\S+)$", text, re.MULTILINE)
     sums = {line[2]: line[1] for line in lines}
 
@@ -264,7 +264,7 @@ def _checksum(case: Case) -> tuple[Digests, str]:
 
 
 def _two_places(case: Case) -> tuple[Digests, str]:
-    """Upstream's file is also in an independent place; the Debian archive counts where it is unmodified."""
+    """Upstream's file is also in an independent place, which may be the Debian archive where it is unmodified there."""
     file = case.file
     if case.from_debian:
         raise web.Unreachable("only the Debian archive answers")
@@ -282,7 +282,7 @@ def _two_places(case: Case) -> tuple[Digests, str]:
 
 
 def _debian_index(case: Case) -> tuple[Digests, str]:
-    """The word of the Debian archive alone, for a row that a person marked as unmodified there."""
+    """Only the Debian archive vouches, for a row that a person has marked as unmodified there."""
     named = case.unmodified()
     if not named:
         raise web.Unreachable("the Debian archive does not have it")
@@ -292,7 +292,7 @@ def _debian_index(case: Case) -> tuple[Digests, str]:
 
 
 def _published(case: Case, url: str) -> bytes:
-    """A signature. Absent or unusable although its host answers is as final as bad."""
+    """A signature. A missing or unusable one, where the host answers, is as final as a bad one."""
     try:
         return case.client.get(case.fill(url))
     except (web.Missing, web.Refused) as error:
