@@ -134,7 +134,7 @@ class RunContext:
     def open(
         cls, rows: Iterable[Dependency], eager: Sequence[str] = (), *, dry_run: bool = False
     ) -> Iterator[RunContext]:
-        """The context of a run that starts now. It has a directory for downloads; at the end it saves what was seen first."""
+        """The context of a run that starts now, with a directory for downloads; the sightings are saved at the end."""
         client = web.Client(os.environ.get("GITHUB_API_TOKEN") or os.environ.get("GITHUB_TOKEN"))
         sightings = Sightings.of_this_user()
         # A look-up that was left behind may still write while the directory is removed.

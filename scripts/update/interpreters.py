@@ -1,8 +1,8 @@
 """Moves the prebuilt interpreters, PyPy and GraalPy, in docker/downloads.toml; one commit with all architectures.
 
-A tag names its ABI, and so the series that it stays in: pp311-pypy311_pp73 is PyPy 7.3 with Python 3.11,
-graalpy312-graalpy250_312_native GraalPy 25.0 with Python 3.12. Lines without a tag of ours are reported, not taken.
-Neither project signs its archives: each must match the checksum that the project publishes elsewhere.
+A tag names its ABI, and with it the series that it stays in: pp311-pypy311_pp73 is PyPy 7.3 with Python 3.11, and
+graalpy312-graalpy250_312_native is GraalPy 25.0 with Python 3.12. Series without a tag of ours are only reported.
+Neither project signs its archives: each archive must match the checksum that the project publishes elsewhere.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PYPY_CHECKSUMS = "https://raw.githubusercontent.com/pypy/pypy.org/main/pages/che
 PYPY_PLATFORMS = {"x64": "x86_64", "aarch64": "aarch64", "i686": "i686"}
 GRAALPY_RELEASES = "https://api.github.com/repos/oracle/graalpython/releases?per_page=100"
 GRAALPY_PLATFORMS = {"amd64": "x86_64", "aarch64": "aarch64"}
-# GraalPy has called its assets graalpy-25.0.3-... and graalpy3.12-25.1.0-...; its tags do not always say the same.
+# GraalPy's assets are named graalpy-25.0.3-... or graalpy3.12-25.1.0-...; its tags do not always say the same.
 GRAALPY_ASSET = re.compile(r"graalpy(?:3\.\d+)?-(?P<version>\d+(?:\.\d+){2,3})-linux-(?P<arch>amd64|aarch64)\.tar\.gz")
 
 
@@ -61,7 +61,7 @@ class TrackedTag:
 
     @classmethod
     def read(cls, name: str, entry: downloads.Prebuilt) -> TrackedTag:
-        """The tag with its series. Raises UserError for a tag whose shape is unknown."""
+        """The tag with its series. Raises UserError for a tag of an unknown form."""
         if pypy := re.fullmatch(r"pp(\d)(\d+)-pypy\d+_pp(\d)(\d+)", name):
             series, python = f"{pypy[3]}.{pypy[4]}", f"{pypy[1]}.{pypy[2]}"
         elif graalpy := re.fullmatch(r"graalpy(\d)(\d+)-graalpy(\d+)(\d)_\d+_native", name):
@@ -75,12 +75,12 @@ class TrackedTag:
         return self.name.startswith("pp")
 
     def fits(self, build: Build) -> bool:
-        """Whether a build has this tag's ABI. GraalPy's asset names did not say the Python: its series does."""
+        """Whether a build has this tag's ABI. Where GraalPy's asset does not name the Python, the series implies it."""
         return f"{build.version}.".startswith(f"{self.series}.") and build.python in (self.python, "")
 
 
 def pypy_builds(client: web.Client) -> Iterator[Build]:
-    """The stable releases in PyPy's versions.json (one entry for each Python); download_url is never built by hand."""
+    """The stable releases in PyPy's versions.json (one entry for each Python). It gives the URLs as well."""
     with understood(PYPY_VERSIONS):
         for entry in client.json(PYPY_VERSIONS):
             version = str(entry.get("pypy_version", ""))
@@ -95,7 +95,7 @@ def pypy_builds(client: web.Client) -> Iterator[Build]:
 
 
 def graalpy_builds(client: web.Client) -> Iterator[Build]:
-    """GraalPy's releases. The version comes from the assets, for tags were renamed after the fact."""
+    """GraalPy's releases. The names of assets have the version: tags were renamed afterwards."""
     with understood(GRAALPY_RELEASES):
         for release in client.json(GRAALPY_RELEASES):
             if release.get("prerelease") or release.get("draft"):
@@ -187,7 +187,7 @@ def look(
 
 
 def _new_lines(listed: Iterable[Build], tags: Iterable[TrackedTag], tag: TrackedTag) -> list[str]:
-    """Newer lines of releases that no tag of ours can take: "8.0 (Python 3.12)"."""
+    """Newer series that no tag of ours can take: "8.0 (Python 3.12)"."""
     lines = {}
     for build in listed:
         line = ".".join(build.version.split(".")[:2])

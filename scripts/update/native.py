@@ -1,7 +1,7 @@
 """Finds the newest good release of every native pin, proves that its file is genuine, and commits the bump.
 
-docker/dependencies.toml tracks the pins at the top of docker/Dockerfile; choice.py decides. A release that upstream
-has taken back gives way to an older one; what was taken on the word of the Debian archive alone is confirmed as soon
+docker/dependencies.toml tracks the pins at the top of docker/Dockerfile; choice.py chooses. A release that upstream has
+withdrawn is replaced by an older one. A pin that was taken on the word of the Debian archive alone is confirmed as soon
 as upstream answers.
 """
 
@@ -56,7 +56,7 @@ class _UnconfirmedList:
 
 @dataclass(frozen=True)
 class Run:
-    """A run over all pins: the rows, the pins, the Dockerfiles below `root` that hold each, those to be confirmed."""
+    """A run over all pins: rows, pins, the Dockerfiles below `root` that have each pin, and the unconfirmed pins."""
 
     rows: Mapping[str, Dependency]
     pinned: Mapping[str, Pin]
@@ -67,7 +67,7 @@ class Run:
 
 
 def look(run: Run, group: Sequence[Dependency]) -> Outcome:
-    """The outcome for pins that move together (mostly one): a release counts when every one of them accepts it."""
+    """The outcome for pins that move together (mostly a single pin): a release counts if all of them accept it."""
     pinned = run.pinned[group[0].name].version
     try:
         listings = [listing(run.context, row, pinned) for row in group]
@@ -129,9 +129,9 @@ def look(run: Run, group: Sequence[Dependency]) -> Outcome:
 
 
 def _alone(run: Run, row: Dependency) -> Row:
-    """What can be said about one pin while another that it moves with cannot be looked up: it may not move.
+    """The row of a pin that may not move, because a pin that it moves with cannot be looked up.
 
-    The Debian archive cannot stand in for upstream here, which must have every one of them."""
+    There is no fallback to the Debian archive here: upstream must have the release of all of them."""
     name, pinned = row.name, run.pinned[row.name].version
     try:
         found = listing(run.context, row, pinned)
@@ -147,9 +147,9 @@ def _alone(run: Run, row: Dependency) -> Row:
 def _withdrawn(
     run: Run, group: Sequence[Dependency], listings: Sequence[Listing], known: Sequence[str], pinned: str
 ) -> tuple[bool, list[str]]:
-    """Whether upstream took one of the pinned releases back, and what is to be said about that.
+    """Whether upstream has withdrawn one of the pinned releases, and the reasons to report.
 
-    A question only where its lists have older ones alone."""
+    That is asked only where the lists have nothing but older releases."""
     if not all(found.upstream for found in listings) or (known and Version(known[0]) >= Version(pinned)):
         return False, []
     findings = []
@@ -162,7 +162,7 @@ def _withdrawn(
 
 
 def _remarkable(run: Run, row: Dependency, found: Listing) -> tuple[State, list[str]]:
-    """What is to be said about a pin that is current: the end of its series, newer series."""
+    """State and remarks of a pin that is current: the end of its series is near, or a newer series exists."""
     state, remarks = State.CURRENT, []
     family = [other for other in run.rows.values() if other.sources == row.sources]
     newer = [
@@ -187,7 +187,7 @@ def _remarkable(run: Run, row: Dependency, found: Listing) -> tuple[State, list[
 
 
 def _confirm(run: Run, row: Dependency, shown: Row) -> Outcome:
-    """Checks at upstream a pin that was taken on Debian's word, and strikes it off the list of such pins."""
+    """Checks at upstream a pin that was taken on Debian's word, and removes it from the list of such pins."""
     pin = run.pinned[row.name]
     case = case_of(run.context, row, pin, Release(pin.version), pin.url)
     try:
@@ -195,7 +195,7 @@ def _confirm(run: Run, row: Dependency, shown: Row) -> Outcome:
             return Outcome([shown])
         proof = case.prove([level for level in row.trust if level != "debian-index"])
         if proof.sha256 != pin.sha256:
-            raise BadSignature("upstream's genuine file is another one than the pinned")
+            raise BadSignature("upstream's genuine file is not the pinned one")
     except web.Unreachable:
         return Outcome([shown])
     except (BadSignature, NotYet, web.Missing, web.Refused) as error:
@@ -212,7 +212,7 @@ def _confirm(run: Run, row: Dependency, shown: Row) -> Outcome:
 
 
 def _bump(run: Run, group: Sequence[Dependency], version: str, taken: Sequence[Taken], withdrawn: bool) -> Bump:
-    """The commit that moves the pins of a group, all in one."""
+    """The one commit that moves all pins of a group."""
     pinned = run.pinned[group[0].name].version
     names = ", ".join(row.name for row in group)
     subject = f"Bump {names} {pinned} → {version}" + (" (withdrawn upstream)" if withdrawn else "")
@@ -250,7 +250,7 @@ def _facts(row: Dependency, pinned: str, version: str, item: Taken) -> str:
 
 
 def _unconfirmed(read: Callable[[str], str], changes: Mapping[str, Proof | None]) -> dict[str, str]:
-    """The new text of the list of unconfirmed pins, if these changes (None: strike it off) touch it."""
+    """The new text of the list of unconfirmed pins, if these changes (None: remove the pin) change it."""
     before = parse_unconfirmed(tomllib.loads(read(UNCONFIRMED)))
     after = {name: facts for name, facts in before.items() if name not in changes}
     after |= {name: Unconfirmed(proof.url, proof.by) for name, proof in changes.items() if proof}
@@ -261,7 +261,7 @@ def _unconfirmed(read: Callable[[str], str], changes: Mapping[str, Proof | None]
 
 
 def parse_unconfirmed(raw: Mapping[str, Any]) -> Mapping[str, Unconfirmed]:
-    """The list of unconfirmed pins by name. Raises UserError where it breaks a law."""
+    """The list of unconfirmed pins, by name. Raises UserError where it breaks a law."""
     return read(_UnconfirmedList, raw, f"{UNCONFIRMED}:").pins
 
 
@@ -270,7 +270,7 @@ def _standing(run: Run, row: Dependency) -> str:
 
 
 def _short(proof: Proof) -> str:
-    """The trust column: level and signer, of a workflow its repository."""
+    """The trust column: level and signer; for a workflow, its repository."""
     signer = proof.by.removeprefix("https://github.com/").partition("/.github/")[0]
     return {"openpgp": f"openpgp {proof.by[:8]}", "sigstore": f"sigstore {signer}"}.get(proof.level, proof.level)
 

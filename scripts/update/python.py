@@ -1,10 +1,10 @@
 """Compiles every lock of requirements/ anew from its .in file, for every Python that uses it, into one commit.
 
-What an interpreter of an image gets is locked for each minor of docker/images.toml, each tool has a lock of its own,
-and releases younger than the cool-down are left alone, so that a bad one is withdrawn before it reaches an image.
-The index is the one that uv, failing that pip, is configured to use; no lock names it. No other setting counts, no
-source package is built: that would run its code here, with the tokens of a run that commits. Nothing goes down unless
-a person has said so in the lock.
+The packages of an image's interpreters are locked for each minor of docker/images.toml, and each tool has a lock of its
+own. Releases younger than the cool-down are left alone: a bad one is withdrawn before it reaches an image. The index is
+the one that uv or else pip is configured to use; no lock names it. No other setting counts. No source package is built:
+that would run its code here, with the tokens of a run that commits. No version goes down unless a person has lowered it
+in the lock.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from update.report import Row, State
 REQUIREMENTS = Path("requirements")
 COOL_DOWN = "7 days"
 COMMAND = "nox -s update_python_dependencies"
-_SLOTS = threading.BoundedSemaphore(4)  # what waits is the index, not a processor
+_SLOTS = threading.BoundedSemaphore(4)  # look-ups wait for the index, not for a processor
 _LOCKED = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[[a-z0-9._,-]+\])?==(?P<version>[^\s;\\]+)(?: ; [^\\]+)?")
 _HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}")
-# Besides where packages are: where state lies, how long to wait, who knows passwords.
+# Settings of uv that are kept besides those of indexes: caches, time limits, credentials.
 _UV_KEPT = frozenset(
     ("UV_CACHE_DIR", "UV_NO_CACHE", "UV_HTTP_TIMEOUT", "UV_HTTP_RETRIES", "UV_KEYRING_PROVIDER", "UV_CREDENTIALS_DIR")
 )
@@ -70,14 +70,14 @@ class Lock:
 
     @property
     def options(self) -> list[str]:
-        """What differs from lock to lock on uv's command line."""
+        """The options of uv that differ from lock to lock."""
         if self.universal:
             return ["--python-version", self.python, "--universal", "--fork-strategy", "fewest"]
         return ["--python-version", self.python, "--python-platform", "linux", "--no-strip-markers"]
 
 
 def locks(catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[Lock]:
-    """Every lock the images, their smoke tests and the developers need."""
+    """Every lock that the images, their smoke tests and the developers need."""
     found = [
         Lock(REQUIREMENTS / kind / f"{minor}.txt", REQUIREMENTS / f"{kind}.in", _python(minor, pins), universal=False)
         for kind in ("interpreter", "smoke")
@@ -102,7 +102,7 @@ def locks(catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[Lock]:
 
 
 def _python(minor: str, pins: Mapping[str, Pin]) -> str:
-    """The version to resolve for: the pinned one without its pre-release part (build asks for 3.10.2, for example)."""
+    """The version to resolve for: the pinned one without a pre-release suffix. Some packages ask for a patch level."""
     pin = pins.get(f"cpython-{minor}")
     release = re.match(r"\d+(?:\.\d+)+", pin.version) if pin else None
     return release.group() if release else minor
@@ -111,9 +111,9 @@ def _python(minor: str, pins: Mapping[str, Pin]) -> str:
 def compile_lock(
     lock: Lock, root: Path = ROOT, no_cooldown: Sequence[str] = (), constraints: Sequence[str] = ()
 ) -> str:
-    """The text of a lock, resolved from nothing; the cool-down does not hold for the packages of `no_cooldown`.
+    """The text of a lock, resolved anew; the packages in `no_cooldown` have no cool-down.
 
-    Raises Unreachable when the index does not answer, Failure when there is no solution, both with uv's own words."""
+    Raises Unreachable when the index does not answer and Failure when there is no solution. Both quote uv."""
     with tempfile.TemporaryDirectory() as scratch:
         limits = Path(scratch, "constraints.txt")
         limits.write_text("\n".join((lock.constraint, *constraints, "")), encoding="utf-8")
@@ -135,12 +135,12 @@ def compile_lock(
 
 @functools.cache
 def uv_program() -> str:
-    """Where uv is. To be called before there are threads: Python 3.11 answers only one first caller at a time."""
+    """The path of uv. Call it before threads start: in Python 3.11 the first call is not safe in several threads."""
     return uv.find_uv_bin()
 
 
 def uv_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for uv: of its settings, and of pip's, only where packages are and how to get there.
+    """The environment for uv: of the settings of uv and pip, only the indexes and how to reach them.
 
     Raises UserError where a CA bundle that it names is missing."""
     kept = environment.trusting(env, environment.system_bundle())
@@ -158,19 +158,19 @@ def uv_environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def _expect_form(text: str) -> None:
-    """Raises Failure unless a compiled text holds nothing but versions with their hashes."""
+    """Raises Failure where a compiled text has anything but versions with their hashes."""
     hashed = True
     for line in (line.removesuffix(" \\") for line in text.splitlines()):
         is_hash = _HASH.fullmatch(line) is not None
         if not is_hash and not (hashed and _LOCKED.fullmatch(line)):
-            raise errors.Failure(f"uv wrote a line that has no place in a lock: {line.strip()!r}")
+            raise errors.Failure(f"uv wrote a line that does not belong in a lock: {line.strip()!r}")
         hashed = is_hash
     if not hashed:
         raise errors.Failure("uv wrote a version without hashes")
 
 
 def versions(text: str) -> dict[str, str]:
-    """Package -> version of a lock's text; the newest where it has several, for different Pythons."""
+    """Package -> version in the text of a lock; the newest where it has several for different Pythons."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         if match := _LOCKED.match(line):
@@ -179,7 +179,7 @@ def versions(text: str) -> dict[str, str]:
 
 
 def compare(lock: Lock, old: str, new: str) -> list[Row]:
-    """One row for each package of a lock that moved, came or went; one row in all where nothing did."""
+    """One row for each package of a lock that moved, came or went; a single row where none did."""
     before, after = versions(old), versions(new)
     rows = []
     for name in sorted({*before, *after}):
@@ -202,7 +202,7 @@ def look(root: Path, lock: Lock, no_cooldown: Sequence[str]) -> Outcome:
     with _SLOTS:
         new = compile_lock(lock, root, no_cooldown)
         if lowered := _lowered(lock, old, new):
-            # Taken before its cool-down was over, by --no-cooldown: then it can stay.
+            # They were taken during their cool-down, by --no-cooldown, and can stay.
             limits = [f"{name}<={version}" for name, version in lowered.items()]
             new = compile_lock(lock, root, [*no_cooldown, *lowered], limits)
     before, after = versions(old), versions(new)
@@ -223,7 +223,7 @@ def look(root: Path, lock: Lock, no_cooldown: Sequence[str]) -> Outcome:
 
 
 def _lowered(lock: Lock, old: str, new: str) -> dict[str, str]:
-    """What is locked of the packages that would go down, but for the one that the table holds back."""
+    """Package -> locked version of those that would go down, except the one that the table holds back."""
     before, after = versions(old), versions(new)
     held = re.split("[<>=!]", lock.constraint)[0]
     common = before.keys() & after.keys() - {held}
@@ -231,7 +231,7 @@ def _lowered(lock: Lock, old: str, new: str) -> dict[str, str]:
 
 
 def _vanished(requirements: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """The packages that a .in asks for and a lock lacks; one with a marker only where it was there before."""
+    """The packages that a .in asks for and a lock lacks; those with a marker only if they were locked before."""
     lines = (line.partition("#")[0].strip() for line in requirements.splitlines())
     wanted = [Requirement(line) for line in lines if line]
     names = {canonicalize_name(row.name): row.marker is None for row in wanted}
@@ -252,7 +252,7 @@ def _read(path: Path) -> str:
 
 
 def _body(rows: Iterable[Row]) -> str:
-    """The moves, each package once: the locks of several minors mostly move together."""
+    """The moves, each once with its locks: the locks of several minors mostly move together."""
     moves: dict[str, list[str]] = {}
     for row in rows:
         if row.state is State.UPDATE:
@@ -262,9 +262,9 @@ def _body(rows: Iterable[Row]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Renews the locks of all Python packages and commits the result, all of them or none.
+    """Renews the locks of all Python packages and commits them together, or none of them.
 
-    --only takes locks (dev, tools/uv, ...), --no-cooldown packages."""
+    --only takes names of locks (dev, tools/uv, ...), --no-cooldown names of packages."""
     options = pipeline.parse(str(main.__doc__), arguments)
     return run(ROOT, locks(images.load(), native_pins.read()), options)
 
@@ -276,6 +276,6 @@ def run(root: Path, wanted: Sequence[Lock], options: Options) -> int:
     subjects = [Subject({lock.label: ""}, partial(look, root, lock, eager)) for lock in wanted]
     but = f", but not of {', '.join(eager)}" if eager else ""
     notes = [f"Releases younger than {COOL_DOWN} were left alone{but}. The locks move together or not at all."]
-    # What has no cool-down here are packages, which only the index knows.
+    # --no-cooldown names packages here, which the pipeline does not know.
     options = replace(options, no_cooldown=())
     return pipeline.run("Python dependencies", subjects, options, root, join=_join, notes=notes)

@@ -1,8 +1,8 @@
-"""Where upstream lists its releases: one small function for each kind of source in docker/dependencies.toml.
+"""Reads the releases that upstream lists, with one function for each kind of source in docker/dependencies.toml.
 
-Each yields every release that the source lists, in any order, and judges none of them. They raise
-web.Unreachable, web.Missing or web.Refused; a list without any release is Refused: no upstream has none. Names that
-no release can have are left out here, so that nobody else has to expect them.
+Each function yields every release that the source lists, in any order, and judges none. It raises web.Unreachable,
+web.Missing or web.Refused; a list without any release is refused. Names that cannot be versions are left out here, so
+that other modules need not expect them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a run of an updater found: one report object, printed as a table, Markdown or JSON.
+"""What a run of an updater found, printed as a table, Markdown or JSON.
 
-Every updater of this repository fills the same rows, so that people and workflows have one shape to read.
+All updaters fill the same rows, so that people and workflows read one form.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 class State(StrEnum):
-    """What is to be done about one pin; each row gives the reason in words."""
+    """What a run says about one pin; the row has the reason in words."""
 
     CURRENT = "current"
     UPDATE = "update"
@@ -35,10 +35,10 @@ class State(StrEnum):
 class Row:
     """The outcome for one pin.
 
-    `newest` is the newest release seen in the pinned series, `acceptable` the newest that passed every check,
-    `age` its whole days since publication, `passed_over` one "version: why" for each newer release not taken.
-    `alarms` fail the run whatever the state says: a bad signature of a newer release, for example. `unchecked`: a host
-    did not answer, and the state says something else.
+    `newest` is the newest release in the pinned series, `acceptable` the newest that passed every check, `age` the days
+    since its publication, and `passed_over` has a "version: why" for each newer release that is not taken. `alarms`
+    fail the run whatever the state is, such as a bad signature of a newer release. `unchecked`: a host did not answer,
+    and the state does not show it.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Row:
 
     @property
     def unreachable(self) -> bool:
-        """Whether something about this pin could not be asked."""
+        """Whether a host that was asked about this pin did not answer."""
         return self.unchecked or self.state is State.UNREACHABLE
 
     def cells(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Row:
         return (self.name, self.pinned, self.newest, self.acceptable, age, self.trust, str(self.state))
 
     def remarks(self) -> tuple[str, ...]:
-        """The long texts, each one sentence."""
+        """The long texts: the reason, releases that were passed over, and alarms."""
         over = (f"passed over {text}" for text in self.passed_over)
         alarms = (f"ALARM: {text}" for text in self.alarms)
         return tuple(text for text in (self.reason, *over, *alarms) if text)
@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit that a run has made or, with --dry-run, would make: what a reviewer wants to see of it."""
+    """A commit that a run has made or, with --dry-run, would make."""
 
     subject: str
     body: str
@@ -83,9 +83,9 @@ HEADINGS = ("name", "pinned", "newest", "acceptable", "age", "trust", "state")
 
 @dataclass(frozen=True)
 class Report:
-    """The rows of one run, and its commits, which with `dry_run` it has not made.
+    """The rows and commits of one run. With `dry_run` the commits were not made.
 
-    With `allow_unreachable`, hosts that did not answer are only a warning."""
+    With `allow_unreachable`, hosts that do not answer are only a warning."""
 
     title: str
     rows: Sequence[Row]
@@ -118,9 +118,9 @@ class Report:
         return text
 
     def table(self, width: int | None = None) -> str:
-        """For a terminal (or `width` columns): the cells in columns, reasons and commits below.
+        """For a terminal, or `width` columns: the cells in columns, with remarks and commits below.
 
-        Where the columns are too wide together, the trust stands below, too, and then the name on a line of its own."""
+        If the columns are too wide together, the trust moves below as well, then the name to a line of its own."""
         width = max(60, width or shutil.get_terminal_size((120, 24)).columns)
         columns = list(range(len(HEADINGS)))
         cells = [HEADINGS, *(row.cells() for row in self.rows)]
@@ -204,8 +204,8 @@ class Report:
 
 
 def _wrapped(text: str, width: int, first: str = "", others: str = "") -> list[str]:
-    """Lines of at most `width` columns; a word that is longer, mostly a URL, stays whole to be clicked and copied."""
-    plain = re.sub(r"[^\S ]|[^\x20-\x7e\xa0-\U0010ffff]", " ", text)  # what a server says must not move the cursor
+    """Lines of at most `width` columns. Longer words stay whole: a URL can be clicked and copied."""
+    plain = re.sub(r"[^\S ]|[^\x20-\x7e\xa0-\U0010ffff]", " ", text)  # text from a server must not move the cursor
     return textwrap.wrap(
         plain, width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
     )

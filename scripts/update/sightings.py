@@ -1,4 +1,4 @@
-"""When runs of the updaters first saw something: kept in one small file outside the repository."""
+"""Notes when runs of the updaters first saw something, in a small file outside the repository."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SEEN_VARIABLE = "MANYLINUX_UPDATE_STATE"
 
 
 class Sightings:
-    """The moments when a run first saw something, by pin and words; kept outside the repository.
+    """The moments when a run first saw something, by pin and a description.
 
-    That is how old a release is that nothing else dates, and how long something has been missing or was told."""
+    They give the age of a release that nothing else dates, and tell for how long something is missing or reported."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,30 +31,30 @@ class Sightings:
         return cls(Path(os.environ.get(SEEN_VARIABLE) or places.state() / "first-seen.json"))
 
     def first(self, name: str, what: str, now: datetime) -> datetime:
-        """When a run first asked about this: perhaps now."""
+        """When a run first asked about this; `now` if none did before."""
         with self._lock:
             if not (moment := self.seen(name, what)):
                 moment = self._changes[name, what] = now
             return moment
 
     def seen(self, name: str, what: str) -> datetime | None:
-        """When a run first asked about this, if one ever did."""
+        """When a run first asked about this; None if none did."""
         return self._changes.get((name, what), self._known.get((name, what)))
 
     def words(self, name: str, start: str) -> list[str]:
-        """What was seen of a pin that begins so."""
+        """The descriptions of what was seen of a pin that begin with `start`."""
         return [what for known, what in {**self._known, **self._changes} if known == name and what.startswith(start)]
 
     def forget(self, name: str, what: str) -> None:
-        """Starts anew when it is seen again."""
+        """Drops a sighting: the next one counts as the first."""
         with self._lock:
             if self.seen(name, what):
                 self._changes[name, what] = None
 
     def save(self) -> None:
-        """Adds what is new to the file, which another session may have written meanwhile; replaces it in one step.
+        """Adds the new sightings to the file, which another run may have changed, and replaces it in one step.
 
-        Raises Failure where that cannot be."""
+        Raises Failure where it cannot be written."""
         if not self._changes:
             return
         days: dict[str, dict[str, str]] = {}
@@ -69,7 +69,7 @@ class Sightings:
             raise errors.Failure(f"what was seen first today is forgotten, for {why}") from None
 
     def _read(self) -> dict[tuple[str, str], datetime]:
-        """What the file holds; what cannot be read was never seen."""
+        """The sightings in the file. Whatever cannot be read counts as never seen."""
         try:
             days = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -1,7 +1,7 @@
-"""Is this file what its authors released? OpenPGP through pysequoia, keyless signatures through sigstore.
+"""Verifies who signed a file: OpenPGP through pysequoia, keyless signatures through sigstore.
 
-Both libraries stay behind the few functions of this module. Each returns who signed, or raises BadSignature;
-nothing here decides what to do about it.
+Only this module uses the two libraries. Each function returns who signed, or raises BadSignature; callers decide what
+follows from that.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:  # both take a second to load, and most runs need neither
     from sigstore.verify.verifier import Verifier
 
 _ARMORED = re.compile(rb"-----BEGIN PGP SIGNATURE-----.*?-----END PGP SIGNATURE-----", re.DOTALL)
-_LOADING = threading.Lock()  # threads begin at once: one loads sigstore and fetches its root, the others wait
-_MOST_SIGNATURES = 8  # that are tried: each reads the whole file
+_LOADING = threading.Lock()  # one thread loads sigstore and fetches its root, the others wait
+_MOST_SIGNATURES = 8  # to try: each try reads the whole file
 
 
 class BadSignature(Exception):
-    """The signature does not prove what it should: the message says why, in one line."""
+    """The signature does not prove what it should; the message says why, in one line."""
 
 
 def certificate(armored: bytes, fingerprint: str) -> bytes:
     """The certificate with this primary fingerprint (upper case) out of a keyring, armored.
 
-    Raises BadSignature when the keyring lacks it. Wherever it comes from, the fingerprint identifies it."""
+    Raises BadSignature when the keyring lacks it. The fingerprint identifies it, so that any source will do."""
     import pysequoia
 
     try:
@@ -47,7 +47,7 @@ def certificate(armored: bytes, fingerprint: str) -> bytes:
 
 
 def openpgp_detached(file: Path, signature: bytes, keys: Collection[bytes]) -> str:
-    """The fingerprint of the one of `keys` (armored) that made a detached signature over `file`.
+    """The fingerprint of that one of `keys` (armored) which made a detached signature over `file`.
 
     One of several signatures is enough: a key and its successor often sign side by side."""
     import pysequoia
@@ -150,15 +150,15 @@ def _packets(text: bytes) -> list[pysequoia.Sig]:
     for block in _ARMORED.findall(text) or [text]:
         try:
             found += [pysequoia.Sig.from_bytes(bytes(packet)) for packet in PacketPile.from_bytes(block)]
-        except Exception:  # what is no signature proves nothing; the others may
+        except Exception:  # not a signature; the other blocks may be
             continue
     return found[:_MOST_SIGNATURES]
 
 
 def _why_not(signature: pysequoia.Sig, certificates: Iterable[pysequoia.Cert], what: str) -> str:
-    """What keeps a signature from proving anything, as far as it says itself who made it.
+    """Why a signature proves nothing, as far as the signature itself tells.
 
-    Which key that was matters most: upstream may have a new release manager."""
+    The most useful answer is the key that made it: upstream may have a new release manager."""
     from pysequoia.packet import HashAlgorithm, PacketPile
 
     issuer = signature.issuer_fingerprint or signature.issuer_key_id or ""
@@ -189,7 +189,7 @@ def _told(problems: Iterable[str]) -> str:
 
 
 def _signer(fingerprints: list[str], keys: list[pysequoia.Cert]) -> str:
-    """The first signer that is one of ours: the verifier accepts any certificate that its store returned."""
+    """The first signer among our keys: the verifier accepts any certificate that its store returns."""
     ours = {key.fingerprint.upper() for key in keys}
     for fingerprint in fingerprints:
         if fingerprint.upper() in ours:

@@ -1,7 +1,7 @@
 """Adds new releases of static clang, each with the sha256 of its sha256sums.txt, to docker/downloads.toml.
 
-The row [static-clang] of docker/dependencies.toml says where they are listed and who attests them; here all series
-count, and the newest stands first. The pinned build image is a native dependency and moves by itself.
+The row [static-clang] of docker/dependencies.toml says where they are listed and who attests them. All series count
+here, and the newest comes first. The pinned build image is a native dependency, which has its own bumps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TABLE = re.compile(r"^\[static_clang\].*\n", re.MULTILINE)
 
 
 def look(context: RunContext, row: Dependency, known: Mapping[str, str]) -> Outcome:
-    """The outcome for the table: every release newer than its newest that passes the checks."""
+    """The outcome for the table: each release that passes the checks and is newer than all in the table."""
     newest = max((version.removeprefix("v") for version in known), key=Version)
     pin = Pin(row.name, newest, row.location(newest), "")
     found = listing(context, row, newest)

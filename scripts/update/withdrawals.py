@@ -1,7 +1,8 @@
-"""Has upstream taken the pinned release back? A list that lacks it is not enough: caches serve old lists for days.
+"""Finds out whether upstream has withdrawn the pinned release.
 
-Its file must be gone, too. Where upstream leaves the files of such releases (SQLite), the list must be younger than
-the bump, and still lack the release some days later.
+A list without the release is not enough, for caches serve old lists for days: its file must be gone as well. Where
+upstream leaves the files of withdrawn releases (SQLite), the list must be younger than the bump, and still lack the
+release some days later.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from network import web
 from update import releases
 from update.choice import Listing, RunContext
 
-CANDIDATES = 3  # older releases that may take the place of a withdrawn one
-WAIT = 7  # days after which a list must still lack a release whose file is left
+CANDIDATES = 3  # older releases that may replace a withdrawn one
+WAIT = 7  # days after which a list must still lack a release that left its file behind
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether the pinned release is gone, and why that is thought; nothing to say where a list has it."""
+    """Whether the pinned release was withdrawn, and the reason to report; no reason where a list has it."""
 
     gone: bool = False
     reason: str = ""
 
 
 def watch(context: RunContext, row: Dependency, pin: Pin, found: Listing) -> None:
-    """Remembers what will matter should the pinned release be missing one day. Raises what list_date does."""
+    """Notes what `find` needs if the pinned release is missing one day. Raises the errors of `list_date`."""
     if row.keeps_withdrawn and found.upstream:
         list_date(context, row)
         if pin.version in found.releases:
@@ -39,9 +40,9 @@ def watch(context: RunContext, row: Dependency, pin: Pin, found: Listing) -> Non
 def find(
     context: RunContext, row: Dependency, pin: Pin, found: Listing, bumped: Callable[[], datetime | None]
 ) -> Finding:
-    """What became of the pinned release. `bumped` says when it was pinned, if that is known.
+    """Whether the pinned release was withdrawn. `bumped` returns when it was pinned, if that is known.
 
-    Raises web.Unreachable where its file must be asked for and its host does not answer."""
+    Raises web.Unreachable where its file must be asked for and the host does not answer."""
     if pin.version in found.releases or _elsewhere(context, row, pin.version):
         return Finding()
     if not row.keeps_withdrawn:
@@ -58,9 +59,9 @@ def find(
 
 
 def list_date(context: RunContext, row: Dependency) -> datetime | None:
-    """When the list of a row was made, as its server says.
+    """When the list of a row was made, as its server says; None where it does not say.
 
-    Raises web.Unreachable for one that is older than what an earlier run has seen: it may name what was withdrawn."""
+    Raises web.Unreachable for a list older than one that an earlier run saw: it may have withdrawn releases."""
     url = row.fill(row.sources[0].url)
     if not (made := context.client.modified(url)):
         return None
@@ -101,6 +102,6 @@ def _by_its_file(context: RunContext, row: Dependency, pin: Pin) -> Finding:
                 f"{pin.version} is no longer listed, and its file cannot be asked for: {error}"
             ) from None
         except web.Refused:
-            pass  # not what a file looks like, but no proof that there is none
+            pass  # not a proper answer, but no proof that the file is gone
         return Finding(reason=f"no list has {pin.version}, but its file is still there: perhaps the list is old")
     return Finding(True, f"{pin.version} is gone upstream: {missing}")

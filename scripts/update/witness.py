@@ -1,7 +1,7 @@
-"""The Debian archive as a witness: which upstream files its signed source index names, and since when.
+"""Asks the Debian archive which upstream files its signed source index names, and since when.
 
-Everything comes from the signed index (debian/suites.py) or is checked against its sha256. The archive
-counts as unreachable where this machine has no Debian mirror or lacks what verifies the index.
+All data come from the signed index (debian/suites.py) or match its sha256. The archive counts as unreachable where this
+machine has no Debian mirror, or lacks the keyring or program that verifies the index.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENTRY = re.compile(r"^\S+ \((?P<version>[^)]+)\).*\n(?:(?:[ \t].*)?\n)*? -- [^\
 
 
 class Witness:
-    """The archive, read once, when the first question comes."""
+    """The archive, which is read once, at the first question."""
 
     def __init__(self, client: web.Client, dependencies: Iterable[Dependency]) -> None:
         self._client = client
@@ -35,10 +35,10 @@ class Witness:
         return self._client.once("debian", self._search)
 
     def versions(self, dependency: Dependency) -> Mapping[str, Sequence[SourcePackage]]:
-        """Upstream version -> the source packages, of every suite, whose tarball can count as upstream's.
+        """Upstream version -> the source packages, of every suite, that can count as upstream's own file.
 
-        Those are the ones of a row that a person marked, and others that carry upstream's signature to check, but
-        none that a person refused."""
+        A package counts if a person has marked the row as verbatim, or the package carries upstream's signature, unless
+        a person has refused that version."""
         found: dict[str, list[SourcePackage]] = {}
         for upstream, source in self._packages_of(dependency):
             if upstream.repacked or upstream.text in dependency.debian.refuse:
@@ -48,11 +48,11 @@ class Witness:
         return found
 
     def released(self, dependency: Dependency) -> set[str]:
-        """Every upstream version that the archive knows, repackaged or not: no file to take, but good to know."""
+        """Every upstream version that the archive has, also repackaged ones, whose files are not taken."""
         return {upstream.text for upstream, _ in self._packages_of(dependency)}
 
     def head(self, sources: Sequence[SourcePackage]) -> SourcePackage:
-        """The first source whose tarball is there: indices run ahead of mirrors. Raises web.Missing."""
+        """The first source package with a tarball on the mirror; an index can be ahead of it. Raises web.Missing."""
         for source in sources:
             for url in source.urls(_original(source)):
                 try:

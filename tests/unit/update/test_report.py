@@ -230,8 +230,8 @@ def test_the_help_says_what_a_workflow_must_know(
     for name in (*asked, "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         assert name in text
     assert re.findall(r"(?m)^  (\d)  ", text) == ["0", "1", "2"]
-    assert "however new they are" in " ".join(text.split())
-    assert "a warning, not a failure" in " ".join(text.split())
+    assert "take these releases without waiting" in " ".join(text.split())
+    assert "warn of hosts that do not answer, instead of failing" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 
