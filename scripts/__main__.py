@@ -45,6 +45,7 @@ COMMANDS = {
     "update bases": Command("update.bases:main", "renew the digests of the base images"),
     "update reach": Command("update.reach:main", "renew what share of the downloads each policy reaches"),
     "links": Command("update.links:main", "ask for every pinned URL and mirror"),
+    "doctor": Command("doctor.command:main", "say whether wheels run on the systems that their tags promise"),
     "dev": Command("host.developers:main", "run a command among the developers' tools; ./scripts/dev runs this"),
 }
 
