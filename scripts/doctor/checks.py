@@ -67,7 +67,7 @@ def library(analysis: Analysis, say: Say) -> Iterator[Finding]:
         return
     for each, name, where in analysis.unresolved:
         if where:
-            loaded = any(analysis.reached(other, name) for other in analysis.native)
+            loaded = any(name in other.elf.needed and analysis.reached(other, name) for other in analysis.native)
             sure = not (analysis.preloads or loaded or each.elf.is_program)
             yield say(
                 Level.ERROR if sure else Level.WARNING,

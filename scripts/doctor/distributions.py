@@ -92,12 +92,12 @@ def load() -> tuple[Distribution, ...]:
     return tuple(rows)
 
 
-def find(name: str) -> str:
+def find(called: str) -> str:
     """The id of a release by any of its names: `RHEL 8`, `ubuntu-20.04`, `Debian bookworm`.
 
     Raises errors.UserError with the nearest names where the table has no such release."""
     known = {re.sub(r"[^a-z0-9.]", "", each.id): each.id for each in load()}
-    words = re.sub(r"[^a-z0-9.]+", "", name.lower())
+    words = re.sub(r"[^a-z0-9.]+", "", called.lower())
     for code, found in _CODENAMES.items():
         if words in (code, found.partition("-")[0] + code):
             return found
@@ -114,8 +114,13 @@ def find(name: str) -> str:
     names = {each.name for each in load()}
     family = next((each for each in candidates[::-1] for known_id in known if each[:4] == known_id[:4]), "")
     same = sorted(each.name for each in {e.id: e for e in load()}.values() if family and each.id[:4] == family[:4])
-    near = same or get_close_matches(name, names, 4, 0.5) or sorted(names)[:4]
-    raise errors.UserError(f"no distribution {name!r} in the table: such as {', '.join(near)}")
+    near = same or get_close_matches(called, names, 4, 0.5) or sorted(names)[:4]
+    raise errors.UserError(f"no distribution {called!r} in the table: such as {', '.join(near)}")
+
+
+def name(wanted: str) -> str:
+    """The name for people of a release, by its id."""
+    return next(each.name for each in load() if each.id == wanted)
 
 
 def verdicts(analysis: Analysis, findings: list[Finding]) -> list[Verdict]:
@@ -134,7 +139,6 @@ def verdicts(analysis: Analysis, findings: list[Finding]) -> list[Verdict]:
 
 def answer(analysis: Analysis, findings: list[Finding], wanted: str) -> tuple[bool, tuple[str, ...]]:
     """Whether a release runs a wheel, and why not. `wanted` is an id from `find`."""
-    name = next(each.name for each in load() if each.id == wanted)
     if not analysis.objects:
         return not analysis.is_foreign, () if not analysis.is_foreign else ("it is not for Linux",)
     for verdict in verdicts(analysis, findings):
@@ -142,8 +146,8 @@ def answer(analysis: Analysis, findings: list[Finding], wanted: str) -> tuple[bo
             return verdict.runs, verdict.reasons
     libc = next(each.libc for each in load() if each.id == wanted)
     if libc != ("musl" if analysis.libc == "musllinux" else "glibc"):
-        return False, (f"{name} has {libc}, the wheel is for {'musl' if libc == 'glibc' else 'glibc'}",)
-    return False, (f"the table has no {name} on {' or '.join(analysis.platforms)}",)
+        return False, (f"{name(wanted)} has {libc}, the wheel is for {'musl' if libc == 'glibc' else 'glibc'}",)
+    return False, (f"the table has no {name(wanted)} on {' or '.join(analysis.platforms)}",)
 
 
 def _reasons(analysis: Analysis, findings: list[Finding], row: Distribution) -> list[str]:

@@ -3,6 +3,7 @@
 The file may be hostile: every count and offset in it is checked against the file's size and the limits below, so that a
 parse takes time and memory in proportion to the file. Sections are read where they are whole; the loader ignores them.
 Rules: the gABI (https://gabi.xinuos.com), the Linux Standard Base for versions, and glibc's elf.h for the GNU parts.
+Over 350 lines, since one class reads the whole format.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
 PT_GNU_EH_FRAME, PT_GNU_STACK = 0x6474E550, 0x6474E551
 PF_X, PF_W = 1, 2
 SHT_SYMTAB, SHT_NOBITS, SHT_DYNSYM = 2, 8, 11
-DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ = 1, 2, 4, 5, 6, 7, 8
-DT_INIT, DT_SONAME, DT_RPATH, DT_REL, DT_RELSZ = 12, 14, 15, 17, 18
-DT_PLTREL, DT_TEXTREL, DT_JMPREL = 20, 22, 23
-DT_INIT_ARRAY, DT_INIT_ARRAYSZ, DT_RUNPATH, DT_FLAGS, DT_RELRSZ, DT_RELR = 25, 27, 29, 30, 35, 36
-DT_GNU_HASH, DT_VERSYM, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM, DT_FLAGS_1 = (
-    0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF, 0x6FFFFFFB)  # fmt: skip
+DT_NEEDED, DT_PLTRELSZ, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ, DT_INIT = 1, 2, 4, 5, 6, 7, 8, 12
+DT_SONAME, DT_RPATH, DT_REL, DT_RELSZ, DT_PLTREL, DT_TEXTREL, DT_JMPREL = 14, 15, 17, 18, 20, 22, 23
+DT_INIT_ARRAY, DT_INIT_ARRAYSZ, DT_RUNPATH, DT_FLAGS, DT_RELRSZ = 25, 27, 29, 30, 35
+DT_GNU_HASH, DT_VERSYM, DT_FLAGS_1 = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFB
+DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 DF_TEXTREL, DF_1_PIE = 4, 0x08000000
 STB_LOCAL, STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE = 0, 1, 2, 10
 STT_GNU_IFUNC = 10
@@ -189,7 +189,7 @@ class _Reader:
             exports=exports,
             init=self.init(),
             is_dynamic=bool(self.tags),
-            is_program=file_type == ET_EXEC or pie or (bool(interpreter) and not self.tags.get(DT_SONAME)),
+            is_program=file_type == ET_EXEC or pie or (bool(interpreter) and DT_SONAME not in self.tags),
             text_relocations=DT_TEXTREL in self.tags or bool(self.tag(DT_FLAGS) & DF_TEXTREL),
             relr=self.tag(DT_RELRSZ) > 0,
             ifunc=ifunc or any(symbol.type == STT_GNU_IFUNC for symbol in exports),
@@ -323,8 +323,8 @@ class _Reader:
     def hashed(self) -> int:
         """How many symbols the hash tables count; the GNU one leaves out what is not defined here."""
         count = 0
+        width = 8 if self.code == 22 and self.wide else 4  # s390x has 64-bit words
         if DT_HASH in self.tags:
-            width = 8 if self.code == 22 and self.wide else 4  # s390x has 64-bit words
             count = [*self.words(self.tag(DT_HASH), 2 * width, width), 0, 0][1]
         if DT_GNU_HASH in self.tags:
             buckets, first, bloom = self.unpack("III", file_offset(self.segments, self.tag(DT_GNU_HASH)))
@@ -344,7 +344,13 @@ class _Reader:
             found += self.words(start, min(size, MAX_ENTRIES * self.word), self.word)
             if self.tag(DT_RELA) and self.tag(DT_RELASZ):
                 rela = self.words(self.tag(DT_RELA), self.tag(DT_RELASZ), self.word)
-                places, addends = rela[0::3], rela[2::3]
-                found += [a for place, a in zip(places, addends, strict=False) if start <= place < start + size]
+                for place, info, addend in zip(rela[0::3], rela[1::3], rela[2::3], strict=False):
+                    if start <= place < start + size:
+                        found.append(self.symbol_value(info >> (32 if self.wide else 8)) + addend)
         nothing = (0, (1 << self.word * 8) - 1)
         return tuple(dict.fromkeys(address for address in found if address not in nothing))
+
+    def symbol_value(self, number: int) -> int:
+        """The address of a symbol by its number, 0 for number 0."""
+        at = file_offset(self.segments, self.tag(DT_SYMTAB)) + number * (24 if self.wide else 16)
+        return int(self.unpack("Q" if self.wide else "I", at + (8 if self.wide else 4))[0]) if number else 0

@@ -46,11 +46,8 @@ def allowed(analysis: Analysis) -> int:
 
 
 def _instructions(analysis: Analysis, each: Object, scan: Scan, promised: int, say: Say) -> Iterator[Finding]:
-    above = scan.counts["v3"] + scan.counts["v4"]
+    above = sum(scan.counts[f"v{level}"] for level in (3, 4) if level > promised)
     first = tuple(f"{scan.counts[level]} of {level}, the first at {scan.first[level]}" for level in sorted(scan.first))
-    highest = 4 if scan.counts["v4"] else 3 if above else 2 if scan.counts["v2"] else 1
-    if highest <= promised:
-        return
     if above and (scan.entry or scan.has_no_choice) and promised < 3:
         sure = not _is_chosen(analysis, each, scan)
         what = "it ends with `Illegal instruction` there" if sure else "something has to choose it by the processor"
@@ -61,15 +58,15 @@ def _instructions(analysis: Analysis, each: Object, scan: Scan, promised: int, s
             f"It {reason}: on processors without AVX, which the tag promises to serve, {what}.",
             (*scan.entry, *first),
         )
-    elif not scan.dispatch and above and promised < 3:
+    elif above and not scan.dispatch:
         yield say(
             Level.WARNING,
             each.path,
-            "It has instructions above x86-64-v2, and nothing in it looks at the processor: if they are reached, "
-            "processors without AVX end with `Illegal instruction` (LZCNT: with wrong results).",
+            f"It has instructions above x86-64-v{max(promised, 2)}, and nothing in it looks at the processor: if they "
+            "are reached, older processors end with `Illegal instruction` (LZCNT: with wrong results).",
             first,
         )
-    elif not scan.dispatch and scan.counts["v2"] and promised < 2:
+    elif scan.counts["v2"] and promised < 2 and not scan.dispatch:
         yield say(
             Level.WARNING,
             each.path,

@@ -150,8 +150,9 @@ class Report:
             return
         yield f"  {self._claim()}"
         yield f"  {self.verdict()}"
-        for name, runs, reasons in self.answers:
-            yield from _wrap(f"{name}: {'runs' if runs else 'does not run: ' + '; '.join(reasons)}", "  ")
+        for wanted, runs, reasons in self.answers:
+            said = "runs" if runs else f"does not run: {'; '.join(reasons)}"
+            yield from _wrap(f"{distributions.name(wanted)}: {said}", "  ")
         yield from self._raises()
         yield from self._findings()
         if not self.wanted:

@@ -364,7 +364,8 @@ def local_commands(context: Context) -> Iterator[str]:
     expected = context.expected
     every = (*expected.interpreters, *expected.shared_interpreters)
     wanted = {name for interpreter in every for name in interpreter.launchers}
-    wanted |= {"manylinux-entrypoint", "manylinux-interpreters", "manylinux-install-clang", "manylinux-sbom", "pipx"}
+    wanted |= {"manylinux-entrypoint", "manylinux-interpreters", "manylinux-install-clang"}
+    wanted |= {"manylinux-doctor", "manylinux-sbom", "pipx"}
     for tool in expected.tools:
         wanted |= {"cmake": {"cmake", "ctest", "cpack"}, "uv": {"uv", "uvx"}}.get(tool, {tool})
     if "git" in expected.components:

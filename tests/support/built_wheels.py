@@ -1,0 +1,37 @@
+"""Wheels made in a test, with objects that the host's gcc makes."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+NAME = "p-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+MODULE = "p/m.cpython-311-x86_64-linux-gnu.so"
+
+
+def compiled(directory: Path, source: str, *options: str, language: str = "c") -> bytes:
+    """A shared library; `options` come after the source, so that libraries may stand among them."""
+    file, target = directory / f"source.{language}", directory / "target.so"
+    file.write_text(source, encoding="ascii")
+    compiler = {"c": "gcc", "cc": "g++"}[language]
+    subprocess.run([compiler, "-O1", "-fPIC", "-shared", "-o", target, file, *options], cwd=directory, check=True)
+    return target.read_bytes()
+
+
+def packed(directory: Path, members: dict[str, bytes | str], name: str = NAME, metadata: str = "") -> Path:
+    """A wheel of these files and the metadata that belongs to them; `metadata`: further lines of METADATA."""
+    dist_info = "-".join(name.split("-")[:2]) + ".dist-info"
+    parts = name.removesuffix(".whl").split("-")[2:5]
+    tags = "".join(
+        f"Tag: {a}-{b}-{c}\n" for a in parts[0].split(".") for b in parts[1].split(".") for c in parts[2].split(".")
+    )
+    own: dict[str, bytes | str] = {
+        f"{dist_info}/WHEEL": f"Wheel-Version: 1.0\n{tags}",
+        f"{dist_info}/METADATA": f"Metadata-Version: 2.1\nName: p\nVersion: 1\n{metadata}",
+        f"{dist_info}/RECORD": "",
+    }
+    with zipfile.ZipFile(directory / name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in {**members, **own}.items():
+            archive.writestr(member, content)
+    return directory / name
