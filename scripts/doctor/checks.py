@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from . import loading
 from .analysis import OUTSIDE, SUFFIX, Analysis, Need, Object, fits, search_path
-from .findings import Finding, Level, Say, check
+from .findings import Symptom, Level, Say, check
 from .policies import Policies, Promise
 
 # The index of the Python project takes these platforms (warehouse/forklift/legacy.py).
@@ -29,7 +29,7 @@ def strict(analysis: Analysis) -> tuple[Policies, Promise] | None:
 
 
 @check("Link against an older library (build in the image of an older policy), or claim the newer policy in the tag.")
-def symbol_version(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def symbol_version(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Versions of symbols that the policy of the tag does not have yet."""
     for path, needs in _grouped(analysis, lambda need: bool(need.version) and need.is_versioned):
         wanted = max(needs, key=lambda need: _index(analysis, need))
@@ -47,7 +47,7 @@ def symbol_version(analysis: Analysis, say: Say) -> Iterator[Finding]:
     "Link the object with the library itself (no --allow-shlib-undefined, -z undefs or stub libraries), so that the "
     "linker records versions; then build in the image of an older policy, or claim the newer policy."
 )
-def unversioned_symbol(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def unversioned_symbol(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Symbols without a version that the libraries of the policy do not define yet; auditwheel does not see them."""
     for path, needs in _grouped(analysis, lambda need: bool(need.version) and not need.is_versioned):
         wanted = max(needs, key=lambda need: _index(analysis, need))
@@ -61,7 +61,7 @@ def unversioned_symbol(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Repair the wheel with auditwheel, so that it carries the library, or link the library statically.")
-def library(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def library(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Libraries that are neither in the wheel nor allowed by the policy."""
     if not analysis.policies:
         return
@@ -114,7 +114,7 @@ def library(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Build every object for the platform that the tag names; name extension modules after their own interpreter.")
-def architecture(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def architecture(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Objects for another machine than the tag's, and modules whose suffix no interpreter of the tag looks for."""
     needed = {name for each in analysis.native for name in each.elf.needed}
     tagged = bool(analysis.linux_tags)
@@ -138,7 +138,7 @@ def _twins(analysis: Analysis, each: Object) -> bool:
     return any(set(each.modules) & set(other.modules) for other in analysis.native)
 
 
-def _suffixes(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def _suffixes(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     minors = {tag.python[2:] for tag in analysis.file_name.tags if re.fullmatch(r"cp3\d+", tag.python)}
     if not minors or any(not re.fullmatch(r"cp3\d+", tag.python) for tag in analysis.file_name.tags):
         return
@@ -166,7 +166,7 @@ _TRIPLETS = {"x86_64": "x86_64", "i386": "i686", "i686": "i686", "aarch64": "aar
 
 
 @check('Link with -Wl,-z,noexecstack; in assembly, add `.section .note.GNU-stack,"",%progbits`.')
-def executable_stack(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def executable_stack(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Libraries that want an executable stack: glibc 2.41 no longer loads them."""
     for each in analysis.native:
         if why := loading.executable_stack(each.elf):
@@ -183,7 +183,7 @@ def executable_stack(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Compile everything in it with -fPIC (assembly too), and link with -Wl,-z,text, which refuses the rest.")
-def text_relocations(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def text_relocations(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Code that the loader has to change before it runs."""
     for each in analysis.native:
         if each.elf.text_relocations:
@@ -193,7 +193,7 @@ def text_relocations(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Link with -Wl,-z,max-page-size=65536; use a patchelf that keeps the alignment (not 0.11, 0.17.0 or 0.18.0).")
-def alignment(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def alignment(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Segments that a loader refuses, everywhere or where pages are larger than 4 KiB."""
     for each in analysis.native:
         if found := loading.misaligned(each.elf):
@@ -212,7 +212,7 @@ def alignment(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Begin every entry with $ORIGIN and stay inside the wheel; auditwheel repair does that.")
-def search_paths(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def search_paths(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """RPATHs and RUNPATHs that lead out of where wheels are installed."""
     for each in analysis.native:
         kind = "RUNPATH" if each.elf.runpath else "RPATH"
@@ -231,7 +231,7 @@ def search_paths(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Link libstdc++ dynamically and leave it out of the wheel: every system has it, and the policy allows it.")
-def several_copies(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def several_copies(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Several copies of libstdc++ in one process."""
     copies = [each for each in analysis.native if re.match(r"libstdc\+\+[.-]", each.place.rpartition("/")[2])]
     users = [each for each in analysis.native if "libstdc++.so.6" in each.elf.needed and each not in copies]
@@ -248,7 +248,7 @@ def several_copies(analysis: Analysis, say: Say) -> Iterator[Finding]:
 @check(
     "Hide them: link with -Wl,--exclude-libs,ALL and compile with -fvisibility=hidden, or link libstdc++ dynamically."
 )
-def exports_libstdcxx(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def exports_libstdcxx(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Extension modules that bring libstdc++'s own symbols into the process."""
     for each in analysis.native:
         found = sorted(_STDCXX & {symbol.name for symbol in each.elf.exports})
@@ -258,7 +258,7 @@ def exports_libstdcxx(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Install them on the user's machine, or avoid what needs them.")
-def desktop_library(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def desktop_library(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Libraries that the policy allows and a minimal system lacks."""
     for each in analysis.native:
         found = [name for name in each.elf.needed if _DESKTOP.match(name) and not analysis.reached(each, name)]
@@ -268,7 +268,7 @@ def desktop_library(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Repair the wheel with auditwheel, which writes the tag; `invoke choose` says which policy reaches whom.")
-def tags(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def tags(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Tags that the index refuses, that differ from WHEEL, or that say too little."""
     for policy, platform in analysis.linux_tags:
         kind = re.match(r"[a-z]+", policy)
@@ -293,7 +293,7 @@ def tags(analysis: Analysis, say: Say) -> Iterator[Finding]:
 
 
 @check("Build it again; a damaged object cannot be judged.")
-def damaged(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def damaged(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Files that begin like ELF and cannot be read."""
     for path, reason in analysis.damaged:
         yield say(Level.WARNING, path, f"It begins like an ELF file and cannot be read as one: {reason}.")

@@ -18,7 +18,7 @@ from portable import errors
 from . import checks, decoders, distributions, levels, report
 from .analysis import analyse
 from .instructions import Scanner
-from .report import Report
+from .report import Examination
 from .wheel import NotAWheel
 
 LOADED = (checks, levels)  # importing them registers their checks
@@ -40,19 +40,19 @@ def expand(patterns: list[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def examine(path: Path, scan: bool, strict: bool = False, wanted: tuple[str, ...] = ()) -> Report:
+def examine(path: Path, scan: bool, strict: bool = False, wanted: tuple[str, ...] = ()) -> Examination:
     """The report of one file, whatever it is. Raises OSError where it cannot be read."""
     decoder = decoders.find() if scan else None
     try:
         analysis = analyse(path, Scanner(decoder) if decoder else None)
     except NotAWheel as error:
-        return Report(path.name, str(error))
+        return Examination(path.name, str(error))
     except errors.Failure as error:
         analysis = analyse(path, None)
         analysis.unscanned = str(error)
     if scan and decoder is None:
         analysis.unscanned = "neither objdump for x86 nor the package iced-x86 is installed"
-    return Report.of(path.name, analysis, strict, wanted)
+    return Examination.of(path.name, analysis, strict, wanted)
 
 
 def main() -> int:

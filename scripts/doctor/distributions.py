@@ -15,7 +15,7 @@ from portable import errors
 
 from . import tables
 from .analysis import Analysis
-from .findings import Finding
+from .findings import Symptom
 from .policies import numbers
 
 FAMILIES = ("GLIBCXX", "CXXABI", "GCC", "ZLIB")
@@ -123,7 +123,7 @@ def name(wanted: str) -> str:
     return next(each.name for each in load() if each.id == wanted)
 
 
-def verdicts(analysis: Analysis, findings: list[Finding]) -> list[Verdict]:
+def verdicts(analysis: Analysis, findings: list[Symptom]) -> list[Verdict]:
     """What each release of the wheel's platform says to the wheel, in the table's order."""
     if not analysis.platforms or not analysis.objects:
         return []
@@ -137,7 +137,7 @@ def verdicts(analysis: Analysis, findings: list[Finding]) -> list[Verdict]:
     ]
 
 
-def answer(analysis: Analysis, findings: list[Finding], wanted: str) -> tuple[bool, tuple[str, ...]]:
+def answer(analysis: Analysis, findings: list[Symptom], wanted: str) -> tuple[bool, tuple[str, ...]]:
     """Whether a release runs a wheel, and why not. `wanted` is an id from `find`."""
     if not analysis.objects:
         return not analysis.is_foreign, () if not analysis.is_foreign else ("it is not for Linux",)
@@ -150,7 +150,7 @@ def answer(analysis: Analysis, findings: list[Finding], wanted: str) -> tuple[bo
     return False, (f"the table has no {name(wanted)} on {' or '.join(analysis.platforms)}",)
 
 
-def _reasons(analysis: Analysis, findings: list[Finding], row: Distribution) -> list[str]:
+def _reasons(analysis: Analysis, findings: list[Symptom], row: Distribution) -> list[str]:
     found = []
     tags = [promise.libc for promise in analysis.promises]
     if tags and row.version < min(tags):

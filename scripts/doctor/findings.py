@@ -18,7 +18,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Symptom:
     """One thing that a check found. `message` says what happens to the user, `advice` what to do.
 
     `where` says which systems it breaks by itself: "everywhere", "glibc 2.41" (and newer), or "" for none in
@@ -39,25 +39,25 @@ class Check:
 
     name: str
     advice: str
-    function: Callable[[Analysis], Iterator[Finding]]
+    function: Callable[[Analysis], Iterator[Symptom]]
 
 
 CHECKS: dict[str, Check] = {}
-Say = Callable[..., Finding]
+Say = Callable[..., Symptom]
 
 
-def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Finding]]], Check]:
+def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Symptom]]], Check]:
     """Registers a function of the checks under its own name, with - for _.
 
     It gets the wheel, and `say(level, object, message, details=(), where="", advice=...)` to make findings with."""
 
-    def register(function: Callable[[Analysis, Say], Iterator[Finding]]) -> Check:
+    def register(function: Callable[[Analysis, Say], Iterator[Symptom]]) -> Check:
         name = function.__name__.replace("_", "-")
 
         def say(
             level: Level, path: str, message: str, details: tuple[str, ...] = (), where: str = "", advice: str = advice
-        ) -> Finding:
-            return Finding(name, level, path, message, advice, details, where)
+        ) -> Symptom:
+            return Symptom(name, level, path, message, advice, details, where)
 
         CHECKS[name] = Check(name, advice, lambda analysis: function(analysis, say))
         return CHECKS[name]
@@ -65,7 +65,7 @@ def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Finding]]
     return register
 
 
-def run(analysis: Analysis) -> list[Finding]:
+def run(analysis: Analysis) -> list[Symptom]:
     """Everything that the checks find, errors first, then in the order of the checks."""
     found = [finding for each in CHECKS.values() for finding in each.function(analysis)]
     return sorted(found, key=lambda finding: list(Level).index(finding.level))

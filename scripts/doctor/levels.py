@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .analysis import Analysis, Object
-from .findings import Finding, Level, Say, check
+from .findings import Symptom, Level, Say, check
 from .instructions import Scan
 
 _NOTES = {2: 2, 4: 3, 8: 4}  # bit of GNU_PROPERTY_X86_ISA_1_NEEDED -> level
@@ -21,7 +21,7 @@ _CHOSEN = re.compile(
     "Compile for the baseline (-march=x86-64, no -march=native), and choose faster code at run time: "
     "`__builtin_cpu_supports`, target_clones, or a library that does (Highway, xsimd, std::arch in Rust)."
 )
-def processor_level(analysis: Analysis, say: Say) -> Iterator[Finding]:
+def processor_level(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Instructions that processors of the baseline do not have."""
     promised = allowed(analysis)
     for each in analysis.native:
@@ -45,7 +45,7 @@ def allowed(analysis: Analysis) -> int:
     return int(match[1]) if match else 4 if label else 1
 
 
-def _instructions(analysis: Analysis, each: Object, scan: Scan, promised: int, say: Say) -> Iterator[Finding]:
+def _instructions(analysis: Analysis, each: Object, scan: Scan, promised: int, say: Say) -> Iterator[Symptom]:
     above = sum(scan.counts[f"v{level}"] for level in (3, 4) if level > promised)
     first = tuple(f"{scan.counts[level]} of {level}, the first at {scan.first[level]}" for level in sorted(scan.first))
     if above and (scan.entry or scan.has_no_choice) and promised < 3:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import distributions, findings, tables
 from .analysis import Analysis, Need
-from .findings import Finding, Level
+from .findings import Symptom, Level
 from .policies import numbers
 
 SCHEMA = 1  # of the JSON; a key that goes or changes its meaning makes a new number
@@ -17,7 +17,7 @@ MOST_SHOWN = 12  # objects, in the text
 
 
 @dataclass
-class Report:
+class Examination:
     """One wheel. `error` says why it is none; then nothing else is known."""
 
     wheel: str
@@ -25,11 +25,11 @@ class Report:
     analysis: Analysis | None = None
     strict: bool = False
     wanted: tuple[str, ...] = ()
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Symptom] = field(default_factory=list)
     verdicts: list[distributions.Verdict] = field(default_factory=list)
 
     @classmethod
-    def of(cls, wheel: str, analysis: Analysis, strict: bool, wanted: tuple[str, ...]) -> Report:
+    def of(cls, wheel: str, analysis: Analysis, strict: bool, wanted: tuple[str, ...]) -> Examination:
         """Runs the checks on a wheel. `wanted`: ids of releases that must run it."""
         found = findings.run(analysis)
         return cls(wheel, "", analysis, strict, wanted, found, distributions.verdicts(analysis, found))
@@ -188,7 +188,7 @@ class Report:
             yield "    To go lower: build in the image of an older policy, or avoid these functions."
 
     def _findings(self) -> Iterator[str]:
-        grouped: dict[tuple[str, Level, str], list[Finding]] = {}
+        grouped: dict[tuple[str, Level, str], list[Symptom]] = {}
         for finding in self.findings:
             grouped.setdefault((finding.check, finding.level, finding.message), []).append(finding)
         for (name, level, message), group in grouped.items():
@@ -232,7 +232,7 @@ def _newest(needs: list[Need]) -> list[Need]:
     return list(found.values())
 
 
-def document(reports: list[Report]) -> dict[str, Any]:
+def document(reports: list[Examination]) -> dict[str, Any]:
     """The JSON of a run."""
     return {
         "schema": SCHEMA,
@@ -242,7 +242,7 @@ def document(reports: list[Report]) -> dict[str, Any]:
     }
 
 
-def summary(reports: list[Report]) -> str:
+def summary(reports: list[Examination]) -> str:
     """One line a wheel, where there are several."""
     return "\n".join(["Summary:", *(f"  {report.wheel}: {report.verdict()}" for report in reports)])
 

@@ -11,8 +11,8 @@ import pytest
 from tests.support.built_wheels import MODULE, NAME, compiled, packed
 
 from doctor import command
-from doctor.findings import CHECKS, Finding, Level
-from doctor.report import Report
+from doctor.findings import CHECKS, Symptom, Level
+from doctor.report import Examination
 
 INIT = "void *PyInit_m(void) { return 0; }\n"
 NEWER = NAME.replace("manylinux_2_17_x86_64.manylinux2014_x86_64", "manylinux_2_36_x86_64")
@@ -33,11 +33,11 @@ class Bench:
     def build(self, source: str, *options: str, language: str = "c") -> bytes:
         return compiled(self.directory, source, *options, language=language)
 
-    def report(self, members: dict[str, bytes | str] | bytes, name: str = NAME, metadata: str = "") -> Report:
+    def report(self, members: dict[str, bytes | str] | bytes, name: str = NAME, metadata: str = "") -> Examination:
         members = {MODULE: members} if isinstance(members, bytes) else members
         return command.examine(packed(self.directory, members, name, metadata), scan=True)
 
-    def found(self, members: dict[str, bytes | str] | bytes, name: str = NAME, metadata: str = "") -> list[Finding]:
+    def found(self, members: dict[str, bytes | str] | bytes, name: str = NAME, metadata: str = "") -> list[Symptom]:
         return self.report(members, name, metadata).findings
 
 
@@ -46,7 +46,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def names(found: list[Finding], level: Level = Level.ERROR) -> list[str]:
+def names(found: list[Symptom], level: Level = Level.ERROR) -> list[str]:
     return [finding.check for finding in found if finding.level is level]
 
 
