@@ -275,6 +275,25 @@ def choose_(
     )
 
 
+@task(
+    positional=["wheel"],
+    iterable=["for_"],
+    help={
+        "wheel": "a wheel, or a pattern in quotes: 'dist/*.whl'",
+        "for": "only say whether it runs there: 'RHEL 8', repeatable",
+        "strict": "warnings make a wheel unfit, too",
+        "no-scan": "do not decode the instructions",
+        "json": "print JSON, see docs/doctor.schema.json",
+    },
+)
+def doctor(
+    context: Context, wheel: str, for_: list[str], strict: bool = False, no_scan: bool = False, json: bool = False
+) -> None:
+    """Say whether wheels run on the systems that their tags promise."""
+    options = given(strict=strict, json=json) + (["--no-scan"] if no_scan else [])
+    script(context, "doctor", *options, *[f"--for={name}" for name in for_], wheel)
+
+
 PUBLISHING = {
     "registry": "<host>/<namespace>, repeatable (default: the table's)",
     "login": "a user; the password is read from standard input (default: what `docker login` has stored)",
@@ -362,4 +381,4 @@ def prune(
     script(context, "prune", *words)
 
 
-ns = Collection(list_, build, test, shell, prefetch, bake, choose_, push, manifest, rollback, prune)
+ns = Collection(list_, build, test, shell, prefetch, bake, choose_, doctor, push, manifest, rollback, prune)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from . import loading
 from .analysis import OUTSIDE, SUFFIX, Analysis, Need, Object, fits, search_path
-from .findings import Symptom, Level, Say, check
+from .findings import Level, Say, Symptom, check
 from .policies import Policies, Promise
 
 # The index of the Python project takes these platforms (warehouse/forklift/legacy.py).

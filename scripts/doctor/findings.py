@@ -34,7 +34,7 @@ class Symptom:
 
 
 @dataclass(frozen=True)
-class Check:
+class Examine:
     """A check: its name, what to do about what it finds, and its function."""
 
     name: str
@@ -42,16 +42,16 @@ class Check:
     function: Callable[[Analysis], Iterator[Symptom]]
 
 
-CHECKS: dict[str, Check] = {}
+CHECKS: dict[str, Examine] = {}
 Say = Callable[..., Symptom]
 
 
-def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Symptom]]], Check]:
+def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Symptom]]], Examine]:
     """Registers a function of the checks under its own name, with - for _.
 
     It gets the wheel, and `say(level, object, message, details=(), where="", advice=...)` to make findings with."""
 
-    def register(function: Callable[[Analysis, Say], Iterator[Symptom]]) -> Check:
+    def register(function: Callable[[Analysis, Say], Iterator[Symptom]]) -> Examine:
         name = function.__name__.replace("_", "-")
 
         def say(
@@ -59,7 +59,7 @@ def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Symptom]]
         ) -> Symptom:
             return Symptom(name, level, path, message, advice, details, where)
 
-        CHECKS[name] = Check(name, advice, lambda analysis: function(analysis, say))
+        CHECKS[name] = Examine(name, advice, lambda analysis: function(analysis, say))
         return CHECKS[name]
 
     return register

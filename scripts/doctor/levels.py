@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from .analysis import Analysis, Object
-from .findings import Symptom, Level, Say, check
+from .findings import Level, Say, Symptom, check
 from .instructions import Scan
 
 _NOTES = {2: 2, 4: 3, 8: 4}  # bit of GNU_PROPERTY_X86_ISA_1_NEEDED -> level

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import distributions, findings, tables
 from .analysis import Analysis, Need
-from .findings import Symptom, Level
+from .findings import Level, Symptom
 from .policies import numbers
 
 SCHEMA = 1  # of the JSON; a key that goes or changes its meaning makes a new number

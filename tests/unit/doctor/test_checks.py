@@ -11,7 +11,7 @@ import pytest
 from tests.support.built_wheels import MODULE, NAME, compiled, packed
 
 from doctor import command
-from doctor.findings import CHECKS, Symptom, Level
+from doctor.findings import CHECKS, Level, Symptom
 from doctor.report import Examination
 
 INIT = "void *PyInit_m(void) { return 0; }\n"
