@@ -34,7 +34,7 @@ class Symptom:
 
 
 @dataclass(frozen=True)
-class Examine:
+class WheelCheck:
     """A check: its name, what to do about what it finds, and its function."""
 
     name: str
@@ -42,16 +42,16 @@ class Examine:
     function: Callable[[Analysis], Iterator[Symptom]]
 
 
-CHECKS: dict[str, Examine] = {}
+CHECKS: dict[str, WheelCheck] = {}
 Say = Callable[..., Symptom]
 
 
-def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Symptom]]], Examine]:
+def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Symptom]]], WheelCheck]:
     """Registers a function of the checks under its own name, with - for _.
 
     It gets the wheel, and `say(level, object, message, details=(), where="", advice=...)` to make findings with."""
 
-    def register(function: Callable[[Analysis, Say], Iterator[Symptom]]) -> Examine:
+    def register(function: Callable[[Analysis, Say], Iterator[Symptom]]) -> WheelCheck:
         name = function.__name__.replace("_", "-")
 
         def say(
@@ -59,7 +59,7 @@ def check(advice: str) -> Callable[[Callable[[Analysis, Say], Iterator[Symptom]]
         ) -> Symptom:
             return Symptom(name, level, path, message, advice, details, where)
 
-        CHECKS[name] = Examine(name, advice, lambda analysis: function(analysis, say))
+        CHECKS[name] = WheelCheck(name, advice, lambda analysis: function(analysis, say))
         return CHECKS[name]
 
     return register
