@@ -93,7 +93,7 @@ class Writer:
         paths = sorted(change.texts)
         try:
             for path in paths:
-                replace_text(self._tree / path, change.texts[path])
+                files.write(self._tree / path, change.texts[path])
             self._side.git.add("--", *paths)
             # The message is written as it is, whatever the user's configuration says about messages.
             side = self._side.git(c="i18n.commitEncoding=UTF-8")
@@ -119,15 +119,6 @@ def writer(directory: Path) -> Iterator[Writer]:
                 yield Writer(repo, side, tree)
         finally:
             _remove(common, tree.name)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Replaces a file in one step, keeping its mode.
-
-    Raises Failure when it reads back differently."""
-    files.write(path, text)
-    if path.read_bytes() != text.encode():
-        raise errors.Failure(f"{path} reads back differently from what was written")
 
 
 def _alive(name: str) -> bool:

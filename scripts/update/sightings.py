@@ -8,8 +8,8 @@ import threading
 from datetime import datetime
 from pathlib import Path
 
-from portable import errors, places
-from update import commits, releases
+from portable import errors, files, places
+from update import releases
 
 SEEN_VARIABLE = "MANYLINUX_UPDATE_STATE"
 
@@ -63,7 +63,7 @@ class Sightings:
             if moment:
                 days.setdefault(name, {})[what] = min(known.get((name, what), moment), moment).isoformat()
         try:
-            commits.replace_text(self.path, json.dumps(days, indent=2, sort_keys=True) + "\n")
+            files.write(self.path, json.dumps(days, indent=2, sort_keys=True) + "\n")
         except OSError as error:
             why = f"{self.path} cannot be written ({error.strerror}): set {SEEN_VARIABLE} to another file"
             raise errors.Failure(f"what was seen first today is forgotten, for {why}") from None

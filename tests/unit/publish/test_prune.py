@@ -36,7 +36,8 @@ def test_five_years() -> None:
     assert going(tags) == {f"{IMAGE}:2021-11-20-abc1234", f"{IMAGE}:2021.11.20-7"}
 
 
-def test_a_leap_day_counts_from_the_28th() -> None:
+def test_years_before_a_day_and_a_leap_day_counts_from_the_28th() -> None:
+    assert prune.years_before(TODAY, 5) == datetime.date(2021, 11, 21)
     assert prune.years_before(datetime.date(2028, 2, 29), 5) == datetime.date(2023, 2, 28)
     assert prune.years_before(datetime.date(2028, 3, 1), 4) == datetime.date(2024, 3, 1)
 

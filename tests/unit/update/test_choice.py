@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from unittest import mock
 
 import pytest
@@ -213,6 +216,41 @@ def test_every_pin_of_a_group_waits_at_the_same_time(tmp_path: Path) -> None:
         choice.examine(where, pair)
     assert asked == ["tcl8.6.19-src.tar.gz", "tk8.6.19-src.tar.gz"]
     assert where.sightings.seen("tk", "8.6.19") == NOW
+
+
+@pytest.mark.parametrize("kind", ["git-tags", "listing"])
+def test_no_list_is_asked_after_a_whole_one(tmp_path: Path, kind: dependencies.Kind) -> None:
+    urls = ["https://example.org/first", "https://example.org/second"]
+    row = dataclasses.replace(ROWS["openssl"], sources=tuple(dependencies.Source(kind, url) for url in urls))
+    asked = []
+
+    def listed(row: dependencies.Dependency, source: dependencies.Source, client: web.Client) -> tuple[Release, ...]:
+        asked.append(source.url)
+        return (Release("3.5.7"),)
+
+    with mock.patch.object(releases, "listed", listed):
+        assert choice.listing(context(tmp_path), row, "3.5.5").releases == {"3.5.7": Release("3.5.7")}
+    assert asked == urls[:1]
+
+
+@pytest.mark.parametrize(
+    ("carried", "answers"), [("3.5.5", True), ("3.5.10", True), ("3.5.4", False), ("3.6.1", False)]
+)
+def test_debian_answers_with_the_series_from_the_pinned_release_on(tmp_path: Path, carried: str, answers: bool) -> None:
+    where = context(tmp_path)
+    suite = SimpleNamespace(name="trixie", date=NOW, valid_until=None)
+    index = SimpleNamespace(unusable={}, suites=[suite], stale=lambda now: [])
+    witness = cast(mock.Mock, where.witness)
+    witness.index.return_value = index
+    witness.versions.return_value = {carried: [SimpleNamespace(suite="trixie")]}
+    witness.released.return_value = {carried}
+    with mock.patch.object(releases, "listed", side_effect=web.Unreachable("no answer")):
+        if answers:
+            found = choice.listing(where, ROWS["openssl"], "3.5.5")
+            assert (list(found.releases), found.upstream) == ([carried], False)
+        else:
+            with pytest.raises(web.Unreachable, match="no answer; Debian"):
+                choice.listing(where, ROWS["openssl"], "3.5.5")
 
 
 CHANGELOG = """curl (8.22.0-2) unstable; urgency=medium
