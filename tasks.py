@@ -126,10 +126,7 @@ def chosen_engine() -> Engine:
         raise Exit(f"error: {error}", 1) from None
 
 
-@task(
-    name="list",
-    help={"all": "unpublished images and variants too", "json": "all that the table says about each, as JSON"},
-)
+@task(name="list", help={"all": "also unpublished images and variants", "json": "every fact about each, as JSON"})
 def list_(context: Context, all: bool = False, json: bool = False) -> None:
     """Show the images of the table."""
     script(context, "list", *given(all=all, json=json))
@@ -243,11 +240,7 @@ def shell(context: Context, image: str = "", tag: str = "", run: str = "") -> No
 )
 def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = "upstream", platform: str = "") -> None:
     """Fill docker/sources, where builds look first, and the smoke tests' wheelhouse."""
-    words = ["--from", from_]
-    for option, values in (("--suite", suite), ("--only", only_), ("--platform", [platform] if platform else [])):
-        for value in values:
-            words += [option, value]
-    script(context, "prefetch", *words)
+    script(context, "prefetch", "--from", from_, *given(suite=suite, only=only_, platform=platform))
 
 
 @task(
@@ -262,17 +255,11 @@ def prefetch(context: Context, suite: list[str], only_: list[str], from_: str = 
     },
 )
 def choose_(
-    context: Context,
-    distribution: list[str],
-    platform: str = "",
-    python: str = "",
-    reach: str = "",
-    json: bool = False,
+    context: Context, distribution: list[str], platform: str = "", python: str = "", reach: str = "", json: bool = False
 ) -> None:
     """Say which policy to build wheels for, and what share of the downloads it reaches."""
-    script(
-        context, "choose", *given(platform=platform, python=python, reach=reach, distribution=distribution, json=json)
-    )
+    words = given(platform=platform, python=python, reach=reach, distribution=distribution, json=json)
+    script(context, "choose", *words)
 
 
 @task(
@@ -302,10 +289,7 @@ PUBLISHING = {
 TAGS = {"group": "<policy>[-<variant>]", "tag": "YYYY.MM.DD-N (default: that of this commit)"}
 
 
-@task(
-    iterable=["registry"],
-    help={"image": "its name", "local": "the reference to push (default: its `latest`)", **PUBLISHING},
-)
+@task(iterable=["registry"], help={"image": "its name", "local": "what to push (default: its `latest`)", **PUBLISHING})
 def push(
     context: Context, registry: list[str], image: str = "", local: str = "", login: str = "", execute: bool = False
 ) -> None:
