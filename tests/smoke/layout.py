@@ -311,10 +311,11 @@ def environment(context: Context) -> Iterator[str]:
         "LESSOPEN",
         "which_declare",
     }
+    # Engines hand the user's proxies over: podman those of its environment, docker those of its config.json.
     yield from (
         f"unexpected environment variable {name}"
         for name in sorted(set(os.environ) - allowed)
-        if not name.startswith("BASH_FUNC_")
+        if not name.startswith("BASH_FUNC_") and not name.lower().endswith("_proxy")
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -182,6 +183,17 @@ def test_differences_name_both_sides() -> None:
         "y is 4, expected 2",
         "z is not set, expected 3",
     ]
+
+
+def test_a_proxy_of_the_user_is_not_the_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "ALL_PROXY", "PIP_PROXY_OF_OURS"):
+        monkeypatch.setenv(name, "http://proxy.example.org")
+    monkeypatch.setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    context = Context(expected(env={}, path_first=["/usr/local/sbin"]), tmp_path, Snapshot({}))
+    assert list(layout.environment(context) or ()) == ["unexpected environment variable PIP_PROXY_OF_OURS"]
 
 
 def shared_library(bits: int = 64, order: str = "<", machine: int = 62) -> bytes:
