@@ -48,11 +48,15 @@ def script(session: nox.Session, *words: str) -> None:
 
 
 def files() -> list[str]:
-    """Every file of the repository, its own history, environments, downloads and logs left out."""
-    skipped = {ROOT / name for name in (".git", ".nox", ".venv", "build", "docker/sources")}
+    """Every file of the repository; its history and what is made in the checkout (.gitignore) are left out."""
+    skipped = {ROOT / name for name in (".git", ".nox", ".venv", "build", "docker/sources", ".hypothesis")}
     found = []
     for directory, children, names in os.walk(ROOT):
-        children[:] = [name for name in children if Path(directory, name) not in skipped]
+        children[:] = [
+            name
+            for name in children
+            if Path(directory, name) not in skipped and not name.endswith(("_cache", "__pycache__"))
+        ]
         found += [Path(directory, name).relative_to(ROOT).as_posix() for name in names]
     return sorted(found)
 
