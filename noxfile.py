@@ -31,9 +31,9 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["lint", "tests"]
 
 
-def run(session: nox.Session, *command: str, log: bool = True) -> str:
+def run(session: nox.Session, *command: str) -> str:
     """Runs a command of the developers' environment; ends the session when it fails."""
-    return str(session.run(str(ROOT / "scripts" / "dev"), *command, external=True, log=log))
+    return str(session.run(str(ROOT / "scripts" / "dev"), *command, external=True))
 
 
 def script(session: nox.Session, *words: str) -> None:
@@ -45,6 +45,14 @@ def script(session: nox.Session, *words: str) -> None:
         sys.exit(2)
     if status:
         session.error(f"{' '.join(words)} ended with status {status}")
+
+
+def check(session: nox.Session, command: str, names: list[str]) -> None:
+    """Runs a linter and ends the session when it fails; how many files it is told is said, not which."""
+    session.log(f"{command} (files: {len(names)})" if names else command)
+    status = subprocess.run([str(ROOT / "scripts" / "dev"), *command.split(), *names], cwd=ROOT).returncode
+    if status:
+        session.error(f"{command} ended with status {status}")
 
 
 def files() -> list[str]:
@@ -106,8 +114,7 @@ def lint(session: nox.Session) -> None:
         if command == "actionlint" and sys.platform != "linux":
             continue  # there are no wheels of it for every other system
         if names:
-            session.log(f"{command} (files: {len(names)})" if told else command)
-            run(session, *command.split(), *(names if told else ()), log=False)
+            check(session, command, names if told else [])
 
 
 @nox.session

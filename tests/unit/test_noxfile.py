@@ -65,7 +65,7 @@ def test_files_are_shown_to_the_linters_that_are_about_them(
     monkeypatch: pytest.MonkeyPatch, given: list[str], linters: list[str]
 ) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(noxfile, "run", lambda session, *words, log: lines.append(" ".join(words)))
+    monkeypatch.setattr(noxfile, "check", lambda session, command, names: lines.append(command))
     monkeypatch.setattr(Session, "posargs", given)
     noxfile.lint(Session())
     assert len(lines) == len(linters)
