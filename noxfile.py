@@ -1,7 +1,7 @@
-"""Checks and rewrites the repository; `nox -l` lists the sessions. Images are built and shipped by invoke (tasks.py).
+"""Checks and rewrites the repository; `nox -l` lists the sessions. invoke (tasks.py) builds and ships images.
 
-Every command runs among the hash-locked tools of requirements/dev.txt: ./scripts/dev makes their environment once,
-wherever nox itself comes from. Sessions tagged `update` write commits; each has a `--dry-run`.
+Every command runs in the environment of ./scripts/dev, with the hash-locked tools of requirements/dev.txt, wherever nox
+itself comes from. Sessions tagged `update` write commits; each has a `--dry-run`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
-# Programs that tests run, and the Debian packages that have them. A test skips itself where its program is missing.
+# Programs that tests run, and the Debian packages that have them. A test skips itself if its program is missing.
 PROGRAMS = {
     "curl": ("curl",),
     "docker-registry": ("docker-registry",),
@@ -37,7 +37,7 @@ def run(session: nox.Session, *command: str) -> str:
 
 
 def script(session: nox.Session, *words: str) -> None:
-    """Runs a command of scripts/ with the session's arguments; wrong use ends nox with 2, whose failures are all 1."""
+    """Runs a command of scripts/ with the session's arguments. Invalid usage ends nox with 2, other failures with 1."""
     command = [str(ROOT / "scripts" / "dev"), "python", "scripts", *words, *session.posargs]
     session.log(" ".join(command))
     status = subprocess.run(command, cwd=ROOT).returncode
@@ -119,7 +119,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the unit tests, and the integration tests that this machine has the means for."""
+    """Run the unit tests, and the integration tests that this machine can run."""
     packages = sorted({name for program, names in PROGRAMS.items() if not shutil.which(program) for name in names})
     installer = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
     if os.geteuid() != 0 and os.environ.get("CI") and shutil.which("sudo"):
@@ -136,7 +136,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def render(session: nox.Session) -> None:
-    """Rewrite the parts of README, docs and Dockerfile that follow from the tables."""
+    """Rewrite the parts of README, docs and Dockerfile that are rendered from the tables."""
     script(session, "render")
 
 
