@@ -1,7 +1,7 @@
-"""Reads the signed source indices of the Debian archive that this machine's apt is configured with.
+"""Searches the signed source indices of the Debian archive that this machine's apt is configured with.
 
-Trust goes in one line: a keyring on this machine signs the InRelease of a suite, InRelease holds the sha256 of the
-index (Sources.xz), the index holds the sha256 of every source file. Nothing that fails a step is parsed.
+Trust is a chain: a key of a keyring on this machine has signed the InRelease of a suite, InRelease has the sha256 of
+the index (Sources.xz), and the index has the sha256 of every source file. Nothing that fails a step is parsed.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ KEPT_DAYS = 14  # how long the cache keeps an index that no run has used
 
 @dataclass(frozen=True)
 class SourceIndex:
-    """What a search found: sources, the suites they were searched in, and suite -> reason for the unusable ones."""
+    """What a search found: source packages, the suites that were searched, and suite -> why it could not be used."""
 
     sources: tuple[SourcePackage, ...]
     suites: tuple[Suite, ...]
     unusable: Mapping[str, str]
 
     def stale(self, now: datetime) -> list[Suite]:
-        """The suites whose index says that it is outdated: the mirror does not follow the archive."""
+        """The suites whose index has expired: the mirror no longer follows the archive."""
         return [suite for suite in self.suites if suite.valid_until and suite.valid_until < now]
 
 
 def find_sources(
     environment: Mapping[str, str] | None = None, apt: Path = apt_settings.APT, as_apt: bool = False
 ) -> tuple[AptSource, ...]:
-    """The roots of Debian's archive that this machine uses, by apt_settings.read.
+    """The roots of Debian's archive that this machine uses, as apt_settings.read finds them.
 
-    `as_apt`: what apt accepts without a signature is accepted, too; otherwise, and always where a keyring is named in
-    $MANYLINUX_DEBIAN_KEYRING, everything must be signed. If only the main archive is configured, the security archive
-    is expected beside it. Raises errors.UserError when there is no root."""
+    `as_apt`: accept what apt accepts without a signature. Otherwise, and always where $MANYLINUX_DEBIAN_KEYRING names
+    a keyring, everything must be signed. If only the main archive is configured, the security archive is expected
+    beside it. Raises errors.UserError when there is no root."""
     found = apt_settings.read(environment, apt).sources
     if not found:
         raise errors.UserError(
@@ -75,9 +75,9 @@ def apt_fetcher(ca_bundle: Path | None = None) -> fetch.Fetcher:
 
 
 def find_keyrings(environment: Mapping[str, str] | None = None) -> tuple[Path, ...]:
-    """The keyrings to trust: $MANYLINUX_DEBIAN_KEYRING, else the one of the package debian-archive-keyring.
+    """The keyrings to trust: $MANYLINUX_DEBIAN_KEYRING, else that of the package debian-archive-keyring.
 
-    Raises errors.UserError when there is none."""
+    Raises errors.UserError when the keyring does not exist."""
     environment = os.environ if environment is None else environment
     named = environment.get(KEYRING_VARIABLE)
     for keyring in (Path(named),) if named else KEYRINGS:
@@ -120,9 +120,10 @@ class Archive:
         return cls(sources, keyrings, places.cache() / "debian", fetcher, more_keys)
 
     def search(self, packages: str, suites: Iterable[str] = (), progress: Progress | None = None) -> SourceIndex:
-        """Every version of the source packages whose whole name matches the pattern, in all suites or the given ones.
+        """All versions of the source packages whose whole name matches a regular expression.
 
-        Raises errors.Failure when no suite can be used, or a given one cannot."""
+        `suites`: the suites to search, by default all. Raises errors.Failure when one of these, or every suite, is
+        unusable."""
         wanted = tuple(suites)
         progress = progress or Progress(quiet=True)
         pattern = re.compile(packages.encode())
@@ -166,7 +167,7 @@ class Archive:
         return SourceIndex(tuple(sources), tuple(usable), unusable)
 
     def open_suite(self, name: str) -> Suite | None:
-        """The suite, verified; None where no mirror has it. Raises Untrusted."""
+        """The verified suite; None where no mirror has it. Raises Untrusted."""
         pockets = {"security"} if name.endswith("-security") else set(apt_settings.POCKETS) - {"security"}
         sources: dict[str, AptSource] = {}
         for source in self._sources:
@@ -203,7 +204,7 @@ class Archive:
         return verify(signed, (), source.signed_by)
 
     def _try_suite(self, name: str) -> Suite | str:
-        """The suite, or why it cannot be used; "" where there simply is none."""
+        """The suite, or why it cannot be used, which is "" where no mirror has it."""
         try:
             return self.open_suite(name) or ""
         except Untrusted as error:

@@ -1,7 +1,7 @@
-"""A base image from the Debian archive: made with mmdebstrap for the suite of a policy, and what that takes.
+"""Makes the base image of a policy with mmdebstrap, from the Debian archive, and installs what that needs.
 
-Packages come from the machine's own apt sources; nothing in /etc is edited and no source is added. The image remembers
-what it was made from, so that it is made again only when the archive has changed.
+Packages come from the machine's own apt sources; nothing in /etc is edited, and no source is added. A label of the
+image has a digest of what it was made from, so that it is made again only when the archive has changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CUSTOMIZE = Path(__file__).resolve().parent / "customize_base.sh"
 
 @dataclass(frozen=True)
 class Base:
-    """A base image to be made: of a Debian suite for an architecture."""
+    """A base image of a Debian suite for an architecture. `release`: as the table has it, like debian-12."""
 
     suite: str
     release: str
@@ -51,18 +51,18 @@ class Base:
 
 
 def base_of(image: Image) -> Base:
-    """The base of an image. Raises UserError for images that are not made of Debian."""
+    """The base of an image. Raises UserError if its distribution is not Debian."""
     suite = debian_suite(image.policy.distribution)
     if not suite:
         raise errors.UserError(
-            f"--bootstrap makes Debian base images, and {image.policy.name} is made of {image.policy.title}: choose "
-            "a policy made of Debian, or name an image with --base and leave --bootstrap out"
+            f"--bootstrap makes Debian base images, and {image.policy.name} is based on {image.policy.title}: choose a "
+            "policy based on Debian, or leave out --bootstrap and name an image with --base"
         )
     return Base(suite, image.policy.distribution, image.platform.debian, image.platform.oci)
 
 
 def runs(architecture: str) -> bool:
-    """Whether this machine runs Debian's programs for an architecture, by itself or by QEMU."""
+    """Whether this machine runs Debian's programs for an architecture, natively or with QEMU."""
     if architecture == machine.debian_architecture():
         return True
     # Without arch-test nobody knows whether it runs 32-bit programs, too: mostly it does, and needs no QEMU.
@@ -73,9 +73,9 @@ def runs(architecture: str) -> bool:
 
 
 def register_qemu(architecture: str) -> None:
-    """Makes the kernel hand foreign programs to QEMU, where no service did when the packages were installed.
+    """Registers QEMU in the kernel, unless a service did so when the packages were installed.
 
-    Raises Failure when it does not."""
+    Raises Failure when the kernel does not run the architecture afterwards."""
     if not runs(architecture):
         subprocess.run(["update-binfmts", "--enable"], capture_output=True)
     if not runs(architecture):
@@ -91,27 +91,30 @@ def install_command(packages: Sequence[str], *options: str) -> list[str]:
 
 
 def to_be_installed(simulation: str) -> list[str]:
-    """The packages that `apt-get --simulate install` says it would install."""
+    """The packages in the output of `apt-get --simulate install`."""
     return re.findall(r"(?m)^Inst (\S+)", simulation)
 
 
 def check_machine(mirror: Mirror | None, packages: Sequence[str], root: bool, attempts: str = "") -> None:
-    """Raises UserError for a machine on which there is no way, naming what would help."""
+    """Raises UserError, naming the fix, for a machine on which no base can be made.
+
+    `packages`: those that would have to be installed; `root`: whether this user can; `attempts`: why each engine does
+    not work, for the message."""
     if mirror is None or not shutil.which("apt-get"):
         raise errors.UserError(
-            "--bootstrap works on Debian, with a mirror in its apt sources that is reached by http or https; elsewhere "
-            "install docker or podman, and build on an image that is here with --base"
+            "--bootstrap works on Debian with an http or https mirror in apt's sources; elsewhere install docker or "
+            "podman, and build on an image that is here with --base"
         )
     if packages and not root:
         command = shlex.join(install_command(packages))
         raise errors.UserError(
-            f"--bootstrap needs packages that only root can install{attempts}\nRun `sudo {command}` and then this "
-            "again, or the whole of it as root"
+            f"--bootstrap needs packages that only root can install{attempts}\nRun `sudo {command}` and then the same "
+            "command again, or run it as root"
         )
 
 
 def install(packages: Sequence[str]) -> None:
-    """Installs Debian packages on this machine, and says which. Raises Failure when apt fails."""
+    """Installs Debian packages on this machine and says which ones. Raises Failure when apt fails."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     _apt(["apt-get", "-o", "APT::Update::Error-Mode=any", "update", "--quiet"], env)
     simulated = subprocess.run(install_command(packages, "--simulate"), env=env, capture_output=True, text=True)
@@ -131,7 +134,7 @@ def _apt(argv: list[str], env: dict[str, str]) -> None:
 
 
 def made_from(base: Base, releases: Sequence[bytes]) -> str:
-    """What a base is made from, as one digest: the suites' signed indices and our recipe."""
+    """A digest of what a base is made from: the signed indices of its suites, and our hook."""
     digest = hashlib.sha256(f"{base}\n".encode() + CUSTOMIZE.read_bytes())
     for release in releases:
         digest.update(hashlib.sha256(release).digest())
@@ -139,18 +142,18 @@ def made_from(base: Base, releases: Sequence[bytes]) -> str:
 
 
 def epoch(releases: Sequence[bytes]) -> int:
-    """When the newest of the suites was published, in seconds: the date of everything in the base.
+    """When the newest of the suites was published, in seconds since 1970: the date of every file in the base.
 
-    Raises Failure where none of them says so."""
+    Raises Failure where no index has a date."""
     dates = re.findall(r"(?m)^Date: (.+)$", b"\n".join(releases).decode(errors="replace"))
     times = [date.timestamp() for date in map(transport.moment, dates) if date]
     if not times:
-        raise errors.Failure("the mirror's signed indices have no date")
+        raise errors.Failure("the mirror's signed indices have no date: use another mirror")
     return int(max(times))
 
 
 def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
-    """mmdebstrap's argument list; the sources come on standard input, as they may hold a password."""
+    """mmdebstrap's argument list. It reads the sources from standard input: they may hold a password."""
     return [
         "mmdebstrap",
         "--variant=minbase",
@@ -165,8 +168,9 @@ def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
 
 
 def apt_options(mirror: Mirror, directory: Path) -> list[str]:
-    """Settings of apt, for mmdebstrap, that say what the options of the mirror's sources say; how it is reached is in a
-    file of the directory, as it may hold a password."""
+    """apt settings for mmdebstrap, which are the same as the options of the mirror's sources.
+
+    How the mirror is reached may hold a password: that is in a file of the directory."""
     named = {"check-valid-until=no": "Acquire::Check-Valid-Until", "check-date=no": "Acquire::Check-Date"}
     options = [f'{named[option]} "false"' for option in mirror.options if option in named]
     files = mirror.files(directory)
@@ -175,7 +179,9 @@ def apt_options(mirror: Mirror, directory: Path) -> list[str]:
 
 
 def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
-    """Makes the base unless the one that is here was made from the same; returns its reference."""
+    """Makes the base, unless it is here and up to date; returns its reference. Raises Failure.
+
+    A base that is here is used as it is when the mirror does not answer."""
     mirror, notes = mirror.usable(base.suite, base.architecture)
     for note in notes:
         say(note)
@@ -183,7 +189,10 @@ def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
     here = engine.ask(engine.inspect(base.reference, f'{{{{index .Config.Labels "{LABEL_MADE_FROM}"}}}}'))
     if releases is None:
         if not here:
-            raise errors.Failure(f"the indices of {base.suite} cannot be downloaded from this machine's Debian mirror")
+            raise errors.Failure(
+                f"the indices of {base.suite} cannot be downloaded from this machine's Debian mirror: check that "
+                "apt can update its lists"
+            )
         say(f"the Debian mirror does not answer: building on {base.reference} as it is")
         return base.reference
     wanted = made_from(base, releases)
@@ -202,7 +211,9 @@ def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
 
 
 def run_mmdebstrap(argv: list[str], sources: str, date: int) -> int:
-    """Runs it; when we are interrupted, it has time to unmount and remove what it works on."""
+    """Runs mmdebstrap; returns its exit status. If we are interrupted, it gets time to unmount and clean up.
+
+    `sources`: for its standard input; `date`: of the files it makes, in seconds since 1970."""
     env = {**os.environ, "SOURCE_DATE_EPOCH": str(date)}
     process = subprocess.Popen(
         argv, env=env, stdin=subprocess.PIPE, stdout=sys.stderr, text=True, start_new_session=True
@@ -210,8 +221,8 @@ def run_mmdebstrap(argv: list[str], sources: str, date: int) -> int:
     try:
         process.communicate(sources)
     except BaseException:
-        # To all of it: alone it would wait for what it has started, minutes where that is emulated. Not SIGINT, which
-        # a shell's job in the background ignores, and all that it starts.
+        # The signal goes to its whole process group: alone, mmdebstrap would wait for its children, which takes minutes
+        # where they are emulated. It is not SIGINT, which background jobs of a shell and their children ignore.
         for number, seconds in ((signal.SIGTERM, 60), (signal.SIGKILL, None)):
             with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
                 os.killpg(process.pid, number)

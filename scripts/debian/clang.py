@@ -1,9 +1,8 @@
 """Makes an image with Debian's clang in /opt/clang, and prints its name for MANYLINUX_STATIC_CLANG_IMAGE.
 
-Where the registry of the static clang cannot be reached, builds for other architectures than this machine's compile
-with this one. Its programs bring the C library and the loader that they were linked to, and so run on this machine's
-processor in the root of any distribution for any other, if it is mounted at /opt/clang. Needs Debian, mmdebstrap and
-the engine that the build will use (MANYLINUX_BUILD_FRONTEND).
+Builds cross-compile with this clang where the registry of the static clang cannot be reached. /opt/clang has the
+loader and the C library of its programs, too: mounted into a root of any distribution and architecture, they run there
+on this machine's processor. Needs Debian, mmdebstrap and the engine of the build (MANYLINUX_BUILD_FRONTEND).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ VERSION = 19  # the newest of Debian 12; configuration files are read without be
 PACKAGES = (f"clang-{VERSION}", f"lld-{VERSION}", f"llvm-{VERSION}", "patchelf")
 LLVM = Path(f"usr/lib/llvm-{VERSION}")
 HOME = Path("/opt/clang")
-# Programs and the names under which they are called; LLVM's know by their name what to do.
+# Programs and the other names under which they are called; an LLVM program does what its name says.
 PROGRAMS = {
     "clang": ("clang++", "clang-cpp"),
     "lld": ("ld.lld",),
@@ -52,7 +51,7 @@ class Tools:
         self.path = ":".join(map(str, dict.fromkeys(places)))
 
     def run(self, *argv: str) -> str:
-        """What a program prints. Raises Failure when it fails."""
+        """The output of a program. Raises Failure when it fails."""
         done = subprocess.run(
             [str(self.loader), "--library-path", self.path, *argv], capture_output=True, text=True, errors="replace"
         )
@@ -61,13 +60,13 @@ class Tools:
         return done.stdout
 
     def libraries(self, program: Path) -> list[Path]:
-        """The shared libraries of a program but the loader."""
+        """The shared libraries of a program, without the loader."""
         listed = re.findall(r"=> (\S+)", self.run("--list", str(program)))
         return [Path(path) for path in listed if not Path(path).name.startswith("ld-linux")]
 
 
 def mmdebstrap_command(mirror: Mirror, suite: str, architecture: str, root: Path) -> list[str]:
-    """Unpacks the packages and what they need, and does no more; the sources come on standard input."""
+    """Unpacks the packages and their dependencies without configuring them; reads sources from standard input."""
     return [
         "mmdebstrap",
         "--variant=extract",
@@ -82,7 +81,7 @@ def mmdebstrap_command(mirror: Mirror, suite: str, architecture: str, root: Path
 
 
 def collect(root: Path, target: Path) -> None:
-    """Copies clang from an unpacked root to `target`, linked to libraries and a loader that will be below HOME."""
+    """Copies clang from an unpacked root to `target`, for libraries and a loader that will be below HOME."""
     tools = Tools(root)
     (target / "bin").mkdir(parents=True)
     (target / "lib").mkdir()
@@ -95,14 +94,14 @@ def collect(root: Path, target: Path) -> None:
             shutil.copy(library, target / "lib" / library.name)
     loader = HOME / "lib" / tools.loader.name
     shutil.copy(tools.loader, target / "lib")
-    # Headers of the compiler itself; their directory in Debian is a link out of this tree.
+    # The compiler's own headers: in Debian their directory is a link out of this tree.
     headers = next(path for path in root.rglob(f"clang/{VERSION}*/include") if (path / "stddef.h").is_file())
     shutil.copytree(headers, target / "lib" / "clang" / str(VERSION) / "include")
     patchelf = str(root / "usr" / "bin" / "patchelf")
     for program in PROGRAMS:
         tools.run(patchelf, "--set-interpreter", str(loader), str(target / "bin" / program))
     for path in (*(target / "bin" / name for name in PROGRAMS), *target.glob("lib/*.so*")):
-        if path.name != loader.name:  # which finds nothing for itself
+        if path.name != loader.name:  # the loader has no libraries
             tools.run(patchelf, "--force-rpath", "--set-rpath", str(HOME / "lib"), str(path))
 
 
@@ -127,9 +126,9 @@ def make(engine: Engine, mirror: Mirror, reference: str, suite: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Makes the image unless it is there."""
+    """Makes the image, unless it exists, and prints its name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--force", action="store_true", help="make it again although it is there")
+    parser.add_argument("--force", action="store_true", help="make the image again although it exists")
     options = parser.parse_args(arguments)
     site = Site.of_this_machine()
     missing = () if shutil.which("mmdebstrap") else ("mmdebstrap",)

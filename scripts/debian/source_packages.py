@@ -1,4 +1,4 @@
-"""Source packages as an index of the Debian archive describes them, and the upstream versions in theirs."""
+"""Source packages as the indices of the Debian archive describe them, and the upstream part of their versions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SourcePackage:
 
     @property
     def upstream(self) -> UpstreamVersion | None:
-        """Its upstream version; None for snapshots and other versions that are no plain release."""
+        """Its upstream version; None for snapshots and other versions that are not a plain release."""
         return upstream_version(self.version)
 
     @property
@@ -75,7 +75,7 @@ class SourcePackage:
         return self._file(r".*\.debian\.tar\.(?:xz|gz|bz2|zst)")
 
     def urls(self, file: SourceFile) -> tuple[str, ...]:
-        """Where the file should be, one URL a mirror."""
+        """The URLs of the file, one for each mirror."""
         return tuple(f"{root}/{self.directory}/{urllib.parse.quote(file.name, safe='+~')}" for root in self.roots)
 
     def _file(self, pattern: str) -> SourceFile | None:
@@ -83,7 +83,7 @@ class SourcePackage:
 
 
 def upstream_version(version: str) -> UpstreamVersion | None:
-    """The upstream version in a Debian one: no epoch, revision or repacking suffix. None where it is no release."""
+    """A Debian version without epoch, revision and repacking suffix; None where that is not a release."""
     text = _without_epoch(version)
     text = (text.rpartition("-")[0] or text).rpartition("+really")[2]
     match = _VERSION.fullmatch(text)
@@ -94,9 +94,9 @@ def upstream_version(version: str) -> UpstreamVersion | None:
 
 
 def matching_stanzas(index: IO[bytes], pattern: re.Pattern[bytes], block: int = 1 << 20) -> Iterator[bytes]:
-    """The stanzas of a source index whose package name matches as a whole; looks at nothing else.
+    """The stanzas of a source index whose whole package name matches.
 
-    Reads `block` bytes at a time: a whole index is some 70 MB, and several are read at once."""
+    Reads `block` bytes at a time: an index has some 70 MB, and several are read at once."""
     rest = b""
     while chunk := index.read(block):
         whole, _, rest = (rest + chunk).rpartition(b"\n\n")
@@ -117,7 +117,7 @@ def _matching(index: bytes, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
 
 
 def parse_stanza(stanza: bytes, suite: Suite) -> SourcePackage:
-    """A source package from its stanza. Raises errors.Failure for a stanza without the fields that Debian demands."""
+    """A source package from its stanza. Raises errors.Failure for a stanza that lacks a mandatory field."""
     fields = dict(apt.stanza(stanza.decode()))
     try:
         files = tuple(

@@ -22,7 +22,7 @@ _SIGNED = re.compile(r"(?s)\A-----BEGIN PGP SIGNED MESSAGE-----\n.*?\n\n(.*\n)--
 
 
 class Untrusted(Exception):
-    """A suite that cannot be used, with the reason."""
+    """A suite must not be used; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def suite_names(wanted: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def verify(signed: bytes, keyrings: Iterable[Path], keys: bytes = b"") -> str:
-    """The text of a clear-signed message that a key of the keyrings, or one of `keys`, has signed. Raises Untrusted."""
+    """The text of a clear-signed message, if a key of the keyrings or of `keys` has signed it. Raises Untrusted."""
     with tempfile.TemporaryDirectory() as directory:
         message, text = Path(directory, "message"), Path(directory, "text")
         message.write_bytes(signed)
@@ -106,4 +106,4 @@ def parse_suite(name: str, roots: tuple[str, ...], release: str) -> Suite:
 def _date(fields: Mapping[str, str], name: str) -> datetime:
     if found := transport.moment(fields.get(name, "")):
         return found
-    raise Untrusted(f"its {name} is no date: {fields.get(name, '')!r}")
+    raise Untrusted(f"its {name} is not a date: {fields.get(name, '')!r}")

@@ -1,1 +1,1 @@
-"""What this machine is and what its owner has configured."""
+"""Reads what this machine is and what its owner has configured."""

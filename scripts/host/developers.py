@@ -1,7 +1,7 @@
-"""Runs a command among the tools of requirements/dev.txt, in .venv, which this makes or renews first.
+"""Runs a command among the tools of requirements/dev.txt, in .venv, which is made or renewed first.
 
-scripts/dev finds a Python for it. The environment is remade when the lock, its own Python or its place is another than
-when it was made; the note of that is written last, so that half of one does not count.
+scripts/dev finds a Python for this. The environment is made again when its lock, its Python or its path has changed
+since. What it was made from is noted in it at the very end, so that an incomplete environment does not count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WHO = "import sys; print(sys.version, sys.base_prefix)"
 
 
 def wanted(python: Path, lock: Path) -> str:
-    """What an environment is made from: its lock and its Python; empty when that Python does not run."""
+    """A digest of what an environment is made from, its lock and its Python; "" when that Python does not run."""
     try:
         said = subprocess.run([python, "-c", WHO], capture_output=True)
     except OSError:
@@ -39,7 +39,7 @@ def wanted(python: Path, lock: Path) -> str:
 
 
 def is_ready(venv: Path, lock: Path) -> bool:
-    """Whether the environment is whole, stands where it was made, and is made from this lock."""
+    """Whether the environment is complete, was made from this lock, and still has the path it was made for."""
     try:
         noted = (venv / "dev-lock").read_text(encoding="utf-8").split()[:1]
         program = (venv / "bin" / "nox").read_bytes()
@@ -49,9 +49,9 @@ def is_ready(venv: Path, lock: Path) -> bool:
 
 
 def make(venv: Path, lock: Path, held: Sequence[int] = ()) -> None:
-    """Makes the environment anew, from the configured index. Raises Failure, after pip's own words.
+    """Makes the environment anew from the configured index. Raises Failure; pip itself has said why.
 
-    `held`: descriptors that a pip keeps open that goes on after we were killed, and with them the lock on it."""
+    `held`: the locked descriptor. pip inherits it, so that the lock lasts as long as a pip that outlives us."""
     print(f"dev: making {venv.name} from {lock.relative_to(ROOT)}", file=sys.stderr)
     env = environment.for_pip()
     python = venv / "bin" / "python"
@@ -80,9 +80,9 @@ def _run(argv: Sequence[str], env: Mapping[str, str], held: Sequence[int]) -> No
 
 
 def find_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
-    """A wheel of pip in the directory, for a Python without ensurepip: the lock's, else the distribution's.
+    """A wheel of pip, put into the directory, for a Python without ensurepip: the lock's, else the distribution's.
 
-    Which index pip takes where none is configured only a pip knows. Raises Failure where there is neither."""
+    The lock's needs a configured index: only pip knows which one is the default. Raises Failure without either."""
     tried = []
     for find in (partial(locked_pip, lock, directory, env), partial(distribution_pip, directory)):
         try:
@@ -91,15 +91,15 @@ def find_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
             tried.append(str(error))
     raise errors.Failure(
         "\n  ".join(
-            ["this Python has no ensurepip (Debian keeps it in python3-venv), and pip could not be had:", *tried]
+            ["this Python has no ensurepip (Debian: install python3-venv), and pip could not be downloaded:", *tried]
         )
     )
 
 
 def distribution_pip(directory: Path) -> Path:
-    """The wheel of the distribution's package, which apt verifies, downloaded without being root. Raises Failure."""
+    """The wheel in the distribution's package, which apt verifies; needs no root. Raises Failure."""
     if not shutil.which("apt-get"):
-        raise errors.Failure("set PIP_INDEX_URL, or install what brings this Python's ensurepip")
+        raise errors.Failure("set PIP_INDEX_URL, or install the package with this Python's ensurepip")
     options = apt.private_options(directory)
     for argv in (
         ["apt-get", "update", "-q", *options],
@@ -117,9 +117,9 @@ def distribution_pip(directory: Path) -> Path:
 
 
 def locked_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
-    """pip's wheel of the lock in the directory, verified, from the places that pip is configured with.
+    """The wheel of pip that the lock pins, verified, from the indexes and pages that pip is configured with.
 
-    Raises Failure where none has it."""
+    Raises Failure where none of them has it."""
     entry = re.search(
         r"(?m)^pip==(?P<version>[^\s;\\]+)(?P<rest>(?:[^\n]*\\\n)*[^\n]*)", lock.read_text(encoding="utf-8")
     )
@@ -149,7 +149,7 @@ def locked_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
 
 
 def _file_of(page: str, name: str, fetcher: fetch.Fetcher) -> bytes:
-    """A file that a directory holds or a page links to. Raises Failure and OSError."""
+    """The file of this name in a directory, or behind a link of a page. Raises Failure and OSError."""
     if urlsplit(page).scheme in ("", "file"):
         place = Path(unquote(urlsplit(page).path))
         if (place / name).exists():
@@ -167,7 +167,7 @@ def _file_of(page: str, name: str, fetcher: fetch.Fetcher) -> bytes:
 
 
 def main() -> int:
-    """Ends by becoming the command. Raises Failure and UserError where the environment cannot be made."""
+    """Replaces this process by the command. Raises Failure and UserError where the environment cannot be made."""
     venv, lock, command = ROOT / ".venv", ROOT / "requirements" / "dev.txt", sys.argv[1:]
     if not is_ready(venv, lock):
         if not places.writable(ROOT):

@@ -1,7 +1,7 @@
-"""Checks at the door: each variable and option of a command, before anything is installed, asked or built.
+"""Checks of each variable and option of a command, before anything is installed, asked or built.
 
-Every check takes the place that a value comes from ("COMMIT_SHA", "--base") and returns the value as it is used, or
-raises UserError in one line: the place, what is wrong, and what would be right.
+Every check takes the name of the variable or option ("COMMIT_SHA", "--base") and its value. It returns the value as it
+is used, or raises UserError with one line: the name, what is wrong, and what would be right.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _LONGEST_REPOSITORY = 255  # characters, by the same grammar
 
 
 def tag(place: str, value: str, suffix: str = tags.UNTESTED_HERE) -> str:
-    """A tag to which a build adds `suffix` for a while."""
+    """A tag; a build appends `suffix` to it for a while, which must fit, too."""
     longest = tags.LONGEST - max(len(suffix), len(tags.UNTESTED_HERE))
     if not tags.SYNTAX.fullmatch(value) or len(value) > longest:
         raise errors.UserError(
-            f"{place}: {shown(value)} is no tag: give up to {longest} letters, digits, '_', '.' and '-', the first "
+            f"{place}: {shown(value)} is not a tag: give up to {longest} letters, digits, '_', '.' and '-', the first "
             "of them neither '.' nor '-'"
         )
     return value
@@ -57,9 +57,8 @@ def architecture(place: str, value: str, catalogue: Catalogue) -> str:
     if value not in known:
         meant = {name: p.go for p in platforms for name in (p.name, p.debian, p.oci, p.oci.removeprefix("linux/"))}
         hint = f"; did you mean {meant[value]}? Known: {', '.join(sorted(known))}" if value in meant else ""
-        raise errors.UserError(
-            f"{place}: {shown(value)} is no architecture in Go's spelling{hint or near_matches(value, sorted(known))}"
-        )
+        hint = hint or near_matches(value, sorted(known))
+        raise errors.UserError(f"{place}: {shown(value)} is not an architecture in Go's spelling{hint}")
     return value
 
 
@@ -68,7 +67,7 @@ def reference(place: str, value: str) -> str:
     match = _REFERENCE.fullmatch(value)
     if not match or len(match["repository"]) > _LONGEST_REPOSITORY or len(match["tag"] or "") > tags.LONGEST:
         raise errors.UserError(
-            f"{place}: {shown(value)} is no reference of an image: give one such as registry.example.org/name:tag"
+            f"{place}: {shown(value)} is not a reference of an image: give one such as registry.example.org/name:tag"
         )
     return value
 
@@ -76,7 +75,9 @@ def reference(place: str, value: str) -> str:
 def repository(place: str, value: str) -> str:
     """A repository, without a tag."""
     if not re.fullmatch(_REPOSITORY, value) or len(value) > _LONGEST_REPOSITORY:
-        raise errors.UserError(f"{place}: {shown(value)} is no repository: give one such as registry.example.org/name")
+        raise errors.UserError(
+            f"{place}: {shown(value)} is not a repository: give one such as registry.example.org/name"
+        )
     return value
 
 
@@ -96,7 +97,7 @@ def one_of(place: str, value: str, known: Iterable[str]) -> str:
 
 
 def build_environment(env: Mapping[str, str], catalogue: Catalogue) -> None:
-    """Checks the variables that say how images are built; those that are empty are not set."""
+    """Checks the variables that say how images are built; an empty one counts as not set."""
     if value := env.get("COMMIT_SHA"):
         tag("COMMIT_SHA", value)
     choose.wanted(env)
@@ -110,5 +111,5 @@ def build_environment(env: Mapping[str, str], catalogue: Catalogue) -> None:
 
 
 def shown(value: str) -> str:
-    """A value for a message: quoted, in one line, and not all of it when it is long."""
+    """A value for a message: quoted, on one line, shortened if it is long."""
     return repr(value if len(value) <= 60 else f"{value[:50]}...")

@@ -1,4 +1,4 @@
-"""What this machine is: its platform in the words of docker/images.toml, whichever tool was asked."""
+"""What this machine is, in the words of docker/images.toml, Go or Debian."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from catalogue import images
 from catalogue.model import Platform
 
-# What no row of the table says: `uname -m` of older or stranger kernels, and GitHub's word.
+# What the table does not have: the `uname -m` of other kernels, and GitHub's word for x86_64.
 _OTHERS = {"x64": "x86_64", "i386": "i686", "i486": "i686", "i586": "i686", "x86": "i686", "armv8l": "armv7l"}
 _ALSO_RUNS = {"x86_64": "i686", "aarch64": "armv7l"}  # the 32-bit platforms of 64-bit processors
 
 
 def platform(said: str = "") -> str:
-    """The platform that `said` names in any spelling (the kernel's, Go's, Debian's), by default this machine's.
+    """The platform that `said` names in any spelling (the kernel's, Go's, Debian's); by default this machine's.
 
-    What the table does not know stays as it is."""
+    A name that the table does not know is returned as it is."""
     said = (said or kernel.machine()).lower()
     for row in _platforms().values():
         if said in (row.name, row.go, row.debian):
@@ -27,7 +27,7 @@ def platform(said: str = "") -> str:
 
 
 def go_architecture(said: str = "") -> str:
-    """The same in Go's spelling, which container engines and static clang use."""
+    """The same platform in Go's spelling, which container engines and static clang use."""
     name = platform(said)
     row = _platforms().get(name)
     return row.go if row else name

@@ -1,7 +1,7 @@
-"""Logins for registries as `docker login` and `podman login` have stored them, in their files or with their helpers.
+"""Logins for registries as `docker login` and `podman login` store them, in their files or with their helpers.
 
-The forms are those of Docker's config.json, which podman's auth.json shares: `auths` holds user and password, or an
-identity token, in plain base64; `credHelpers` and `credsStore` name programs that keep them.
+The format is that of Docker's config.json and podman's auth.json: `auths` has user and password, or an identity token,
+as plain base64; `credHelpers` and `credsStore` name programs that store them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from network.answers import Answer
 from portable import errors, places
 
 Login = tuple[str, str]
-IDENTITY_TOKEN = "<token>"  # the user of a login whose second part is no password, but stands for one
+IDENTITY_TOKEN = "<token>"  # the user of a login whose second part is an identity token instead of a password
 HELPER_SECONDS = 60
 _HUB_KEY = "https://index.docker.io/v1/"
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_NOT_STORED = "credentials not found in native keychain"  # what every helper says, on standard output
+_NOT_STORED = "credentials not found in native keychain"  # every helper says so on standard output
 
 
 def stored(host: str) -> Login | None:
@@ -50,7 +50,7 @@ def _files() -> Iterator[Path]:
 
 
 def _read(path: Path) -> Answer | None:
-    """A file of logins; None where there is none, or nothing in it."""
+    """A file of logins; None where it does not exist or is empty."""
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -61,7 +61,7 @@ def _read(path: Path) -> Answer | None:
 
 
 def _keys(host: str) -> tuple[str, ...]:
-    """What a registry may be called in these files, Docker's own name first."""
+    """The names of a registry in these files; the first is the one that Docker writes."""
     if host == oci.DOCKER_HUB:
         return (_HUB_KEY, "docker.io", "index.docker.io", "https://index.docker.io", "registry-1.docker.io")
     return (host, *(f"{scheme}://{host}{path}" for scheme in ("https", "http") for path in ("", "/v1/", "/v2/")))
@@ -100,7 +100,7 @@ def _from_helper(document: Answer, host: str) -> Login | None:
 
 
 def _ask(helper: Answer, key: str) -> Login | None:
-    """What a credential helper has for a registry: docker-credential-NAME, spoken to through pipes."""
+    """The login that a credential helper, docker-credential-NAME, has for a registry; None if it has none."""
     program = f"docker-credential-{helper.text(_HELPER)}"
     where = f"{program} (named by {helper.where})"
     try:

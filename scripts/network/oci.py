@@ -1,6 +1,6 @@
-"""What container registries speak of: references, manifests, indexes, configurations; parsed and not trusted.
+"""The documents of container registries: references, manifests, indexes and configurations, read with checks.
 
-Follows the OCI Image Specification 1.1 and Docker's schema 2, which says the same under other names.
+Follows the OCI Image Specification 1.1 and Docker's schema 2, whose documents are the same under other names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docke
 MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DOCKER_HUB = "docker.io"
-# Variants that go without saying (containerd's `platforms` package normalises in the same way).
+# Variants that are the default of their architecture (containerd's package `platforms` drops the same ones).
 _IMPLIED = {("amd64", "v1"), ("arm", "v7"), ("arm64", "v8")}
 
 
@@ -27,7 +27,7 @@ def digest_of(content: bytes) -> str:
 
 
 def platform_name(system: str, architecture: str, variant: str = "") -> str:
-    """`os/architecture[/variant]`, without a variant that goes without saying: linux/arm64/v8 is linux/arm64."""
+    """`os/architecture[/variant]`, without a default variant: linux/arm64/v8 is linux/arm64."""
     implied = not variant or (architecture, variant) in _IMPLIED
     return "/".join([system, architecture] if implied else [system, architecture, variant])
 
@@ -43,7 +43,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Reads `[host/]repository[:tag][@digest]`; where the first part is no host, the host is Docker Hub."""
+        """Reads `[host/]repository[:tag][@digest]`; without a host, that is Docker Hub. Raises UserError."""
         name, _, digest = text.partition("@")
         head, slash, rest = name.partition("/")
         is_host = bool(slash) and (head == "localhost" or "." in head or ":" in head)
@@ -58,7 +58,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """What an index says about one of its manifests; `platform` is "" where it names none."""
+    """A row of an index: one of its manifests. `platform`: "" where the row has none."""
 
     digest: str
     platform: str
@@ -79,7 +79,7 @@ class Manifest:
 
     @property
     def answer(self) -> Answer:
-        """The parsed JSON. Raises Failure where it is another kind of document than it was sent as."""
+        """The parsed JSON. Raises Failure if the document is of another type than it was sent as."""
         if self.media_type not in (*INDEX_TYPES, *MANIFEST_TYPES):
             raise errors.Failure(f"{self.where}: this is neither an image manifest nor an index of them")
         answer = Answer.parse(self.content, self.where)
@@ -91,7 +91,7 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """Whether this lists manifests of several platforms."""
+        """Whether this is an index, which lists manifests."""
         return self.media_type in INDEX_TYPES
 
     @property
@@ -116,16 +116,16 @@ class Manifest:
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """What is noted beside the content."""
+        """The annotations, which say more about the content."""
         return self.answer["annotations"].texts()
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """What an image says of itself; two are equal when what runs is the same.
+    """The configuration of an image; two are equal when the same would run.
 
-    `layers` are the digests of the unpacked layers, `starts` environment, entry point and command. The platform does
-    not count: an engine may not know the variant."""
+    `layers`: the digests of the unpacked layers; `starts`: environment, entry point and command. The platform is not
+    compared: an engine may not know the variant."""
 
     platform: str = field(compare=False)
     labels: Mapping[str, str]
@@ -134,14 +134,14 @@ class Configuration:
 
     @classmethod
     def parse(cls, content: bytes, where: str) -> Configuration:
-        """Reads the blob that a manifest names."""
+        """Reads the blob that a manifest refers to."""
         answer = Answer.parse(content, where)
         platform = _platform(answer, ("os", "architecture", "variant"))
         return cls._of(platform, answer["config"], answer["rootfs"]["diff_ids"])
 
     @classmethod
     def of_engine(cls, said: str, where: str) -> Configuration:
-        """Reads what `image inspect --format '{{json .}}'` prints: an object, of podman a list of one."""
+        """Reads the output of `image inspect --format '{{json .}}'`: an object, from podman a list with one object."""
         answer = Answer.parse(said, where)
         if isinstance(answer.value, list) and len(answer.value) == 1:
             (answer,) = answer.rows()

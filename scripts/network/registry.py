@@ -1,8 +1,8 @@
-"""A client of the OCI distribution API: what publishing, pruning and the digests of base images need, no more.
+"""A client of the OCI distribution API, with what publishing, pruning and the digests of base images need.
 
 Follows the OCI Distribution Specification 1.1 and the token flow of `WWW-Authenticate: Bearer`. Requests have limits of
-time and size and are retried only where repeating them is harmless. Digests are those of the content, never what a
-header says. Whatever a registry answers, there is a result, NotFound, or a Failure with host and path.
+time and size and are retried only where repeating them is harmless. Digests are computed from the content; headers are
+not believed. Any answer of a registry becomes a result, NotFound, or a Failure with host and path.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class NotFound(errors.Failure):
 
 @dataclass(frozen=True)
 class Reply:
-    """A complete answer. `following` is the next page of a list, "" after the last one."""
+    """A complete answer. `following`: the URL of a list's next page, "" on the last one."""
 
     status: int
     headers: Mapping[str, str]
@@ -49,9 +49,9 @@ class Reply:
 
 @dataclass
 class Registry:
-    """One registry host. `credentials` is (user, password); None asks the engines' login files.
+    """One registry. `credentials`: user and password; None: those that the engines' login files have.
 
-    A registry on loopback is spoken to without TLS, as the container engines do. May be used from several threads."""
+    A registry on loopback is reached without TLS, as container engines do. May be used from several threads."""
 
     host: str
     credentials: Login | None = None
@@ -79,14 +79,14 @@ class Registry:
         return f"{'http' if is_loopback(host) else 'https'}://{host}/v2/"
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """The digest behind a tag, or None where there is no such tag."""
+        """The digest of a tag, None if the tag does not exist."""
         try:
             return self.manifest(repository, reference).digest
         except NotFound:
             return None
 
     def manifest(self, repository: str, reference: str) -> Manifest:
-        """The manifest or index behind a tag or digest. Raises NotFound, or Failure where it is something else."""
+        """The manifest or index of a tag or digest. Raises NotFound, or Failure for any other document."""
         path = f"{repository}/manifests/{reference}"
         accept = ", ".join((*oci.INDEX_TYPES, *oci.MANIFEST_TYPES))
         reply = self._call("GET", path, repository, "pull", headers={"Accept": accept})
@@ -98,7 +98,7 @@ class Registry:
         return found
 
     def blob(self, repository: str, digest: str) -> bytes:
-        """A small blob, such as an image's configuration. Raises NotFound, or Failure where its digest is wrong."""
+        """A small blob, such as an image's configuration. Raises NotFound, or Failure if its digest is wrong."""
         path = f"{repository}/blobs/{digest}"
         content = self._call("GET", path, repository, "pull").content
         if oci.digest_of(content) != digest:
@@ -106,7 +106,7 @@ class Registry:
         return content
 
     def configuration(self, repository: str, manifest: Manifest) -> Configuration:
-        """What an image says of itself."""
+        """The configuration of an image."""
         digest = manifest.configuration
         return Configuration.parse(self.blob(repository, digest), f"{self.host}/{repository}/blobs/{digest}")
 
@@ -122,7 +122,7 @@ class Registry:
         )
 
     def mount_blob(self, repository: str, digest: str, origin: str) -> None:
-        """Makes a blob of the repository `origin` known in `repository`, without moving its bytes through here."""
+        """Adds a blob of the repository `origin` to `repository`; the registry copies it."""
         if self._exists(f"{repository}/blobs/{digest}", repository):
             return
         reply = self._call(
@@ -137,7 +137,7 @@ class Registry:
             raise errors.Failure(f"{self.host}/{repository}/blobs/uploads/: it cannot mount {digest} of {origin}")
 
     def tags(self, repository: str) -> list[str]:
-        """Every tag of a repository, in the registry's order. Raises NotFound for a repository that does not exist."""
+        """All tags of a repository, in the registry's order. Raises NotFound if the repository does not exist."""
         found: dict[str, None] = {}
         path, seen = f"{repository}/tags/list?n=100", set[str]()
         while path:
@@ -154,7 +154,7 @@ class Registry:
         return list(found)
 
     def get_json(self, url: str) -> Answer:
-        """A JSON document of the registry's other, public interfaces. Raises NotFound or Failure."""
+        """A JSON document at any URL, without a login: registries have other interfaces. Raises NotFound or Failure."""
         reply = self._send("GET", url, url)
         if reply.status == 404:
             raise NotFound(f"{url} does not exist")
@@ -163,7 +163,7 @@ class Registry:
         return Answer.parse(reply.content, url)
 
     def delete(self, repository: str, digest: str) -> None:
-        """Deletes a manifest, and with it every tag that points to it."""
+        """Deletes a manifest and every tag that points to it."""
         self._call("DELETE", f"{repository}/manifests/{digest}", repository, "pull,push,delete")
 
     def _exists(self, path: str, repository: str) -> bool:
@@ -174,7 +174,7 @@ class Registry:
         return True
 
     def _next_path(self, path: str, following: str) -> str:
-        """Where a list goes on, below the API's root; logins follow no link that leads elsewhere."""
+        """The path of a list's next page below the API's root. Raises Failure for a link that leads elsewhere."""
         if not following:
             return ""
         try:
@@ -197,7 +197,7 @@ class Registry:
         also: str | None = None,
         **options: Any,
     ) -> Reply:
-        """One request, authorised as the registry asks. Raises NotFound for 404 and Failure for everything else."""
+        """One request, authorised as the registry asks. Raises NotFound for 404, Failure for any other error."""
         scopes = [f"repository:{repository}:{actions}", *([also] if also else [])]
         key = " ".join(scopes)
         where = f"{self.host}/{path}"
@@ -217,7 +217,7 @@ class Registry:
         return reply
 
     def _send(self, method: str, url: str, where: str, **options: Any) -> Reply:
-        """One request and its whole answer. Only what reads follows redirects, and none that leaves TLS."""
+        """One request and its whole answer. Only reading requests follow redirects, and none away from TLS."""
         reads = method in ("GET", "HEAD")
         try:
             with self._session.request(
@@ -236,7 +236,7 @@ class Registry:
             raise errors.Failure(f"{where}: no answer, {session.plain(error)}") from None
 
     def _authorization(self, challenge: str, where: str, scopes: list[str]) -> str:
-        """The Authorization header that answers a 401."""
+        """The Authorization header for the challenge of a 401."""
         scheme, _, rest = challenge.partition(" ")
         if scheme.lower() == "basic" and self.credentials:
             return _basic(self.credentials)
@@ -275,5 +275,5 @@ def _is_local(realm: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a registry is on this very machine, where container engines do without TLS."""
+    """Whether a registry is on this machine, where container engines use no TLS."""
     return _LOOPBACK.fullmatch(host) is not None

@@ -1,4 +1,4 @@
-"""HTTP for the registry client, which writes, too: what `requests` does, with one login, without cookies, limited."""
+"""HTTP for the registry client: a session of `requests` with one login, without cookies, with limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from portable import environment, transport
 
 
 class _NamedLogin(AuthBase):
-    """The login that a URL or a header names: where requests knows of one, it looks for none in .netrc."""
+    """The login in the URL or a header. With an auth of its own, a session of requests ignores .netrc."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         login = get_auth_from_url(request.url or "")
@@ -26,7 +26,7 @@ class _NamedLogin(AuthBase):
 
 
 class Session(requests.Session):
-    """Sends no login but the one that it was given: what a .netrc says would replace that. It keeps no cookies."""
+    """Sends no login but the given one, not even that of a .netrc, and keeps no cookies."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,13 +36,13 @@ class Session(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """After a redirect: the login goes to the host that it was meant for, and nowhere else."""
+        """Removes the login after a redirect to another host."""
         if self.should_strip_auth(response.request.url, prepared_request.url):  # type: ignore[no-untyped-call]
             prepared_request.headers.pop("Authorization", None)
 
 
 def chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
-    """The body as it arrives. Raises Refused beyond `limit` bytes, Unreachable when it breaks off or is slow."""
+    """The body as it arrives. Raises Refused after `limit` bytes, Unreachable when it breaks off or is too slow."""
     url, started, size = transport.without_password(answer.url), time.monotonic(), 0
     try:
         while chunk := answer.raw.read1(1 << 16):
@@ -57,7 +57,7 @@ def chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
 
 
 def plain(error: BaseException) -> str:
-    """The innermost cause in a few words, without addresses of Python objects."""
+    """The innermost cause in a few words, without the addresses of Python objects."""
     cause: Any = error
     while isinstance(inner := getattr(cause, "reason", None) or next(iter(cause.args), None), BaseException):
         cause = inner

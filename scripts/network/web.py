@@ -1,9 +1,7 @@
-"""What the updaters ask of servers: every request has time and size limits, a bounded wait, and is made once in a run.
+"""The HTTP client of the updaters: it makes each request once in a run and remembers which hosts are down.
 
-fetch.py makes the requests, as everywhere else; here they are remembered, and hosts that are down.
-
-Three outcomes besides success, because they mean different things to an updater: the host did not answer
-(`Unreachable`), it answered that the thing is not there (`Missing`), it sent something unusable (`Refused`).
+portable/fetch.py makes the requests. Three errors mean different things to an updater: the host did not answer
+(`Unreachable`), it answered that there is no such thing (`Missing`), it sent something unusable (`Refused`).
 """
 
 from __future__ import annotations
@@ -31,20 +29,20 @@ GITHUB_API = "api.github.com"
 
 
 class Unreachable(Exception):
-    """The host did not answer, not in time, or only that it cannot answer now."""
+    """The host did not answer, did not answer in time, or answered that it cannot do so now."""
 
 
 class Missing(Exception):
-    """The host answered: there is no such thing."""
+    """The host answered that there is no such thing."""
 
 
 class Refused(Exception):
-    """The host answered with something that is not what was asked for."""
+    """The host answered with something else than was asked for."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a server says about a file: size in bytes, last modification, where it says so."""
+    """What a server says about a file: its size in bytes and its last modification, None where it does not say."""
 
     size: int | None
     modified: datetime | None
@@ -52,14 +50,14 @@ class Head:
 
 @dataclass(frozen=True)
 class Download:
-    """A complete and plausible download."""
+    """A complete and plausible file that was downloaded."""
 
     path: Path
     sha256: str
 
 
 class Client:
-    """The HTTP of one run: may be used from many threads, remembers answers and hosts that are down."""
+    """Remembers answers and hosts that are down for one run; may be used from many threads."""
 
     def __init__(self, token: str | None = None) -> None:
         self._token = token
@@ -80,18 +78,18 @@ class Client:
         return self.once(("GET", url), ask)
 
     def modified(self, url: str) -> datetime | None:
-        """The last modification of the very page that `get` returned, if it has and the server said so."""
+        """The last modification of the page that `get` returned; None without such a page, or if unknown."""
         return self._modified.get(url)
 
     def json(self, url: str) -> Any:
-        """A parsed JSON document. Raises Refused where it is none."""
+        """A parsed JSON document. Raises Refused if it is not JSON."""
         try:
             return json.loads(self.get(url))
         except (ValueError, RecursionError) as error:
             raise Refused(f"{url} is not JSON: {error}") from None
 
     def head(self, url: str) -> Head:
-        """What the server says about a URL, by HEAD, or by an unread GET where it does not do HEAD."""
+        """What the server says about a URL: by HEAD, else by a GET whose body is not read."""
 
         def ask() -> Head:
             try:
@@ -102,9 +100,9 @@ class Client:
         return self.once(("HEAD", url), ask)
 
     def download(self, url: str, directory: Path, sha256: str | None = None) -> Download:
-        """A file, stored in `directory` under the last part of its URL; `sha256` where it is known before.
+        """Downloads a file to `directory`, under the last part of its URL. `sha256`: if it is known before.
 
-        Raises Refused for a size or first bytes that no release of this name can have: too small, too big, HTML."""
+        Raises Refused for a file that cannot be a release of this name: too small, too big, or HTML."""
         self.head(url)  # tells a file that is not there from a host that does not answer
         path = directory / urlsplit(url).path.rpartition("/")[2]
         try:
@@ -114,7 +112,7 @@ class Client:
         return Download(path, sha256 or files.digest(path))
 
     def once(self, key: object, make: Callable[[], T]) -> T:
-        """The result (or exception) of `make`, called by the first caller with this key; the others wait."""
+        """The result or exception of `make`. The first caller with this key calls it, the others wait."""
         with self._lock:
             future = self._once.get(repr(key))
             mine = future is None
@@ -129,7 +127,7 @@ class Client:
         return result
 
     def headers_for(self, url: str) -> dict[str, str]:
-        """The token goes to GitHub's API over TLS and nowhere else."""
+        """The headers for a URL: the token goes only to GitHub's API, over TLS."""
         parts = urlsplit(url)
         if self._token and (parts.scheme, parts.hostname) == ("https", GITHUB_API):
             return {"Authorization": f"Bearer {self._token}"}
@@ -145,7 +143,7 @@ class Client:
             raise self._problem(error) from None
 
     def _problem(self, error: Unusable) -> Exception:
-        """What it means to an updater that a URL was of no use; a host that did not answer is not asked again."""
+        """The updater's error for an unusable URL; remembers hosts that did not answer."""
         reasons = "; ".join(error.reasons)
         self._down |= dict.fromkeys(error.silent, reasons)
         return (Missing if error.missing else Unreachable if error.unanswered else Refused)(reasons)

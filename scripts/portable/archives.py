@@ -1,7 +1,7 @@
-"""Is a release archive what it should be? Every entry is looked at before it is unpacked.
+"""Checks release archives and unpacks them: every entry is checked before it is unpacked.
 
-A genuine signature says who made a file, not which project and version is in it: its one top folder does. The rules
-are our own and hold for every Python: the first releases of 3.11 have no filter for what tarfile unpacks.
+A genuine signature says who made a file; which project and version is in it, only its one top folder says. The rules
+are our own, and the same for every Python: the first releases of 3.11 have no filters in tarfile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPENERS: dict[str, Callable[..., Any]] = {"gz": gzip.open, "xz": lzma.open, "bz
 
 
 class BadArchive(Exception):
-    """The archive is not what its release should be: the message says why, in one line."""
+    """The archive is not that of its release; the message says why, in one line."""
 
 
 class _Limited:
@@ -43,9 +43,9 @@ class _Limited:
 
 
 def check(path: Path, folder: str, most: int = MOST) -> None:
-    """Raises BadArchive unless everything in a .tar.gz, .tar.xz or .tar.bz2 lies in one folder and stays there.
+    """Raises BadArchive unless everything in a .tar.gz, .tar.xz or .tar.bz2 is in one folder and links to nothing else.
 
-    The folder's whole name must match the regular expression `folder`."""
+    The whole name of the folder must match the regular expression `folder`."""
     tops: set[str] = set()
     with _opened(path, most) as tar:
         for _ in _members(tar, tops):
@@ -56,22 +56,22 @@ def check(path: Path, folder: str, most: int = MOST) -> None:
 def unpack(path: Path, directory: Path, most: int = MOST, oldest: float = 0) -> Path:
     """Unpacks such an archive with one folder into a new directory; returns the folder.
 
-    Nothing gets a date before `oldest` (seconds since 1970). All of it belongs to the current user, is readable by
-    all, writable by its owner, and nothing is setuid. Raises BadArchive, having unpacked what came before, and OSError
-    where that cannot be written."""
-    # Every entry has been looked at: the filter of newer Pythons would only make modes depend on the umask.
+    Dates before `oldest` (seconds since 1970) become `oldest`. Everything belongs to the current user, can be read by
+    all and written by its owner, and nothing is setuid. Raises BadArchive, with the entries before the bad one
+    unpacked, and OSError where the directory cannot be written."""
+    # Every entry is checked already; the filter of newer Pythons would only make modes depend on the umask.
     rules: Any = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
     tops: set[str] = set()
     directory.mkdir(parents=True)
     with _opened(path, most) as tar:
         tar.extractall(directory, _plain_members(tar, tops, oldest), **rules)
-    for place, _, _ in os.walk(directory):  # those without an entry got their mode from the umask
+    for place, _, _ in os.walk(directory):  # a directory without an entry has its mode from the umask
         Path(place).chmod(0o755)
     return directory / tops.pop()
 
 
 def _plain_members(tar: tarfile.TarFile, tops: set[str], oldest: float) -> Iterator[tarfile.TarInfo]:
-    """The entries, looked at one by one, as files of the current user; adds their one folder to `tops`."""
+    """The checked entries, as files of the current user; adds their one folder to `tops`."""
     for member in _members(tar, tops):
         if len(tops) > 1:
             raise BadArchive(f"it holds {' and '.join(sorted(tops))}, not one folder")
@@ -83,10 +83,10 @@ def _plain_members(tar: tarfile.TarFile, tops: set[str], oldest: float) -> Itera
 
 @contextmanager
 def _opened(path: Path, most: int) -> Iterator[tarfile.TarFile]:
-    """A .tar.gz, .tar.xz or .tar.bz2 to be read once from its beginning. Raises BadArchive where it cannot be."""
+    """An archive, to be read once from its beginning. Raises BadArchive for an unknown format and a damaged one."""
     opener = _OPENERS.get(path.name.rpartition(".")[2])
     if not opener or ".tar." not in path.name:
-        raise BadArchive(f"{path.name} is no kind of archive that is known here")
+        raise BadArchive(f"{path.name} is not a .tar.gz, .tar.xz or .tar.bz2")
     try:
         with opener(path) as stream, tarfile.open(fileobj=_Limited(stream, most), mode="r|") as tar:  # type: ignore[call-overload]  # needs no more than read()
             yield tar
@@ -97,7 +97,7 @@ def _opened(path: Path, most: int) -> Iterator[tarfile.TarFile]:
 
 
 def _members(tar: tarfile.TarFile, tops: set[str]) -> Iterator[tarfile.TarInfo]:
-    """The entries, looked at one by one; adds the first part of their names to `tops`. Raises BadArchive."""
+    """The checked entries; adds the first part of their names to `tops`. Raises BadArchive."""
     links: set[PurePosixPath] = set()
     for member in tar:
         tops |= _top(member, links)
@@ -109,7 +109,7 @@ def _members(tar: tarfile.TarFile, tops: set[str]) -> Iterator[tarfile.TarInfo]:
 def _top(member: tarfile.TarInfo, links: set[PurePosixPath]) -> set[str]:
     """The first part of an entry's name, if it has one. Raises BadArchive for an entry that no release needs.
 
-    `links` are the symbolic links so far: what would be written through one can land anywhere."""
+    `links`: the symbolic links so far. What is written through one of them could land anywhere."""
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts or not links.isdisjoint(name.parents):
         raise BadArchive(f"its entry {member.name!r} leads out of it")
@@ -118,7 +118,7 @@ def _top(member: tarfile.TarInfo, links: set[PurePosixPath]) -> set[str]:
     if member.issym() or member.islnk():
         base = name.parent if member.issym() else PurePosixPath()
         target = posixpath.normpath(posixpath.join(base, member.linkname))
-        # After a name, ".." need not undo it: the name can be a link.
+        # ".." after a name does not always lead back: the name may be a link.
         winding = ".." in dropwhile(lambda part: part == "..", PurePosixPath(member.linkname).parts)
         through = member.islnk() and not links.isdisjoint(PurePosixPath(target).parents)
         if not name.parts or target.split("/")[0] != name.parts[0] or winding or through:

@@ -1,4 +1,4 @@
-"""docker/downloads.toml: the prebuilt interpreters and the releases of static clang, under their laws.
+"""Reads docker/downloads.toml: the prebuilt interpreters and the releases of static clang, under their laws.
 
 Standard library only: images carry this module for manylinux-interpreters and manylinux-install-clang.
 """
@@ -21,7 +21,7 @@ Release = Annotated[str, form(r"v\d{1,4}(\.\d{1,4}){3}", "a release like v22.1.8
 
 @dataclass(frozen=True)
 class File:
-    """What is downloaded."""
+    """A file to download."""
 
     url: Url
     sha256: Sha256
@@ -37,7 +37,7 @@ class Prebuilt:
 
 @dataclass(frozen=True)
 class Clang:
-    """Where static clang is published: `{version}` and `{file}` in `url`, `{machine}` in `archive` are filled in."""
+    """Where static clang is published. `{version}` and `{file}` in `url` and `{machine}` in `archive` are filled in."""
 
     stable_major: Annotated[int, between(1, 999)]
     url: Annotated[Template, form(r"[^{}]+/\{version\}/\{file\}", "an https:// address with {version}/{file}")]
@@ -61,7 +61,7 @@ def load(path: Path = DOWNLOADS_TOML) -> Downloads:
 
 
 def parse(raw: Mapping[str, Any], where: str) -> Downloads:
-    """The parsed file; `where` begins every complaint."""
+    """The table from a parsed file. `where`: the beginning of every error message."""
     found = read(Downloads, raw, where)
     for tag, row in found.interpreters.items():
         for platform, file in row.files.items():

@@ -1,8 +1,7 @@
-"""What the caller's settings may say to the programs that we start: where packages are, how to get there, whom to
-trust.
+"""Which of the caller's settings reach the programs that we start: package indexes, proxies and CAs.
 
-Nothing else of pip's settings counts, nor do those of Python, whether they come by the environment or by a file:
-`user = true` or PYTHONHOME suit a program that somebody else starts. Standard library only; images have a copy.
+All other settings of pip, and those of Python, are dropped, whether a variable or a file has them: `user = true` or
+PYTHONHOME would break what we start. Standard library only; images carry this module.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from portable import errors, places
 
-# Each names a PEM bundle for some program. Where one is set, the first of them counts for all others.
+# Each names a PEM bundle for some program. The first one that is set counts for all programs.
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
@@ -34,7 +33,7 @@ PIP_VALUES = (
 
 
 def ca_bundle(env: Mapping[str, str] = os.environ) -> Path | None:
-    """The CA bundle that the environment names, None where it names none. Raises UserError where it is missing."""
+    """The CA bundle that the environment names, if any. Raises UserError if it does not exist."""
     for name in CA_VARIABLES:
         if env.get(name):
             if not Path(env[name]).exists():
@@ -44,15 +43,15 @@ def ca_bundle(env: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def system_bundle() -> Path | None:
-    """The distribution's bundle of CAs, None where there is none."""
+    """The distribution's bundle of CAs, if there is one."""
     return next((path for path in map(Path, SYSTEM_BUNDLES) if path.is_file()), None)
 
 
 def trusting(env: Mapping[str, str], bundle: Path | None = None) -> dict[str, str]:
-    """The environment in which every program trusts what the first of CA_VARIABLES names, failing all `bundle`.
+    """The environment in which every program trusts the same CAs: those that CA_VARIABLES name, else `bundle`.
 
-    PIP_CERT stays as it is: where it is not set pip reads REQUESTS_CA_BUNDLE, after its own configuration.
-    Raises UserError where the bundle is missing."""
+    PIP_CERT is not set: without it, pip reads REQUESTS_CA_BUNDLE, and its own configuration before that.
+    Raises UserError if the named bundle does not exist."""
     chosen = ca_bundle(env) or bundle
     missing = [name for name in CA_VARIABLES if name != "PIP_CERT" and not env.get(name)]
     return {**env, **(dict.fromkeys(missing, str(chosen)) if chosen else {})}
@@ -65,7 +64,7 @@ def forget_python(env: MutableMapping[str, str] = os.environ) -> None:
 
 
 def for_pip(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment in which to run any pip. Raises UserError where a CA bundle that it names is missing."""
+    """The environment for running any pip. Raises UserError if a CA bundle that it names does not exist."""
     kept = {name: value for name, value in trusting(env).items() if not name.startswith("PIP_")}
     forget_python(kept)
     kept |= {f"PIP_{key.upper().replace('-', '_')}": " ".join(values) for key, values in pip_settings(env).items()}
@@ -74,7 +73,7 @@ def for_pip(env: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def pip_settings(env: Mapping[str, str] = os.environ) -> dict[str, tuple[str, ...]]:
-    """What pip's files and variables say of PIP_VALUES and PIP_LISTS, later files over earlier ones as for pip."""
+    """PIP_VALUES and PIP_LISTS as pip's files and variables set them. Later files override earlier ones, as for pip."""
     home = places.home(env) or Path("/")
     config = Path(env.get("XDG_CONFIG_HOME") or home / ".config")
     shared = [Path(d) for d in (env.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if d]

@@ -1,4 +1,4 @@
-"""The two ways a command of this repository ends early."""
+"""The two ways in which a command of this repository fails, and how every command ends."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ ENDINGS = (signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
 
 
 class UserError(Exception):
-    """The request itself is wrong: the message names what would be right. Exit status 2."""
+    """The request is wrong; the message says what would be right. Exit status 2."""
 
 
 class Failure(Exception):
-    """The request was fine but could not be carried out: the message names the way out. Exit status 1."""
+    """The request is right but could not be carried out; the message names the fix. Exit status 1."""
 
 
 def run(main: Callable[[], int | None]) -> int:
     """Calls `main` and returns the exit status: its own (None counts as 0), 1 after a Failure, 2 after a UserError.
 
-    Whose output nobody reads any more, as in `... | head`, ends as other programs do, without a word."""
+    A command whose output nobody reads any more, as in `... | head`, ends silently, as other programs do."""
     try:
         try:
             return _status(main)
@@ -67,13 +67,13 @@ def _status(main: Callable[[], int | None]) -> int:
 
 
 def of_system(error: OSError) -> str:
-    """What the operating system refused, in one line: the path, if it names one, and why."""
+    """What the operating system refused, in one line: the path, if there is one, and why."""
     paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
     return ": ".join([" -> ".join(paths) or type(error).__name__, error.strerror or str(error) or "it failed"])
 
 
 def of_text(error: UnicodeError) -> str:
-    """Which text does not go into which encoding, or what is no text in it, in one line."""
+    """What cannot be written or read in which encoding, in one line."""
     if isinstance(error, UnicodeEncodeError):
         return f"{error.object[error.start : error.end]!a} cannot be written as {error.encoding}: set LC_ALL=C.UTF-8"
     if isinstance(error, UnicodeDecodeError):
@@ -83,9 +83,9 @@ def of_text(error: UnicodeError) -> str:
 
 @contextlib.contextmanager
 def ended_as_by_ctrl_c() -> Iterator[None]:
-    """Makes SIGTERM and SIGHUP end what runs in here as Ctrl+C does, with time to clean up.
+    """Lets SIGTERM and SIGHUP end the block as Ctrl+C does, with time to clean up.
 
-    Those that whoever started us has set to be ignored, as nohup does, stay so."""
+    A signal that our parent process ignores, as nohup does with SIGHUP, stays ignored."""
 
     def end(number: int, frame: FrameType | None) -> None:
         for each in taken:  # closing a terminal may send more than one
@@ -104,7 +104,7 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
 
 
 def _is_closed(stream: TextIO | None) -> bool:
-    """Whether nobody reads a stream any more; if so, what is left in it and what follows go nowhere."""
+    """Whether nobody reads a stream any more; if so, everything written to it from now on is dropped."""
     if not stream:
         return False
     poll = select.poll()

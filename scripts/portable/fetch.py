@@ -1,9 +1,8 @@
-"""Downloads files that are only usable when they are exactly what was asked for.
+"""Downloads files and compares their sha256.
 
-A file gets its name after its sha256 was compared; until then it is `<name>.part`, from which a later attempt goes on.
-Every request has time, size and redirect limits. What a server sends is judged before it is trusted: an error page, a
-truncated or oversized body or a body that drips are refused with a message that says which file, which URL, what was
-wrong and what to do. The proxies and the CA bundle of the environment are used.
+A file gets its name when its sha256 is right; until then it is `<name>.part`, and a later attempt continues it. Every
+request has time, size and redirect limits. Error pages, truncated, oversized and dripping bodies are refused; the
+message names the file, the URL, what was wrong and what to do. Standard library only; images carry this module.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ USUAL = Limits()
 
 @dataclass(frozen=True)
 class Page:
-    """What a server said about a page, and the page."""
+    """The headers and the body of a page."""
 
     headers: Message
     body: bytes
@@ -41,7 +40,7 @@ class Page:
 
 @dataclass(frozen=True)
 class _Job:
-    """One file to download; `deadline` is a time.monotonic(), `versions` what each URL said to have sent (ETag)."""
+    """One file to download. `deadline` is a time.monotonic(); `versions`: URL -> the ETag or date that it sent."""
 
     target: Path
     part: Path
@@ -52,19 +51,19 @@ class _Job:
     versions: dict[str, str] = field(default_factory=dict)
 
     def done(self) -> bool:
-        """Whether the target is there and right."""
+        """Whether the target exists and is right."""
         right_size = self.target.is_file() and self.size in (None, self.target.stat().st_size)
         return right_size and files.digest(self.target) == self.sha256
 
     def forget(self) -> None:
-        """What was downloaded so far is of no use. The file stays: it carries the lock."""
+        """Drops what was downloaded so far. The empty file stays: it is locked."""
         os.truncate(self.part, 0)
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T], jobs: int, fetcher: Fetcher) -> list[R]:
     """The results of `function` for all items, in order, `jobs` at a time.
 
-    An exception, Ctrl-C too, stops the fetcher: nobody waits for downloads that are of no use any more."""
+    An exception, Ctrl-C too, stops the fetcher, so that nobody waits for downloads that are not needed any more."""
     with ThreadPoolExecutor(jobs) as pool:
         try:
             return list(pool.map(function, items))
@@ -85,11 +84,9 @@ class Fetcher:
         ca_bundle: Path | None = None,
         proxies: Mapping[str, str] | None = None,
     ) -> None:
-        """`ca_bundle` wins over environment.CA_VARIABLES, `proxies` over those of the environment.
+        """`mirrors`: a file like docker/mirrors.txt, or None. `ca_bundle` and `proxies` are those of Opener.
 
-        `proxies` are scheme -> URL, or "" for none.
-
-        Raises errors.UserError when the bundle cannot be read."""
+        Raises errors.UserError when the bundle cannot be read or a line of the mirrors is malformed."""
         self.limits = limits
         self._mirrors = read_mirrors(mirrors) if mirrors else {}
         self._opener = Opener(limits, ca_bundle, proxies or {})
@@ -104,11 +101,11 @@ class Fetcher:
         alternatives: Iterable[str] = (),
         task: Task | None = None,
     ) -> Path:
-        """The file at `target`, downloaded unless it is there already and right.
+        """Downloads a file, unless it is at `target` already and right; returns `target`.
 
-        `url` is tried first, then its mirrors, then `alternatives`; `size` is the exact number of bytes where known.
-        Without `sha256`, which only an updater may not know, the file is complete and has the right format, no more.
-        Raises Unusable, naming what was wrong with each of them, and errors.Failure when it cannot be written."""
+        `url` is tried first, then its mirrors, then `alternatives`; `size`: the exact number of bytes, if known.
+        Without `sha256`, which only an updater may not know, the file is complete and its format is right, no more.
+        Raises Unusable, naming what was wrong with each URL, and errors.Failure when `target` cannot be written."""
         part = target.with_name(f"{target.name}.part")
         job = _Job(target, part, sha256, size, time.monotonic() + self.limits.total, task)
         problems: dict[str, Exception] = {}
@@ -117,9 +114,9 @@ class Fetcher:
                 return target
             target.parent.mkdir(parents=True, exist_ok=True)
             with self._alone_with(job):
-                if job.done():  # somebody else has downloaded it meanwhile
+                if job.done():  # another process has downloaded it meanwhile
                     return target
-                if files.digest(part) == sha256:  # stopped just before the file got its name
+                if files.digest(part) == sha256:  # an earlier run was stopped just before the file got its name
                     part.replace(target)
                     return target
                 for candidate in dict.fromkeys((url, *self.mirrors_of(url), *alternatives)):
@@ -149,7 +146,7 @@ class Fetcher:
     ) -> Page:
         """A page of at most `most` bytes, unverified; `unread`: without its body. Raises Unusable.
 
-        `headers` are for the host of the URL and go nowhere else."""
+        `headers` are sent to the host of the URL and to no other."""
         deadline = time.monotonic() + self.limits.total
 
         def attempt(_: bool) -> Page:
@@ -167,11 +164,11 @@ class Fetcher:
             raise Unusable(url.rpartition("/")[2], {transport.without_password(url): error}) from None
 
     def stop(self) -> None:
-        """Ends every download at the next opportunity, for good; parts stay, so that a later run goes on from them."""
+        """Ends every download soon and for good. Parts stay, so that a later run continues them."""
         self._opener.stop()
 
     def mirrors_of(self, url: str) -> list[str]:
-        """The other places of docker/mirrors.txt that should hold the same file."""
+        """The URLs of the same file at its mirrors."""
         return [
             alternative + url.removeprefix(prefix)
             for prefix, alternatives in self._mirrors.items()
@@ -181,9 +178,9 @@ class Fetcher:
 
     @contextlib.contextmanager
     def _alone_with(self, job: _Job) -> Iterator[None]:
-        """Holds the lock on the `.part` file, which no other thread or process can then write; removes an empty one.
+        """Holds the lock on the `.part` file, so that no other thread or process writes it; removes it if it is empty.
 
-        Raises TryAgain where another one holds it for as long as the download may take."""
+        Raises TryAgain where another one holds the lock for as long as the download may take."""
         part = job.part
         while True:
             with part.open("ab") as stream:
@@ -196,7 +193,7 @@ class Fetcher:
                             part.unlink()
                     return
             if job.task:
-                job.task.note = "somebody else downloads it"
+                job.task.note = "another process downloads it"
             if time.monotonic() > job.deadline:
                 raise TryAgain(f"another process has kept it locked for {self.limits.total:.0f} seconds")
             self._opener.wait(0.1)
@@ -221,7 +218,7 @@ class Fetcher:
         self._repeat(attempt, job.deadline, job.task)
 
     def _repeat(self, attempt: Callable[[bool], T], deadline: float, task: Task | None = None) -> T:
-        """What `attempt` returns, called again while that may help, and told whether to ask for the whole file.
+        """The result of `attempt`, which is called again while that may help. Its argument: ask for the whole file.
 
         Raises Rejected, or the last TryAgain."""
         problem: TryAgain | None = None
@@ -244,9 +241,9 @@ class Fetcher:
         raise problem
 
     def _stream(self, url: str, job: _Job, whole: bool) -> bool:
-        """Completes the `.part` file, or begins again for `whole`; returns whether its beginning is an earlier one."""
+        """Completes the `.part` file, or for `whole` begins again; returns whether an earlier part was continued."""
         known = job.versions.get(url, "")
-        # Without a hash nothing would tell that two parts are of different files.
+        # Without a hash, nothing would show that two parts belong to different files.
         have = 0 if whole or not (job.sha256 or known) else job.part.stat().st_size
         with self._opener.open(url, job.deadline, have, known) as answer:
             if answer.status != http.client.PARTIAL_CONTENT:
@@ -291,7 +288,7 @@ class _Mirrors:
 
 
 def read_mirrors(path: Path) -> dict[str, list[str]]:
-    """URL prefix -> alternative prefixes, of a file like docker/mirrors.txt. Raises UserError for a malformed line."""
+    """URL prefix -> other prefixes, from a file like docker/mirrors.txt. Raises UserError for a malformed line."""
     found: dict[str, list[str]] = {}
     for number, line in enumerate(toml.read_text(path).splitlines(), start=1):
         if line.startswith("#") or not line:
@@ -299,6 +296,6 @@ def read_mirrors(path: Path) -> dict[str, list[str]]:
         where = f"{path.name}:{number}:"
         places = toml.read(_Mirrors, {"places": line.split(" ")}, where).places
         if len(places) < 2 or places[0] in found:
-            raise errors.UserError(f"{where} write a prefix once, and behind it those that can stand in its place")
+            raise errors.UserError(f"{where} write each prefix once, followed by those that can replace it")
         found[places[0]] = list(places[1:])
     return found

@@ -1,7 +1,7 @@
-"""Where things lie that outlive a run and belong to no checkout: state and caches, as the XDG base directories say.
+"""The directories for state and caches that outlive a run and belong to no checkout, by the XDG specification.
 
-A container started with --user often has no HOME, `/` as HOME or one that it cannot write, and no entry of its user in
-/etc/passwd: then a directory of that user alone, below the one for temporary files, serves. Standard library only.
+In a container started with --user, HOME is often unset, `/` or not writable, and the user is not in /etc/passwd. A
+private directory below the one for temporary files is used then. Standard library only; images carry this module.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BELOW_HOME = {"XDG_STATE_HOME": ".local/state", "XDG_CACHE_HOME": ".cache", "XDG
 
 
 def home(env: Mapping[str, str] = os.environ) -> Path | None:
-    """The user's home directory, where programs look for their settings; None for a user that has none."""
+    """The user's home directory, where programs look for their settings; None for a user without one."""
     if env.get("HOME"):
         return Path(env["HOME"])
     try:
@@ -32,21 +32,21 @@ def home(env: Mapping[str, str] = os.environ) -> Path | None:
 
 
 def state(env: Mapping[str, str] = os.environ) -> Path:
-    """Our directory for what is learned about this machine and must last. It need not exist yet.
+    """Our directory for what must last: what is known about this machine and its images. It may not exist yet.
 
-    Raises UserError where no place can be written."""
+    Raises UserError where no directory can be written."""
     return _place("XDG_STATE_HOME", env) / NAME
 
 
 def cache(env: Mapping[str, str] = os.environ) -> Path:
-    """Our directory for what can be had again; need not exist yet. Raises UserError where no place can be written."""
+    """Our directory for what can be made again; may not exist yet. Raises UserError where none can be written."""
     return _place("XDG_CACHE_HOME", env) / NAME
 
 
 def settled(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment in which other programs find these places, too: theirs would be below `~`, `/` or not writable.
+    """The environment in which other programs use directories that can be written, too.
 
-    Raises UserError where no place can be written."""
+    Raises UserError where no directory can be written."""
     found, own = dict(env), home(env)
     for variable, below in BELOW_HOME.items():
         place = _place(variable, env)
@@ -58,7 +58,7 @@ def settled(env: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def writable(path: Path) -> bool:
-    """Whether a directory can be written, or made."""
+    """Whether a directory can be written, or made if it does not exist."""
     while not os.path.lexists(path):
         path = path.parent
     return os.access(path, os.W_OK | os.X_OK) and path.is_dir()
@@ -78,7 +78,7 @@ def _place(variable: str, env: Mapping[str, str]) -> Path:
 
 @functools.cache
 def _temporary(own: Path | None, user: int) -> Path:
-    """A directory that nobody else can have prepared. Raises UserError where somebody has."""
+    """A private directory for temporary files. Raises UserError if somebody else may have prepared it."""
     advice = f"HOME ({own or 'not set'}) cannot be written: set it, or {' and '.join(BELOW_HOME)}, to a place that can"
     try:
         path = Path(tempfile.gettempdir(), f"{NAME}-{user}")
@@ -88,5 +88,5 @@ def _temporary(own: Path | None, user: int) -> Path:
         raise errors.UserError(f"{advice} ({error})") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != user or stat.S_IMODE(found.st_mode) & 0o022:
         raise errors.UserError(f"{advice}; {path} in its place is not this user's own directory")
-    print(f"note: {advice}; until then {path} serves", file=sys.stderr)
+    print(f"note: {advice}; until then {path} is used", file=sys.stderr)
     return path

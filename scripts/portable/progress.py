@@ -1,4 +1,4 @@
-"""Shows what a long command is doing: a live view on a terminal, occasional plain lines everywhere else.
+"""Shows what a long command does: a live view on a terminal, a plain line now and then everywhere else.
 
     with Progress() as progress:
         with progress.task("git 2.55.0", total=7_500_000) as task:
@@ -18,13 +18,13 @@ from types import TracebackType
 from typing import TextIO
 
 REFRESH_SECONDS = 0.2  # of the live view
-HEARTBEAT_SECONDS = 20.0  # of the plain lines: a log that stays silent longer looks like a hang
+HEARTBEAT_SECONDS = 20.0  # between plain lines: a log that is silent for longer looks like a hang
 SHOWN = 12  # tasks in the live view; more would scroll
 _CLEAR = "\x1b[2K"
 
 
 class Task:
-    """One thing being done. Leaving its `with` block reports it, but whoever handles an exception reports that."""
+    """One thing being done. The end of its `with` block reports it; an exception is reported by its handler."""
 
     def __init__(self, progress: Progress, name: str, total: int | None, unit: str, timed: bool) -> None:
         self._progress, self.name, self.unit, self._timed = progress, name, unit, timed
@@ -62,14 +62,15 @@ class Task:
 
 
 def say(text: str) -> None:
-    """Tells people, on standard error, how far a command is."""
+    """Tells people on standard error what a command does now."""
     print(f"==> {text}", file=sys.stderr, flush=True)
 
 
 class Progress:
-    """The one display of a command. `quiet` shows nothing; `live` defaults to whether the stream is a terminal.
+    """The one display of a command.
 
-    `heartbeat`: seconds between signs of life where it is none."""
+    `quiet`: show nothing; `live`: redraw in place, by default on a terminal; `heartbeat`: seconds between plain lines
+    elsewhere."""
 
     def __init__(
         self,
@@ -91,13 +92,13 @@ class Progress:
         self._thread = threading.Thread(target=self._refresh, daemon=True)
 
     def task(self, name: str, total: int | None = None, unit: str = "B", timed: bool = False) -> Task:
-        """A new task, to be used in a `with` statement. `total` is in bytes, or in steps when `unit` is "".
+        """A new task, for a `with` statement. `total` is in bytes, or in steps when `unit` is "".
 
-        `timed`: how long it has been going on counts, rather than an amount."""
+        `timed`: show how long it has taken so far instead of an amount."""
         return Task(self, name, total, unit, timed)
 
     def say(self, line: str) -> None:
-        """Writes a line that stays."""
+        """Writes a line above the live view."""
         if not self._quiet:
             with self._lock:
                 self._erase()

@@ -1,7 +1,7 @@
-"""Directories for one run, for what must not stay: secrets, what smoke tests are given, probes.
+"""Directories for one run: for secrets, inputs of smoke tests and probes, which must not stay.
 
-Whoever is killed cannot remove its own, so every run first removes what others of this user have left behind. A
-directory is in use as long as somebody holds the lock on the file beside it. Standard library only.
+A process that is killed cannot remove its own, so every run first removes those that other runs of this user have
+left. A directory is in use while a process holds the lock on the file beside it. Standard library only.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _LOCK = ".lock"
 
 @contextlib.contextmanager
 def directory() -> Iterator[Path]:
-    """A directory that only this user can read, and that goes afterwards; of runs that were killed, at the next one."""
+    """A directory that only this user can read. It is removed afterwards, or after a kill by the next run."""
     sweep()
-    # Locked before it has a name that a sweep of somebody else would find.
+    # The file is locked before it gets the name that another run's sweep looks for.
     descriptor, name = tempfile.mkstemp(prefix=PREFIX)
     lock, place = Path(f"{name}{_LOCK}"), Path(f"{name}.d")
     try:
@@ -39,7 +39,7 @@ def directory() -> Iterator[Path]:
 
 
 def sweep() -> None:
-    """Removes what killed runs of this user have left."""
+    """Removes the directories of this user's killed runs."""
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*{_LOCK}"):
         with contextlib.suppress(OSError):
             if lock.lstat().st_uid != os.geteuid():

@@ -1,8 +1,8 @@
-"""Tables read strictly: a frozen dataclass says by its annotations what may stand there.
+"""Reads tables strictly: the annotations of a frozen dataclass say what a table may contain.
 
-`read` checks types, unknown and missing keys, and what `Annotated` adds: a law is a function that takes the value and
-returns what would be right, "" where it is. Any breach is a UserError of one line: file, key, what is wrong, what is
-right. Standard library only; images carry this module for their own table.
+`read` checks types, unknown and missing keys, and the laws in `Annotated`. A law is a function that takes the value; it
+returns "" if the value is right, else what would be right. A breach is a UserError of one line: file, key, what is
+wrong, what would be right. Standard library only; images carry this module for their own table.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ KINDS = {str: "a text", bool: "true or false", int: "a whole number", datetime.d
 
 
 class Mark:
-    """How a field is read, where that is not a matter of its value."""
+    """Says how a field is read, whatever its value is."""
 
     def __init__(self, key: str = "") -> None:
         self.key = key
 
 
-NAME = Mark()  # the field is the name of its own table in the table around it
-DERIVED = Mark()  # the field is not read: it has a default, and who reads fills it in
+NAME = Mark()  # the field is the key of this table in the table around it
+DERIVED = Mark()  # the field is not read: it has a default, and the reader fills it in
 REST = Mark()  # the field takes the keys of its table that no other field has
-MAY_BE_EMPTY = Mark()  # "" says something: everywhere else it is a mistake
+MAY_BE_EMPTY = Mark()  # "" has a meaning; in any other field it is a mistake
 
 
 def key(name: str) -> Mark:
@@ -58,7 +58,7 @@ def between(low: int, high: int) -> Law:
 
 
 def filled(value: Any) -> str:
-    """A law: something stands in the list or table."""
+    """A law: the list or table is not empty."""
     return "" if value else "filled in"
 
 
@@ -130,27 +130,28 @@ def read_text(path: Path) -> str:
 
 
 def read(kind: type[T], raw: object, where: str, name: str = "") -> T:
-    """What stands in a file as a dataclass or a typed dictionary.
+    """The content of a file as a dataclass or a typed dictionary. Raises UserError where it breaks a law.
 
-    `where` begins every complaint, like "images.toml:"; `name` is what the table is called in the one around it."""
+    `where`: the beginning of every error message, like "images.toml:"; `name`: the key of the table in the one around
+    it."""
     found: T = _read(kind, raw, where, name)
     return found
 
 
 def part(kind: type[T], raw: object, where: str) -> None:
-    """Checks some keys of what will be read as a `kind` once the others are there."""
+    """Checks some keys of a table that will be read as a `kind` once it is complete."""
     _record(kind, raw, where, None)
 
 
 def wrong(where: str, value: object, right: str) -> errors.UserError:
-    """The complaint about a value."""
+    """The error for a value. `right`: what would be right."""
     shown = repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return errors.UserError(f"{where} must be {right}, not {shown}")
 
 
 def below(where: str, name: object) -> str:
-    """The place of a key in the table at `where`."""
+    """The place of a key of the table at `where`, for messages."""
     text = str(name)
     text = text if len(text) <= 80 else f"{text[:77]}..."
     shown = text if re.fullmatch(r"[\w-]+", text, re.ASCII) else repr(text)
@@ -216,7 +217,7 @@ def _items(kind: Any, value: object, where: str) -> list[Any]:
 
 
 def _record(kind: Any, value: object, where: str, name: str | None) -> Any:
-    """The table as a `kind`; without a name it may lack keys, and only what is there is checked."""
+    """The table as a `kind`. Without a name it may lack keys: only those that it has are checked."""
     table, values = _table(value, where), {}
     known, rest = [], None
     for field, expected, marks, default in _fields(kind):

@@ -1,7 +1,7 @@
-"""Connections for downloads: a host's name is looked up once, and no answer takes longer than it may.
+"""Connections for downloads: a host's name is looked up once, and every answer has a deadline.
 
-http.client limits a line of a head and the wait for the next byte, not what a head may take in all: a byte every few
-seconds, or one "100 Continue" after the other, would go on for ever.
+http.client limits the length of a header line and the wait for the next byte, not the time of a whole head: a byte
+every few seconds, or one "100 Continue" after another, would go on for ever.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _lookups_lock = threading.Lock()
 
 
 class Pace(io.RawIOBase):
-    """The bytes of one answer as they come from a socket: TimeoutError where one is not there at `until`.
+    """The bytes of one answer as they come from a socket. Raises TimeoutError for one that comes after `until`.
 
-    `until` is a time.monotonic(); at first the socket's own time limit, which a whole head may take. That counts as
-    being read until `in_body` is set."""
+    `until` is a time.monotonic(), at first for the whole head: now and the socket's own time limit. What comes before
+    `in_body` is set counts as part of the head."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket, self._raw = sock, sock.makefile("rb", buffering=0)
@@ -39,7 +39,7 @@ class Pace(io.RawIOBase):
         self._read = 0
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """What HTTPResponse wants of a socket."""
+        """The one method of a socket that HTTPResponse calls."""
         return io.BufferedReader(self)
 
     def readable(self) -> bool:
@@ -62,7 +62,7 @@ class Pace(io.RawIOBase):
 
 
 class Response(HTTPResponse):
-    """An answer that keeps its pace."""
+    """An answer whose bytes have deadlines."""
 
     def __init__(self, sock: socket.socket, *more: Any, **named: Any) -> None:
         self.pace = Pace(sock)
@@ -70,7 +70,7 @@ class Response(HTTPResponse):
 
 
 def connection(kind: Any, patience: float) -> Any:
-    """A class like http.client's `kind` that gives up connecting after `patience` seconds, if not sooner."""
+    """A subclass of `kind` of http.client whose attempts to connect take at most `patience` seconds."""
 
     class Connection(kind):  # type: ignore[misc]
         response_class = Response
@@ -97,9 +97,10 @@ def connect(address: tuple[str, int], timeout: float | None, source: Any = None)
 
 
 def addresses(host: str, port: int) -> Sequence[Any]:
-    """The socket addresses of a host, looked up once in the life of this process, however many ask at once.
+    """The socket addresses of a host, looked up once by this process, however many threads ask.
 
-    Resolvers lose questions that come in a heap, and each loss costs seconds. Raises OSError (not remembered)."""
+    Resolvers lose some of many simultaneous questions, and each loss costs seconds. Raises OSError, which is not
+    remembered."""
     key = (host, port)
     with _lookups_lock:
         asked = _lookups.get(key)
@@ -117,12 +118,12 @@ def addresses(host: str, port: int) -> Sequence[Any]:
 
 
 def number(text: str) -> int | None:
-    """The number that a header holds, None where it holds none: isdigit() knows digits that int() does not."""
+    """The number in a header, None where there is none. isdigit() accepts digits that int() does not."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip(" \t")) else None
 
 
 def moment(text: str) -> datetime | None:
-    """The date that a header holds, in UTC, None where it holds none."""
+    """The date in a header, in UTC, None where there is none."""
     with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
         found = parsedate_to_datetime(text)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

@@ -45,7 +45,7 @@ def prefetch(
     them; the lock keeps what it says of the others. `progress`: a display that is shown already.
     Raises errors.UserError and errors.Failure."""
     if suites and source != "debian":
-        raise errors.UserError("--suite only goes with --from debian")
+        raise errors.UserError("--suite goes only with --from debian: add it, or leave out --suite")
     catalogue = images.load()
     platform = machine.platform(platform or "")
     pins = native_pins.read()
@@ -93,7 +93,7 @@ def prefetch(
 
 
 def main() -> None:
-    """Downloads what images are built from into docker/sources, so that builds need no upstream host."""
+    """Downloads everything that images are built from into docker/sources, so that builds need no upstream host."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument(
         "--from",
@@ -102,20 +102,26 @@ def main() -> None:
         default="upstream",
         help="upstream: exactly the pinned files; debian: the newest of each series in the Debian archive, with a lock",
     )
-    parser.add_argument("--suite", action="append", default=[], help="search only this Debian suite (repeatable)")
-    parser.add_argument("--platform", help="whose prebuilt files to fetch (default: this machine's)")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="PIN", help="only this pin; the lock keeps the others"
+        "--suite", action="append", default=[], help="with --from debian: search only this suite (repeatable)"
+    )
+    parser.add_argument("--platform", help="fetch the prebuilt files of this platform (default: this machine's)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PIN",
+        help="fetch only this pin (repeatable); the lock keeps what it says of the others",
     )
     parser.add_argument("--dest", type=Path, default=SOURCES, help="directory to fill (default: docker/sources)")
     parser.add_argument(
-        "--jobs", type=int, default=JOBS, metavar="N", help="downloads at a time (default: %(default)s)"
+        "--jobs", type=int, default=JOBS, metavar="N", help="number of parallel downloads (default: %(default)s)"
     )
     named = ", ".join(CA_VARIABLES)
     parser.add_argument(
         "--ca-bundle", type=Path, metavar="FILE", help=f"PEM file of the CAs to trust (default: the first of {named})"
     )
-    parser.add_argument("--no-wheels", action="store_true", help="leave the smoke tests' wheelhouse alone")
+    parser.add_argument("--no-wheels", action="store_true", help="do not fill the wheelhouse of the smoke tests")
     options = parser.parse_args()
     if options.jobs < 1:
         parser.error("--jobs must be 1 or more")

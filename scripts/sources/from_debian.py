@@ -1,4 +1,4 @@
-"""Downloads from the Debian archive what can stand in for the pins: the newest version of each pinned series there.
+"""Downloads the newest version of each pinned series from the Debian archive, in place of the pinned files.
 
 A lock says which versions these are, and which pins the archive lacks.
 """
@@ -24,7 +24,10 @@ UTILITY_PIN = "cpython-3.9"  # cibuildwheel 3 and 4 start the image's cp39-cp39 
 
 
 class Tracked(NamedTuple):
-    """What docker/dependencies.toml says about one pin in the Debian archive. `together`: a pin of the same version."""
+    """What docker/dependencies.toml says about one pin in the Debian archive.
+
+    `source`: a regular expression for the source package; `verbatim`: whether Debian's tarball is upstream's; `refuse`:
+    version -> why it must not be taken; `together`: a pin that must have the same version."""
 
     series: str
     source: str
@@ -45,9 +48,10 @@ def download_newest(
     progress: Progress,
     jobs: int,
 ) -> SourcesLock:
-    """Downloads what the archive has of the pins and returns the lock. Raises errors.Failure for no usable suite.
+    """Downloads what the archive has of the pins, `jobs` at a time, and returns the lock.
 
-    `prebuilt`: tags of interpreters that only upstream has, so that the lock names them as missing."""
+    `prebuilt`: tags of interpreters that only upstream has; the lock names them as missing. Raises errors.Failure
+    when no suite can be used."""
     named = {name: pin for name, pin in pins.items() if pin.sha256}  # the others are container images
     index = archive.search("|".join(f"(?:{row.source})" for row in tracked.values()), suites, progress)
     for line in describe_index(index):
@@ -76,7 +80,7 @@ def download_newest(
 
 
 def _versions(results: Mapping[str, LockedPin | str], *names: str) -> dict[str, UpstreamVersion]:
-    """The versions found for some pins, as far as there are any."""
+    """The versions that were found for these pins."""
     found = {name: upstream_version(row["version"]) for name in names if isinstance(row := results.get(name), dict)}
     return {name: version for name, version in found.items() if version}
 
@@ -84,9 +88,9 @@ def _versions(results: Mapping[str, LockedPin | str], *names: str) -> dict[str, 
 def candidates(
     pin: Pin, row: Tracked, sources: Iterable[SourcePackage], most: UpstreamVersion | None = None
 ) -> tuple[list[SourcePackage], list[str]]:
-    """The versions in the archive that may stand in for a pin, newest first, and why newer ones may not.
+    """The packages whose version can take the place of a pin, newest first, and why others are refused.
 
-    `most`: versions above this one are left out."""
+    `most`: the highest version that is considered."""
     series = tuple(int(part) for part in row.series.split("."))
     prerelease = re.search(r"[a-z]", pin.version) is not None
     found, refused = [], []
@@ -99,7 +103,7 @@ def candidates(
         if most and upstream > most:
             continue
         if reason := row.refuse.get(upstream.text):
-            refused.append(f"{pin.name} {upstream.text} is passed over: {reason}")
+            refused.append(f"{pin.name} {upstream.text} is skipped: {reason}")
         else:
             found.append((upstream, source))
     found.sort(key=lambda pair: pair[0], reverse=True)
@@ -115,7 +119,7 @@ def _newest(
     fetcher: fetch.Fetcher,
     progress: Progress,
 ) -> LockedPin | str:
-    """The newest version, not newer than `most`, that can be downloaded, or why there is none."""
+    """Downloads the newest possible version up to `most`; returns its row of the lock, or why there is none."""
     usable, refused = candidates(pin, row, index.sources, most)
     for line in refused:
         progress.say(line)
@@ -141,7 +145,7 @@ def _newest(
         except Unusable as error:
             reason = "the mirror lists it but does not have it" if error.missing else " ".join(str(error).split())
             tried[original.sha256] = f"{upstream.text}: {reason}"
-            progress.say(f"{pin.name} {upstream.text} is passed over: {reason}")
+            progress.say(f"{pin.name} {upstream.text} is skipped: {reason}")
             continue
         return LockedPin(
             version=upstream.text,
@@ -187,7 +191,7 @@ def describe_index(index: SourceIndex) -> list[str]:
 
 
 def describe_lock(lock: SourcesLock, pins: Mapping[str, Pin]) -> list[str]:
-    """The summary of a lock for people: version by version, then what is missing and what that means."""
+    """The summary of a lock for people: each version, then what is missing and what follows from that."""
     lines = [f"Sources from the Debian archive ({len(lock['suites'])} suites searched):"]
     for name, row in lock["pins"].items():
         pinned = pins[name].version

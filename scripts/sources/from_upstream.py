@@ -16,7 +16,7 @@ from portable.verdicts import Unusable
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """A file to download, `file` relative to the sources directory."""
+    """A file to download. `file`: its path below the sources directory."""
 
     name: str
     version: str
@@ -26,7 +26,7 @@ class PinnedFile:
 
 
 def wanted_files(platform: str, pins: Mapping[str, Pin], catalogue: Catalogue) -> list[PinnedFile]:
-    """Every file that images of a platform are built from, as pinned. Raises errors.UserError for an unknown one."""
+    """Every pinned file that images of a platform are built from. Raises errors.UserError for an unknown platform."""
     if platform not in catalogue.platforms:
         raise errors.UserError(f"unknown platform {platform!r}" + near_matches(platform, catalogue.platforms))
     goarch = catalogue.platforms[platform].go
@@ -40,7 +40,7 @@ def wanted_files(platform: str, pins: Mapping[str, Pin], catalogue: Catalogue) -
 
 
 def prebuilt_interpreters(platform: str, catalogue: Catalogue) -> list[str]:
-    """The tags of the interpreters that images of a platform take ready-made."""
+    """The tags of the interpreters that images of a platform install as upstream has built them."""
     here = (image for image in catalogue.images(False, True) if image.platform.name == platform)
     return sorted({i.tag for image in here for i in image.interpreters if i.implementation != "cpython"})
 
@@ -48,7 +48,7 @@ def prebuilt_interpreters(platform: str, catalogue: Catalogue) -> list[str]:
 def download_pinned(
     wanted: Iterable[PinnedFile], dest: Path, fetcher: fetch.Fetcher, progress: Progress, jobs: int
 ) -> None:
-    """Downloads every file, several at a time. Raises errors.Failure naming those that could not be had."""
+    """Downloads every file, `jobs` at a time. Raises errors.Failure, naming those that could not be downloaded."""
 
     def download(item: PinnedFile) -> str | None:
         if files.holds(dest / item.file, item.sha256):
@@ -66,7 +66,7 @@ def download_pinned(
         listed = "\n".join(problems)
         raise errors.Failure(
             f"{len(problems)} of {len(items)} files are missing in {dest}\n{listed}\n"
-            "Where only a Debian mirror can be reached: prefetch --from debian"
+            "If only a Debian mirror can be reached: prefetch --from debian"
         )
     progress.say(f"{len(items)} files in {dest}, all as pinned")
 

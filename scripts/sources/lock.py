@@ -1,6 +1,6 @@
 """The lock of docker/sources: which files of the Debian archive stand in for pins, and why some are missing.
 
-A lock decides what is compiled, so it is believed as little as a table: every key has a type and a form.
+A lock decides what is compiled. Like a table, it is checked when it is read: every key has a type and a form.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LockedPin(TypedDict):
 
 
 class SourcesLock(TypedDict):
-    """What a sources directory holds instead of the Dockerfile's pins, and why some of them are missing."""
+    """The files that a sources directory has for pins, and why it lacks those of other pins."""
 
     source: str
     created: str
@@ -57,9 +57,9 @@ def load_lock(path: Path) -> SourcesLock:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise errors.UserError(f"there is no {path}: write it with `prefetch --from debian`") from None
+        raise errors.UserError(f"{path} does not exist: write it with `prefetch --from debian`") from None
     except (ValueError, RecursionError) as error:
-        problems = [f"it is no JSON ({error})"]
+        problems = [f"it is not JSON ({error})"]
     except OSError as error:
         raise errors.UserError(f"{path} cannot be read: {error.strerror}") from None
     else:
@@ -74,7 +74,7 @@ def load_lock(path: Path) -> SourcesLock:
 def _problems(raw: Any) -> Iterator[str]:
     """What is wrong with a lock, in words."""
     if not isinstance(raw, dict) or raw.keys() != SourcesLock.__annotations__.keys():
-        yield f"it has not the keys {', '.join(SourcesLock.__annotations__)} and no others"
+        yield f"its keys are not exactly {', '.join(SourcesLock.__annotations__)}"
         return
     if raw["source"] != "debian":
         yield f"source is {raw['source']!r}, not 'debian'"
@@ -87,10 +87,11 @@ def _problems(raw: Any) -> Iterator[str]:
             yield f"{part} is not a table of pins"
             return
     yield from (f"{name} is both there and missing" for name in raw["pins"].keys() & raw["missing"].keys())
-    yield from (f"missing {name} is no text" for name, reason in raw["missing"].items() if not isinstance(reason, str))
+    texts = {name for name, reason in raw["missing"].items() if isinstance(reason, str)}
+    yield from (f"missing {name} is not a text" for name in raw["missing"].keys() - texts)
     for name, row in raw["pins"].items():
         if not isinstance(row, dict) or row.keys() != LockedPin.__annotations__.keys():
-            yield f"{name} has not the keys {', '.join(LockedPin.__annotations__)} and no others"
+            yield f"the keys of {name} are not exactly {', '.join(LockedPin.__annotations__)}"
             continue
         wrong = [f"{key} of {name} is {row[key]!r}" for key, form in _FORMS.items() if not _is(form, row[key])]
         wrong += [] if isinstance(row["verbatim"], bool) else [f"verbatim of {name} is neither true nor false"]
@@ -112,7 +113,7 @@ def _is_date(value: Any) -> bool:
 
 
 def save_lock(lock: SourcesLock, path: Path) -> bool:
-    """Writes the lock at once or not at all; returns whether anything but its date has changed."""
+    """Writes the lock unless only its date has changed; returns whether it did."""
     if path.is_file():
         try:
             if {**load_lock(path), "created": ""} == {**lock, "created": ""}:
@@ -124,9 +125,10 @@ def save_lock(lock: SourcesLock, path: Path) -> bool:
 
 
 def renew_lock(path: Path, names: Iterable[str], new: SourcesLock | None) -> SourcesLock | None:
-    """Takes what the lock at `path` says of these pins from `new`, None: from the Dockerfile; the others stay.
+    """Replaces what the lock at `path` says of these pins by what `new` says; without `new`, removes it.
 
-    Returns the lock that is there now, if any. Raises errors.UserError when the one that was is malformed."""
+    What the lock says of other pins stays. Returns the lock that there is now, if any. Raises errors.UserError when
+    the old one is malformed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.alone(path.parent):  # for a moment, to read and write
         old = load_lock(path) if path.exists() else None

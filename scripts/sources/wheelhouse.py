@@ -45,11 +45,10 @@ def fill_wheelhouse(
     run_pip: PipRunner | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Downloads the wheels that the smoke tests of these minors need, exactly those that the locks name.
+    """Downloads the wheels that the locks name for the smoke tests of these minors, unless they are there already.
 
-    `platforms`: platform tags of wheels that suit, where not all of them suit all. Does nothing where they are there
-    already. `run_pip` defaults to the pip of this Python, else that of uv. Raises errors.Failure when there is neither
-    or a download fails."""
+    `platforms`: the platform tags that wheels may have besides "any". `run_pip`: by default the pip of this Python,
+    else that of uv. Raises errors.Failure when there is neither or a download fails."""
     dest.mkdir(parents=True, exist_ok=True)
     with contextlib.nullcontext(progress) if progress else Progress() as shown:
         for minor in minors:
@@ -65,8 +64,9 @@ def fill_wheelhouse(
 def fill_shared_wheelhouse(
     expectations: Mapping[str, Any], dest: Path = WHEELHOUSE, *, run_pip: PipRunner | None = None
 ) -> None:
-    """What the smoke tests of a variant with shared interpreters need beyond that, in a directory of its own; nothing
-    for any other image. Raises errors.Failure as `fill_wheelhouse` does."""
+    """Downloads what only the smoke tests of a variant with shared interpreters need, into a directory of its own.
+
+    Does nothing for any other image. Raises errors.Failure as `fill_wheelhouse` does."""
     shared = expectations.get("shared") or {}
     if not shared.get("pyinstaller"):
         return
@@ -85,7 +85,7 @@ def fill_shared_wheelhouse(
 
 
 def wheels_missing(lock: str, directory: Path) -> list[str]:
-    """The requirements of a lock's text for which the directory has no wheel with one of the locked hashes."""
+    """The requirements in a lock's text for which the directory has no wheel with a locked hash."""
     present = {files.digest(path) for path in directory.glob("*.whl")}
     return [
         f"{match['name']} {match['version']}"
@@ -95,7 +95,7 @@ def wheels_missing(lock: str, directory: Path) -> list[str]:
 
 
 def choose_pip() -> PipRunner:
-    """A runner for the pip of this Python, else for that of uv. Raises errors.Failure when there is neither."""
+    """Runs the pip of this Python, else that of uv. Raises errors.Failure when there is neither."""
     if find_spec("pip"):
         command = [sys.executable, "-m", "pip"]
     elif uv := shutil.which("uv"):
@@ -120,13 +120,13 @@ def choose_pip() -> PipRunner:
 
 
 def _download_wheels(lock: str, minor: str, dest: Path, platforms: Sequence[str], run_pip: PipRunner) -> None:
-    # pip judges environment markers for the Python it runs on, not for --python-version: the lock is one minor's, so
-    # whatever it names is needed.
+    # pip evaluates markers for the Python that runs it, not for --python-version. The lock is for one minor only, so
+    # everything in it is needed.
     plain = "".join(
         f"{match['name']}=={match['version']} {' '.join(f'--hash=sha256:{h}' for h in _HASH.findall(match['rest']))}\n"
         for match in _REQUIREMENT.finditer(lock)
     )
-    # Another build may fill the same wheelhouse now: each file comes into it whole, and under its own name.
+    # Another build may fill the same wheelhouse now: each wheel is moved there complete.
     with tempfile.TemporaryDirectory(dir=dest, prefix=".downloading-") as scratch:
         Path(scratch, "requirements.txt").write_text(plain, encoding="utf-8")
         run_pip(

@@ -109,6 +109,6 @@ def test_a_suite_without_a_date_is_not_trusted(field: str) -> None:
     text = f"Codename: sid\nDate: {now}\nValid-Until: {now}\nSHA256:\n {'a' * 64} 1 main/source/Sources.xz\n"
     assert parse_suite("sid", (), text).valid_until
     for value in ("soon", "", "²", "Fri, 01 Jan 2027 00:00:00 +99999999999999"):
-        with pytest.raises(Untrusted, match=f"its {field} is no date"):
+        with pytest.raises(Untrusted, match=f"its {field} is not a date"):
             parse_suite("sid", (), text.replace(f"{field}: {now}", f"{field}: {value}"))
     assert parse_suite("sid", (), text.replace("Valid-Until", "Valid")).valid_until is None

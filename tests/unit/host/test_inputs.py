@@ -103,7 +103,7 @@ GOOD_REFERENCES = [
 
 @pytest.mark.parametrize("value", BAD_TAGS)
 def test_no_tags(value: str) -> None:
-    with pytest.raises(errors.UserError, match=r"\ACOMMIT_SHA: .* is no tag: give up to 119 letters") as caught:
+    with pytest.raises(errors.UserError, match=r"\ACOMMIT_SHA: .* is not a tag: give up to 119 letters") as caught:
         inputs.tag("COMMIT_SHA", value)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 250
 
@@ -116,7 +116,7 @@ def test_tags(value: str) -> None:
 
 @pytest.mark.parametrize("value", BAD_REFERENCES)
 def test_no_references(value: str) -> None:
-    with pytest.raises(errors.UserError, match=r"\A--base: .* is no reference of an image: give one") as caught:
+    with pytest.raises(errors.UserError, match=r"\A--base: .* is not a reference of an image: give one") as caught:
         inputs.reference("--base", value)
     assert "\n" not in str(caught.value)
 
@@ -178,12 +178,12 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 BUILD = [
-    ({"COMMIT_SHA": "a b"}, (), "COMMIT_SHA: 'a b' is no tag: "),
-    ({"COMMIT_SHA": "a" * 120}, (), "COMMIT_SHA: 'aaaa.* is no tag: give up to 119 "),
-    ({"COMMIT_SHA": "a" * 114}, ("--stage", "component-zstd"), "COMMIT_SHA: 'aaaa.* is no tag: give up to 113 "),
-    ({inputs.BUILDARCH: "x86_64"}, (), f"{inputs.BUILDARCH}: 'x86_64' is no architecture .*did you mean amd64\\?"),
+    ({"COMMIT_SHA": "a b"}, (), "COMMIT_SHA: 'a b' is not a tag: "),
+    ({"COMMIT_SHA": "a" * 120}, (), "COMMIT_SHA: 'aaaa.* is not a tag: give up to 119 "),
+    ({"COMMIT_SHA": "a" * 114}, ("--stage", "component-zstd"), "COMMIT_SHA: 'aaaa.* is not a tag: give up to 113 "),
+    ({inputs.BUILDARCH: "x86_64"}, (), f"{inputs.BUILDARCH}: 'x86_64' is not an architecture .*did you mean amd64\\?"),
     ({inputs.BUILDARCH: "linux/arm/v7"}, (), f"{inputs.BUILDARCH}: .*did you mean arm\\?"),
-    ({inputs.BUILDARCH: "AMD64"}, (), f"{inputs.BUILDARCH}: 'AMD64' is no architecture .*Known: 386, amd64"),
+    ({inputs.BUILDARCH: "AMD64"}, (), f"{inputs.BUILDARCH}: 'AMD64' is not an architecture .*Known: 386, amd64"),
     ({inputs.BUILDARCH: " amd64"}, (), f"{inputs.BUILDARCH}: .*did you mean amd64"),
     ({inputs.BUILDARCH: "mips"}, (), f"{inputs.BUILDARCH}: .*Known: "),
     ({inputs.DISABLE_CLANG: "false"}, (), f"{inputs.DISABLE_CLANG}: 'false' is neither 0 nor 1"),
@@ -191,10 +191,10 @@ BUILD = [
     ({inputs.DISABLE_CLANG: "01"}, (), f"{inputs.DISABLE_CLANG}: "),
     ({inputs.DISABLE_CLANG: "\u0661"}, (), f"{inputs.DISABLE_CLANG}: "),
     ({inputs.DISABLE_CLANG_FOR_CPYTHON: "True"}, (), f"{inputs.DISABLE_CLANG_FOR_CPYTHON}: 'True' is neither"),
-    ({inputs.STATIC_CLANG_IMAGE: "A B"}, (), f"{inputs.STATIC_CLANG_IMAGE}: 'A B' is no reference"),
+    ({inputs.STATIC_CLANG_IMAGE: "A B"}, (), f"{inputs.STATIC_CLANG_IMAGE}: 'A B' is not a reference"),
     ({"MANYLINUX_BUILD_FRONTEND": "buildah"}, (), "MANYLINUX_BUILD_FRONTEND=buildah: it must be one of"),
-    ({}, ("--base", "a b"), "--base: 'a b' is no reference"),
-    ({}, ("--base", ""), "--base: '' is no reference"),
+    ({}, ("--base", "a b"), "--base: 'a b' is not a reference"),
+    ({}, ("--base", ""), "--base: '' is not a reference"),
     ({}, ("--stage", "nonsense"), "--stage: 'nonsense' is unknown; Known: "),
     ({}, ("--stage", "component-zst"), "--stage: .*did you mean component-zstd"),
     ({}, ("--components", "tcl"), "unknown component 'tcl'; did you mean tcltk"),
@@ -228,21 +228,21 @@ def test_build_sh_refuses(
 
 def test_build_sh_ends_with_that_status(called: Path) -> None:
     done = run(str(ROOT / "build.sh"), COMMIT_SHA="a b")
-    refused(called, done.returncode, done.stdout, done.stderr, "COMMIT_SHA: 'a b' is no tag")
+    refused(called, done.returncode, done.stdout, done.stderr, "COMMIT_SHA: 'a b' is not a tag")
 
 
 @pytest.mark.parametrize(
     ("words", "environment", "message"),
     [
-        (("bake", "--tag", "a b"), {}, "--tag: 'a b' is no tag"),
-        (("bake", "--tag", ""), {}, "--tag: '' is no tag"),
-        (("bake", "--cache", "registry.example.org/a:b"), {}, "--cache: .* is no repository"),
+        (("bake", "--tag", "a b"), {}, "--tag: 'a b' is not a tag"),
+        (("bake", "--tag", ""), {}, "--tag: '' is not a tag"),
+        (("bake", "--cache", "registry.example.org/a:b"), {}, "--cache: .* is not a repository"),
         (("bake",), {inputs.BUILDARCH: "aarch64"}, f"{inputs.BUILDARCH}: .*did you mean arm64"),
         (("bake",), {inputs.DISABLE_CLANG: "no"}, f"{inputs.DISABLE_CLANG}: 'no' is neither"),
-        (("many", "*_x86_64", "--tag", "a/b"), {}, "--tag: 'a/b' is no tag"),
+        (("many", "*_x86_64", "--tag", "a/b"), {}, "--tag: 'a/b' is not a tag"),
         (("many", "*_x86_64", "--jobs", "0"), {}, "--jobs must be 1 or more"),
-        (("many", "*_x86_64"), {"COMMIT_SHA": "\u00e9"}, "COMMIT_SHA: .* is no tag"),
-        (("smoke", "a b"), {}, "the image: 'a b' is no reference"),
+        (("many", "*_x86_64"), {"COMMIT_SHA": "\u00e9"}, "COMMIT_SHA: .* is not a tag"),
+        (("smoke", "a b"), {}, "the image: 'a b' is not a reference"),
         (("smoke", "a", "--jobs", "-1"), {}, "--jobs must be 0"),
         (("push", "--registry", "quay.io", "manylinux_2_36_x86_64"), {}, "--registry: 'quay.io' is not"),
         (("rollback", "2026.13.45-0"), {}, "'2026.13.45-0' is not a dated tag"),
@@ -266,7 +266,7 @@ def test_commands_refuse(called: Path, words: tuple[str, ...], environment: dict
 )
 def test_tasks_refuse(called: Path, words: tuple[str, ...]) -> None:
     done = run(sys.executable, "-m", "invoke", *words)
-    refused(called, done.returncode, done.stdout, done.stderr, "--tag: 'a b' is no tag")
+    refused(called, done.returncode, done.stdout, done.stderr, "--tag: 'a b' is not a tag")
 
 
 def test_a_bootstrap_is_shown_as_what_it_would_do() -> None:

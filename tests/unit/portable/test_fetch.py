@@ -356,7 +356,7 @@ def test_waiting_for_another_process_is_limited_and_shown(server: servers.Server
         with pytest.raises(Unusable, match=r"a\.tar\.gz\.part: another process has kept it locked") as caught:
             fetcher.download(server.url("/a"), tmp_path / "a.tar.gz", sha256=SHA256, task=task)
         assert 0.5 <= time.monotonic() - started < 2
-        assert caught.value.passing and "somebody else" in task.describe()
+        assert caught.value.passing and "another process" in task.describe()
     assert server.requests == []
 
 

@@ -372,5 +372,5 @@ def test_results_that_could_not_be_written_are_refused_first(monkeypatch: pytest
     monkeypatch.setattr(choose, "engine", lambda *_: pytest.fail("no engine is asked"))
     for option in ("--junit", "--json"):
         monkeypatch.setattr(sys, "argv", ["smoke.py", "manylinux_2_36_x86_64", option, "/nowhere/x"])
-        with pytest.raises(errors.UserError, match=f"{option} /nowhere/x: there is no directory /nowhere"):
+        with pytest.raises(errors.UserError, match=f"{option} /nowhere/x: the directory /nowhere does not exist"):
             command.main()

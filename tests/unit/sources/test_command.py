@@ -30,7 +30,7 @@ def here(mirror: DebianServer, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, l
 
 def test_wrong_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for words, expected in (
-        (["--suite", "sid"], "--suite only goes with --from debian"),
+        (["--suite", "sid"], "--suite goes only with --from debian"),
         (["--platform", "x86-64"], "did you mean x86_64"),
         (["--only", "gti"], "did you mean git"),
         (["--ca-bundle", "/none.pem"], "/none.pem cannot be used"),

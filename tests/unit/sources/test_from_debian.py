@@ -93,7 +93,7 @@ def test_the_newest_version_that_can_be_downloaded_wins(mirror: DebianServer) ->
         "openssl": ("3.5.6", "trixie"),
     }
     assert lock["missing"] == {}
-    assert "git 2.56.0 is passed over: the mirror lists it but does not have it" in shown.lines
+    assert "git 2.56.0 is skipped: the mirror lists it but does not have it" in shown.lines
     git = lock["pins"]["git"]
     assert git["url"] == mirror.server.url("/debian/pool/main/g/git/git_2.55.0.orig.tar.xz")
     assert git["file"] == "git/git_2.55.0.orig.tar.xz"
@@ -138,7 +138,7 @@ def test_refused_versions_are_passed_over_with_their_reason(mirror: DebianServer
     shown = Lines()
     tracked = {**TRACKED, "git": Tracked("2", "git", True, {"2.56.0": "its signature is bad"})}
     assert debian(mirror, shown, tracked=tracked)["pins"]["git"]["version"] == "2.55.0"
-    assert "git 2.56.0 is passed over: its signature is bad" in shown.lines
+    assert "git 2.56.0 is skipped: its signature is bad" in shown.lines
 
 
 @needs_gpgv
@@ -176,7 +176,7 @@ def test_damaged_files_are_passed_over(mirror: DebianServer) -> None:
     for sent in (body[:-1] + b"?", body[:-1], servers.HTML, b""):
         mirror.server.routes[path] = servers.good(sent)
         assert debian(mirror, shown)["pins"]["git"]["version"] == "2.54.0"
-    assert sum("git 2.55.0 is passed over" in line for line in shown.lines) == 4
+    assert sum("git 2.55.0 is skipped" in line for line in shown.lines) == 4
     assert [entry.name for entry in (mirror.directory / "sources/git").iterdir()] == ["git_2.54.0.orig.tar.xz"]
 
 

@@ -52,7 +52,7 @@ def test_a_lock_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(errors.UserError, match="Is a directory"):
         load_lock(tmp_path)
     (tmp_path / "lock.json").write_bytes(b"\xff\xfe{")
-    with pytest.raises(errors.UserError, match="no JSON"):
+    with pytest.raises(errors.UserError, match="not JSON"):
         load_lock(tmp_path / "lock.json")
 
 
