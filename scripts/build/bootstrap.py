@@ -42,7 +42,7 @@ def _needed(image: Image, site: Site) -> tuple[Base, Engine | None, tuple[str, .
     """The base to make, the engine that works here, if any does, and the packages to install.
 
     Raises UserError and Failure where a bootstrap is not possible."""
-    base = debian_base.base_of(image)
+    base = debian_base.debian_base_of(image)
     frontend = choose.wanted()
     engine, attempts = choose.find(frontend, site.reach())
     if not engine and frontend not in ("", "podman"):

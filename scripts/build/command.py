@@ -85,7 +85,7 @@ def main() -> None:
     image = chosen_image(catalogue, given.variant, default_policy)
     decide(image, Request(given.interpreters, given.components))  # refuses what no lock can provide
     if given.bootstrap:
-        debian_base.base_of(image)
+        debian_base.debian_base_of(image)
     site = Site.of_this_machine(given.ca_bundle)
     outputs.file("--junit", given.junit)
     outputs.directory("--cache", given.cache)

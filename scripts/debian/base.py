@@ -50,7 +50,7 @@ class Base:
         return f"localhost/manylinux-base:{self.release}-{self.architecture}"
 
 
-def base_of(image: Image) -> Base:
+def debian_base_of(image: Image) -> Base:
     """The base of an image. Raises UserError if its distribution is not Debian."""
     suite = debian_suite(image.policy.distribution)
     if not suite:

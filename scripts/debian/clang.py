@@ -65,7 +65,7 @@ class Tools:
         return [Path(path) for path in listed if not Path(path).name.startswith("ld-linux")]
 
 
-def mmdebstrap_command(mirror: Mirror, suite: str, architecture: str, root: Path) -> list[str]:
+def unpack_command(mirror: Mirror, suite: str, architecture: str, root: Path) -> list[str]:
     """Unpacks the packages and their dependencies without configuring them; reads sources from standard input."""
     return [
         "mmdebstrap",
@@ -115,7 +115,7 @@ def make(engine: Engine, mirror: Mirror, reference: str, suite: str) -> None:
         root, target = Path(directory, "root"), Path(directory, "clang")
         mirror.write_files(Path(directory))
         sources = "\n".join((*mirror.lines(suite, architecture, Path(directory)), ""))
-        if base.run_mmdebstrap(mmdebstrap_command(mirror, suite, architecture, root), sources, 0):
+        if base.run_mmdebstrap(unpack_command(mirror, suite, architecture, root), sources, 0):
             raise errors.Failure("mmdebstrap failed, see above")
         collect(root, target)
         archive = Path(directory, "clang.tar")

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+from catalogue import locks
 from catalogue.paths import ROOT
 from host import apt
 from portable import environment, errors, fetch, files, places, transport
@@ -120,13 +121,10 @@ def locked_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
     """The wheel of pip that the lock pins, verified, from the indexes and pages that pip is configured with.
 
     Raises Failure where none of them has it."""
-    entry = re.search(
-        r"(?m)^pip==(?P<version>[^\s;\\]+)(?P<rest>(?:[^\n]*\\\n)*[^\n]*)", lock.read_text(encoding="utf-8")
-    )
-    if not entry:
+    pip = locks.requirements(lock.read_text(encoding="utf-8")).get("pip")
+    if not pip:
         raise errors.Failure(f"{lock} has no pip")
-    hashes = re.findall(r"--hash=sha256:([0-9a-f]{64})", entry["rest"])
-    name = f"pip-{entry['version']}-py3-none-any.whl"
+    name = f"pip-{pip.version}-py3-none-any.whl"
     settings = environment.pip_settings(env)
     pages = list(settings.get("find-links", ()))
     if settings.get("no-index", ("0",))[0].lower() in ("0", "false", "no", "off", ""):
@@ -141,7 +139,7 @@ def locked_pip(lock: Path, directory: Path, env: Mapping[str, str]) -> Path:
         except (errors.Failure, OSError) as error:
             tried.append(str(error))
             continue
-        if hashlib.sha256(content).hexdigest() in hashes:
+        if hashlib.sha256(content).hexdigest() in pip.hashes:
             (directory / name).write_bytes(content)
             return directory / name
         tried.append(f"{transport.without_password(page)}: its {name} is not what {lock.name} pins")
@@ -173,7 +171,7 @@ def main() -> int:
         if not places.writable(ROOT):
             raise errors.UserError(f"{venv} cannot be written: clone the repository as this user")
         waiting = "dev: waiting for another ./scripts/dev, which makes .venv"
-        with files.alone(ROOT, lambda: print(waiting, file=sys.stderr)) as held:
+        with files.locked(ROOT, lambda: print(waiting, file=sys.stderr)) as held:
             if not is_ready(venv, lock):
                 make(venv, lock, [held])
     env = environment.trusting(places.settled(), environment.system_bundle())

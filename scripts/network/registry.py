@@ -233,7 +233,7 @@ class Registry:
         except (web.Refused, web.Unreachable) as error:
             raise errors.Failure(f"{where}: {error}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-            raise errors.Failure(f"{where}: no answer, {session.plain(error)}") from None
+            raise errors.Failure(f"{where}: no answer, {session.innermost(error)}") from None
 
     def _authorization(self, challenge: str, where: str, scopes: list[str]) -> str:
         """The Authorization header for the challenge of a 401."""

@@ -56,7 +56,7 @@ def chunks(answer: requests.Response, limit: int) -> Iterator[bytes]:
         raise Unreachable(f"{url} breaks off after {size} bytes") from None
 
 
-def plain(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
     """The innermost cause in a few words, without the addresses of Python objects."""
     cause: Any = error
     while isinstance(inner := getattr(cause, "reason", None) or next(iter(cause.args), None), BaseException):

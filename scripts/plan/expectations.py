@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, TypedDict
 
-from catalogue import packages
+from catalogue import locks, packages
 from catalogue.interpreters import Interpreter, PlatformName, PolicyName
 from catalogue.model import Family, Image, Libc, LibcVersion
 from catalogue.paths import ROOT
@@ -210,5 +209,5 @@ def _symbols(image: Image) -> dict[str, str]:
 
 def _locked(path: Path) -> dict[str, str]:
     """Package -> version of a compiled requirements file."""
-    text = path.read_text(encoding="utf-8")
-    return {match[1]: match[2] for match in re.finditer(r"(?m)^([A-Za-z0-9_.-]+)==([^\s;\\]+)", text)}
+    found = locks.requirements(path.read_text(encoding="utf-8"))
+    return {name: row.version for name, row in found.items()}

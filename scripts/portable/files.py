@@ -61,7 +61,7 @@ def try_lock(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def alone(path: Path, busy: Callable[[], None] | None = None) -> Iterator[int]:
+def locked(path: Path, busy: Callable[[], None] | None = None) -> Iterator[int]:
     """Holds the lock on a file or directory that exists; yields the descriptor that is locked.
 
     Where another process holds the lock, calls `busy` and waits. The lock leaves no file behind."""

@@ -139,7 +139,7 @@ class Opener:
             if now >= slowest:
                 raise TryAgain(f"it comes slower than {self._limits.slowest / 1000:g} kB a second")
             if problem:
-                raise TryAgain(f"it broke off after {have} bytes: {verdicts.plain(problem)}")
+                raise TryAgain(f"it broke off after {have} bytes: {verdicts.in_words(problem)}")
             if not chunk:
                 return
             have += len(chunk)

@@ -137,10 +137,10 @@ def explain(error: Exception, host: str) -> NoReturn:
         raise TryAgain("it does not answer in time", silent=host)
     if isinstance(error, ValueError | http.client.InvalidURL):
         raise Rejected(f"this is not a URL to download from: {error}")
-    raise TryAgain(f"the connection failed: {plain(reason)}", silent=host)
+    raise TryAgain(f"the connection failed: {in_words(reason)}", silent=host)
 
 
-def plain(error: object) -> str:
+def in_words(error: object) -> str:
     """What went wrong, in words for people."""
     if isinstance(error, TimeoutError):
         return "no data in time"

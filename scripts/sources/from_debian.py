@@ -85,7 +85,7 @@ def _versions(results: Mapping[str, LockedPin | str], *names: str) -> dict[str, 
     return {name: version for name, version in found.items() if version}
 
 
-def candidates(
+def replacements(
     pin: Pin, row: Tracked, sources: Iterable[SourcePackage], most: UpstreamVersion | None = None
 ) -> tuple[list[SourcePackage], list[str]]:
     """The packages whose version can take the place of a pin, newest first, and why others are refused.
@@ -120,7 +120,7 @@ def _newest(
     progress: Progress,
 ) -> LockedPin | str:
     """Downloads the newest possible version up to `most`; returns its row of the lock, or why there is none."""
-    usable, refused = candidates(pin, row, index.sources, most)
+    usable, refused = replacements(pin, row, index.sources, most)
     for line in refused:
         progress.say(line)
     tried: dict[str, str] = {}

@@ -130,7 +130,7 @@ def renew_lock(path: Path, names: Iterable[str], new: SourcesLock | None) -> Sou
     What the lock says of other pins stays. Returns the lock that there is now, if any. Raises errors.UserError when
     the old one is malformed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with files.alone(path.parent):  # for a moment, to read and write
+    with files.locked(path.parent):  # for a moment, to read and write
         old = load_lock(path) if path.exists() else None
         base = new or old
         if base is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from catalogue import locks
 from catalogue.paths import ROOT
 from catalogue.versions import version_key
 from portable import environment, errors, files
@@ -22,9 +22,6 @@ from sources.lock import SOURCES, SourcesLock
 WHEELHOUSE = SOURCES / "wheelhouse"
 SMOKE_LOCKS = ROOT / "requirements" / "smoke"
 SHARED_LOCKS = ROOT / "requirements" / "smoke-shared"
-
-_REQUIREMENT = re.compile(r"(?m)^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)(?P<rest>(?:[^\n]*\\\n)*[^\n]*)")
-_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 PipRunner = Callable[[Sequence[str], Path], None]
 """Runs `pip <arguments>` with the directory as its working directory. Raises errors.Failure when that fails."""
@@ -40,7 +37,7 @@ def fill_wheelhouse(
     minors: Iterable[str],
     dest: Path = WHEELHOUSE,
     *,
-    locks: Path = SMOKE_LOCKS,
+    directory: Path = SMOKE_LOCKS,
     platforms: Sequence[str] = (),
     run_pip: PipRunner | None = None,
     progress: Progress | None = None,
@@ -52,7 +49,7 @@ def fill_wheelhouse(
     dest.mkdir(parents=True, exist_ok=True)
     with contextlib.nullcontext(progress) if progress else Progress() as shown:
         for minor in minors:
-            lock = (locks / f"{minor}.txt").read_text(encoding="utf-8")
+            lock = (directory / f"{minor}.txt").read_text(encoding="utf-8")
             if wheels_missing(lock, dest):
                 with shown.task(f"wheels for the smoke tests of Python {minor}") as task:
                     _download_wheels(lock, minor, dest, platforms, run_pip or choose_pip())
@@ -78,7 +75,7 @@ def fill_shared_wheelhouse(
     fill_wheelhouse(
         [row["minor"] for row in shared["interpreters"]],
         dest / shared["pyinstaller"],
-        locks=SHARED_LOCKS,
+        directory=SHARED_LOCKS,
         platforms=[f"{tag}_{platform}" for tag in tags],
         run_pip=run_pip,
     )
@@ -87,11 +84,8 @@ def fill_shared_wheelhouse(
 def wheels_missing(lock: str, directory: Path) -> list[str]:
     """The requirements in a lock's text for which the directory has no wheel with a locked hash."""
     present = {files.digest(path) for path in directory.glob("*.whl")}
-    return [
-        f"{match['name']} {match['version']}"
-        for match in _REQUIREMENT.finditer(lock)
-        if present.isdisjoint(_HASH.findall(match["rest"]))
-    ]
+    rows = locks.requirements(lock).items()
+    return [f"{name} {row.version}" for name, row in rows if present.isdisjoint(row.hashes)]
 
 
 def choose_pip() -> PipRunner:
@@ -123,8 +117,8 @@ def _download_wheels(lock: str, minor: str, dest: Path, platforms: Sequence[str]
     # pip evaluates markers for the Python that runs it, not for --python-version. The lock is for one minor only, so
     # everything in it is needed.
     plain = "".join(
-        f"{match['name']}=={match['version']} {' '.join(f'--hash=sha256:{h}' for h in _HASH.findall(match['rest']))}\n"
-        for match in _REQUIREMENT.finditer(lock)
+        f"{name}=={row.version} {' '.join(f'--hash=sha256:{sha256}' for sha256 in row.hashes)}\n"
+        for name, row in locks.requirements(lock).items()
     )
     # Another build may fill the same wheelhouse now: each wheel is moved there complete.
     with tempfile.TemporaryDirectory(dir=dest, prefix=".downloading-") as scratch:

@@ -249,7 +249,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
     if not LOCK.exists():
         raise errors.UserError(f"{LOCK} does not exist: run `./build.sh --bootstrap` once")
     engine = choose.engine()
-    base = debian_base.base_of(image).reference
+    base = debian_base.debian_base_of(image).reference
     lock = load_lock(LOCK)
     request = Request(interpreters=interpreters, lock=lock, base=base, tag=TAG)
     plan = decide(image, request)

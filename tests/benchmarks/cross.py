@@ -46,7 +46,7 @@ def moved(lock: SourcesLock, pin: str) -> SourcesLock:
 
 def build(image: Image, component: str, lock: Path, settings: Mapping[str, str]) -> float:
     """Builds the stage of a component; returns the seconds it took. Raises Failure with the last lines."""
-    command = [ROOT / "build.sh", "--base", debian_base.base_of(image).reference, "--offline", "--lock", lock]
+    command = [ROOT / "build.sh", "--base", debian_base.debian_base_of(image).reference, "--offline", "--lock", lock]
     command += ["--stage", f"component-{component}"]
     env = {**os.environ, "POLICY": image.policy.name, "PLATFORM": image.platform.name, "COMMIT_SHA": "benchmark"}
     start = time.monotonic()

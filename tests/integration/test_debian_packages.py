@@ -50,7 +50,7 @@ def isolated_apt(directory: Path, architecture: str, suite: str) -> list[str]:
 
 def resolve(image: Image, directory: Path) -> subprocess.CompletedProcess[str]:
     """What apt would install on an empty machine for all layers of an image."""
-    apt = isolated_apt(directory, image.platform.debian, debian_base.base_of(image).suite)
+    apt = isolated_apt(directory, image.platform.debian, debian_base.debian_base_of(image).suite)
     names = packages.read(image.policy.package_sets, image.platform.name, packages.LAYERS)
     for command in (["update"], ["install", "-s", "--no-install-recommends", *names]):
         done = subprocess.run([*apt, *command], capture_output=True, text=True, timeout=600)

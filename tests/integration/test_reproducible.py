@@ -39,7 +39,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], di
     moved = scratch / "lock.json"
     moved.write_text(json.dumps(benchmark.bump_lock(lock, pin, SOURCES)), encoding="utf-8")
     options = ["--interpreters", f"{BUMPED},{SAME}", "--no-cache"]
-    benchmark.build(image, debian_base.base_of(image).reference, moved, options, engine)
+    benchmark.build(image, debian_base.debian_base_of(image).reference, moved, options, engine)
     first, second = (
         {layer.made_by: layer.digest for layer in benchmark.saved_layers(engine, reference, scratch)}
         for reference in (IMAGE, f"{image.repository}:{benchmark.TAG}")

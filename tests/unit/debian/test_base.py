@@ -33,18 +33,18 @@ MIRROR = Mirror("http://me:secret@example.org/debian", "http://example.org/debia
     ],
 )
 def test_the_suite_comes_from_the_policy(name: str, base: Base) -> None:
-    assert debian_base.base_of(CATALOGUE.image(name)) == base
+    assert debian_base.debian_base_of(CATALOGUE.image(name)) == base
     assert base.reference == f"localhost/manylinux-base:{base.release}-{base.architecture}"
 
 
 @pytest.mark.parametrize("name", ["manylinux_2_28_x86_64", "manylinux_2_35_armv7l", "musllinux_1_2_x86_64"])
 def test_only_debian_is_made_from_a_debian_mirror(name: str) -> None:
     with pytest.raises(errors.UserError, match="--base"):
-        debian_base.base_of(CATALOGUE.image(name))
+        debian_base.debian_base_of(CATALOGUE.image(name))
 
 
 def test_the_default_policy_can_be_bootstrapped() -> None:
-    assert debian_base.base_of(CATALOGUE.find(CATALOGUE.bootstrap_policy, "x86_64")) == BASE
+    assert debian_base.debian_base_of(CATALOGUE.find(CATALOGUE.bootstrap_policy, "x86_64")) == BASE
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_programs_run_with_the_loader_and_the_libraries_of_their_root(tools: cla
 
 
 def test_mmdebstrap_gets_no_password_as_an_argument() -> None:
-    argv = clang.mmdebstrap_command(MIRROR, "bookworm", "amd64", Path("/root"))
+    argv = clang.unpack_command(MIRROR, "bookworm", "amd64", Path("/root"))
     assert argv[-3:] == ["bookworm", "/root", "-"]
     assert '--aptopt=Acquire::Check-Valid-Until "false"' in argv
     assert "secret" not in " ".join(argv)

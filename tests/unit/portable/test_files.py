@@ -67,7 +67,7 @@ def test_a_private_file_is_new_and_for_its_owner_only(tmp_path: Path) -> None:
 
 
 HOLDER = "import sys; from pathlib import Path; from portable import files\n"
-HOLDER += "with files.alone(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
+HOLDER += "with files.locked(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
 
 
 def test_one_process_at_a_time_holds_the_lock(tmp_path: Path) -> None:
@@ -80,9 +80,9 @@ def test_one_process_at_a_time_holds_the_lock(tmp_path: Path) -> None:
         os.close(descriptor)
         waited: list[str] = []
         threading.Timer(0.2, other.stdin.close).start()
-        with files.alone(tmp_path, lambda: waited.append("busy")):
+        with files.locked(tmp_path, lambda: waited.append("busy")):
             assert waited == ["busy"]
-        with files.alone(tmp_path, lambda: waited.append("again")):
+        with files.locked(tmp_path, lambda: waited.append("again")):
             pass
         assert waited == ["busy"]
 

@@ -50,14 +50,14 @@ def test_wheelhouse(tmp_path: Path) -> None:
     smoke_lock(tmp_path, "3.13")
     house = tmp_path / "house"
     assert smoke_minors(directory=locks) == ["3.8", "3.13"]
-    fill_wheelhouse(["3.8", "3.13"], house, locks=locks, run_pip=run_pip, progress=QUIET)
+    fill_wheelhouse(["3.8", "3.13"], house, directory=locks, run_pip=run_pip, progress=QUIET)
     assert len(calls) == 1, "the second minor needs nothing new"
     assert {"download", "--require-hashes", "--no-deps", "--only-binary=:all:", "--python-version=3.8"} <= {*calls[0]}
     assert sorted(path.suffix for path in house.iterdir()) == [".whl", ".whl"]
-    fill_wheelhouse(["3.8", "3.13"], house, locks=locks, run_pip=run_pip, progress=QUIET)
+    fill_wheelhouse(["3.8", "3.13"], house, directory=locks, run_pip=run_pip, progress=QUIET)
     assert len(calls) == 1
     (house / "wheel-0.45.1-py3-none-any.whl").write_bytes(b"damaged")
-    fill_wheelhouse(["3.8"], house, locks=locks, run_pip=run_pip, progress=QUIET)
+    fill_wheelhouse(["3.8"], house, directory=locks, run_pip=run_pip, progress=QUIET)
     assert len(calls) == 2
 
 
@@ -93,7 +93,9 @@ def test_wheels_for_a_variant_suit_the_image(
 
 def test_an_incomplete_wheelhouse_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(errors.Failure, match=r"did not download setuptools 75\.3\.4, wheel 0\.45\.1"):
-        fill_wheelhouse(["3.8"], tmp_path, locks=smoke_lock(tmp_path, "3.8"), run_pip=lambda *_: None, progress=QUIET)
+        fill_wheelhouse(
+            ["3.8"], tmp_path, directory=smoke_lock(tmp_path, "3.8"), run_pip=lambda *_: None, progress=QUIET
+        )
     assert list(tmp_path.glob("requirements*")) == []
 
 
@@ -136,7 +138,7 @@ def test_two_builds_fill_one_wheelhouse(tmp_path: Path) -> None:
     fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
 
     def fill(_: int) -> None:
-        fill_wheelhouse(["3.13"], house, locks=locks, run_pip=run_pip, progress=QUIET)
+        fill_wheelhouse(["3.13"], house, directory=locks, run_pip=run_pip, progress=QUIET)
 
     fetch.in_parallel(fill, range(2), 2, fetcher)
     assert sorted(path.name for path in house.iterdir()) == ["a.whl", "b.whl"]

@@ -150,7 +150,7 @@ def install(tag: str) -> None:
     name, major, minor, _ = split_tag(tag) or ("", 0, 0, "")
     implementation = IMPLEMENTATIONS[name]
     launcher = LAUNCHERS / f"{implementation}{major}.{minor}"
-    with files.alone(INTERNAL, waiting):
+    with files.locked(INTERNAL, waiting):
         if link.exists():  # another process was faster
             return
         for remains in (prefix, *INTERNAL.glob(".installing-*")):
