@@ -1,4 +1,4 @@
-"""docker/bases.toml: the digests of the base images, written by `nox -s update_base_images`."""
+"""Reads docker/bases.toml: the digests of the base images, which `nox -s update_base_images` writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASES_TOML = DOCKER / "bases.toml"
 
 @dataclass(frozen=True)
 class _Table:
-    """The file: a line each base."""
+    """The file: a line for each base."""
 
     digests: Annotated[Mapping[Reference, Digest], REST]
 

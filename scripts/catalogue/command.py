@@ -11,10 +11,10 @@ from catalogue.model import Catalogue, Image
 
 
 def list_images() -> None:
-    """Prints the images of the table, one a line: the published ones without variants unless told otherwise."""
+    """Prints the images of the table, one a line: by default the published ones without variants."""
     parser = argparse.ArgumentParser(description=list_images.__doc__)
     parser.add_argument("--all", action="store_true", help="unpublished images and variants too")
-    parser.add_argument("--json", action="store_true", help="every fact about each, as JSON")
+    parser.add_argument("--json", action="store_true", help="all facts about each image, as JSON")
     options = parser.parse_args()
     catalogue = images.load()
     found = catalogue.images(published_only=not options.all, variants=options.all)
@@ -31,13 +31,13 @@ def matrix() -> None:
 
 
 def groups() -> None:
-    """Prints the names of what is published together, as JSON."""
+    """Prints the names of the groups that are published together, as JSON."""
     argparse.ArgumentParser(description=groups.__doc__).parse_args()
     print(json.dumps([group.name for group in images.load().groups()]))
 
 
 def rows(catalogue: Catalogue) -> list[dict[str, Any]]:
-    """One row for GitHub Actions a published image: what to build, where, and whether QEMU is needed."""
+    """A row for GitHub Actions for each published image: what to build, where, and whether QEMU is needed."""
     return [
         {
             "image": image.name,

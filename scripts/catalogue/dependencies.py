@@ -1,4 +1,4 @@
-"""How each pin is tracked: docker/dependencies.toml as typed, frozen rows, and the laws they obey.
+"""How each pin is tracked: docker/dependencies.toml as typed, frozen rows, and their laws.
 
 The head of that file explains the keys. Loading it needs the standard library only.
 """
@@ -55,7 +55,7 @@ def _fields(text: str) -> str:
 
 
 def _only_versions(pattern: str) -> str:
-    """A law: the expression does not match what is no version."""
+    """A law: the expression does not match texts that are not versions."""
     return next((f"narrower: it matches {text!r}" for text in NO_VERSIONS if re.fullmatch(pattern, text)), "")
 
 
@@ -81,7 +81,7 @@ Level = Literal["sigstore", "openpgp", "checksum", "two-places", "debian-index"]
 
 @dataclass(frozen=True)
 class Source:
-    """One place that lists releases. `pattern` has one group, the version; `glob` restricts git tags."""
+    """A place that lists releases. `pattern` has one group, the version; `glob` restricts git tags."""
 
     kind: Kind
     url: Address
@@ -91,7 +91,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Hold:
-    """Versions not to be taken before a day, and why. `version`: one, or a comparison like >=9."""
+    """Versions that are not taken before a day, and why. `version`: a version, or a comparison like >=9."""
 
     version: Annotated[str, form(r"(==|>=|<=|>|<)?\d+(\.\d+)*\w*", "a version or a comparison like >=9")]
     reason: Prose
@@ -105,7 +105,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class Sigstore:
-    """A keyless signature over the file, or an attestation about it: by whom, and who vouches for that."""
+    """A keyless signature over the file, or an attestation about it: the signer, and who vouches for the signer."""
 
     url: Signature
     identity: Annotated[
@@ -138,7 +138,7 @@ class Checksum:
 
 @dataclass(frozen=True)
 class Security:
-    """How upstream tells that a release mends a vulnerability: `pattern` occurs on the page `url`."""
+    """How upstream announces that a release fixes a vulnerability: `pattern` occurs on the page `url`."""
 
     url: Address
     pattern: Annotated[str, expression(), _fields, _rare]
@@ -148,8 +148,8 @@ class Security:
 class Debian:
     """The Debian source package, a regular expression; empty where the archive has nothing of use.
 
-    `verbatim`: a person compared its tarball and found upstream's file, byte for byte. `refuse`: version -> why the
-    archive's tarball of it is not to be used."""
+    `verbatim`: a person has compared the tarball, and it is upstream's file byte for byte. `refuse`: version -> why the
+    archive's tarball of that version must not be used."""
 
     source: Annotated[str, form(r"[a-z0-9][a-z0-9.+(){}\\?|*-]*", "a source package"), expression(), _fields]
     verbatim: bool
@@ -158,7 +158,7 @@ class Debian:
 
 @dataclass(frozen=True)
 class Dependency:
-    """One row: everything a pin's name does not say."""
+    """One row: how a pin is tracked."""
 
     name: Annotated[Name, NAME]
     series: Series
@@ -184,7 +184,7 @@ class Dependency:
     together: Name = ""
 
     def accepts(self, version: str, pinned: str) -> bool:
-        """Whether this pin may take a version at all: a pre-release only where the pin is one too."""
+        """Whether this pin may take a version at all. It takes a pre-release only if it is at a pre-release now."""
         from packaging.version import Version
 
         if not re.fullmatch(self.version, version):
@@ -228,7 +228,7 @@ class Dependency:
         return _FIELD.sub(lambda match: values[match[1]], text)
 
     def location(self, version: str, listed: str = "", like: str = "") -> str:
-        """The file's URL; `like` names a file whose compression it takes (Debian may have another one)."""
+        """The file's URL, in the compression of the file name `like`: Debian may carry another one than the row."""
         url = self.fill(self.url, version, listed=listed)
         if suffix := re.search(r"\.tar\.\w+$", like):
             url = re.sub(r"\.tar\.\w+$", suffix[0], url)
@@ -281,7 +281,7 @@ def _breaches(row: Dependency) -> Iterator[str]:
         if not possible[level]:
             yield f"trust level {level} needs data that the row lacks"
     if row.together and "debian-index" in row.trust:
-        yield "what moves together is not taken on the word of the archive alone"
+        yield "debian-index is not for pins that move together: remove it from trust"
 
 
 def is_release(version: str, pattern: str) -> bool:
@@ -300,9 +300,9 @@ def check(rows: Mapping[str, Dependency], pins: Mapping[str, Pin]) -> None:
         if not rows[name].in_series(pinned[name]):
             problems.append(f"{name} is pinned to {pinned[name]}, outside its series {rows[name].series}")
         if not re.fullmatch(rows[name].version, pinned[name]):
-            problems.append(f"{name} is pinned to {pinned[name]}, which is no version by its row")
+            problems.append(f"{name} is pinned to {pinned[name]}, which does not match `version` of its row")
         if bool(rows[name].image) == bool(pins[name].sha256):
-            problems.append(f"{name} is a container image where its row or its pin says so, but not both")
+            problems.append(f"{name} must be a container image in both its row (image) and its pin, or in neither")
         mate = rows[name].together
         if mate and (mate not in rows or rows[mate].together != name):
             problems.append(f"{name} moves together with {mate}, which does not say the same")

@@ -84,7 +84,7 @@ def _day_or_rolling(text: str) -> str:
 class DistributionRelease:
     """One release of a distribution: its libc, and when its vendor ends normal, long-term and extended support.
 
-    `eol` is a date, "rolling", or empty where nobody says."""
+    `eol` is a date, "rolling", or empty where it is unknown."""
 
     distribution: Annotated[str, _named]
     release: Annotated[str, form(r"[a-z]*\d{0,4}(\.\d+)?", "a release like 12 or stream9")]
@@ -161,6 +161,6 @@ def read_releases(path: Path = DISTRIBUTIONS_CSV) -> list[DistributionRelease]:
             raise errors.UserError(f"{where} {len(row)} fields, not {', '.join(header)}")
         release = read(DistributionRelease, dict(zip(header, row, strict=True)), where)
         if (release.distribution, release.release) in ((r.distribution, r.release) for r in found):
-            raise errors.UserError(f"{where} {release.distribution} {release.release} stands there twice")
+            raise errors.UserError(f"{where} {release.distribution} {release.release} is listed twice")
         found.append(release)
     return found

@@ -1,6 +1,6 @@
 """Reads the catalogue of images: docker/images.toml and a fork's overlay, under their laws.
 
-`load` returns what catalogue.py describes; plan.py decides the build of an image.
+`load` returns a Catalogue (model.py); plan/plan.py decides the build of an image.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from portable.toml import Name, Registry, Url, below, filled, near_matches, read
 
 IMAGES_TOML = DOCKER / "images.toml"
 LOCAL_OVERLAY = DOCKER / "images.local.toml"
-NO_OVERLAY = Path(os.devnull)  # for what a fork has in common with us whatever it chooses: locks, rendered text, tests
+NO_OVERLAY = Path(os.devnull)  # for what every fork shares with us: locks, rendered text, tests
 PACKAGES = DOCKER / "packages"
 TOOLS = ROOT / "requirements" / "tools"
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """What a fork may change: a key that is not there leaves the table's value. `images`: globs of those it wants."""
+    """What a fork may change; a missing key leaves the table's value. `images`: globs of the images that it wants."""
 
     registry: Registry | None = None
     source: Url | None = None
@@ -60,7 +60,7 @@ def parse(raw: Mapping[str, Any], where: str) -> Catalogue:
 def narrow(table: Catalogue, raw: Mapping[str, Any], changes: Mapping[str, Any], overlaid: str) -> Catalogue:
     """The catalogue with the changes of a parsed overlay; `raw` is the parsed table, `overlaid` begins every complaint.
 
-    The table obeys the laws by itself, so that what is wrong now is the overlay's fault."""
+    The table alone obeys the laws: whatever is wrong now comes from the overlay."""
     overlay = read(Overlay, changes, overlaid)
     for tag in overlay.interpreters or ():
         if tag not in table.interpreters:
@@ -104,7 +104,7 @@ def _checked(table: Catalogue, where: str) -> Catalogue:
 
 
 def _breaches(table: Catalogue) -> Iterator[tuple[str, str]]:
-    """Key and complaint for each name that nothing has."""
+    """Key and complaint for each name that does not exist, and each other breach of the laws between keys."""
     for key, policy in (("default_policy", table.default_policy), ("bootstrap_policy", table.bootstrap_policy)):
         if policy not in table.policies:
             yield key, f"unknown policy {policy!r}{near_matches(policy, table.policies)}"
@@ -118,7 +118,7 @@ def _breaches(table: Catalogue) -> Iterator[tuple[str, str]]:
         yield from ((place, problem) for problem in _breaches_of_policy(table, found, pinned, components))
     for name, retired in table.retired.items():
         if name in table.policies:
-            yield below("retired", name), "it stands under policies and under retired"
+            yield below("retired", name), "it is in policies as well: remove it from one of the two tables"
         yield from ((below("retired", name), problem) for problem in _unknown(retired.platforms, table.platforms))
     for tag, interpreter in table.interpreters.items():
         if interpreter.implementation == "cpython" and interpreter.pin not in pinned:
@@ -186,11 +186,11 @@ def _breaches_of_policy(
             if not (PACKAGES / package_set).is_dir():
                 yield f"package_sets: there is no docker/packages/{package_set}"
         if {policy.toolset} - {""} != set(package_sets) & set(table.toolsets):
-            yield f"toolset is {policy.toolset!r}, which package_sets do not have, or they have another: {package_sets}"
+            yield f"toolset is {policy.toolset!r}, but the toolsets in package_sets differ: {package_sets}"
 
 
 def _breaches_of_images(table: Catalogue) -> Iterator[tuple[str, str]]:
-    """Key and complaint for each glob that matches nothing, and for each prebuilt interpreter that cannot be had."""
+    """Key and complaint for each glob that matches nothing, and each prebuilt interpreter without a download."""
     places = {image.place for image in table.all_images}
     globs: list[tuple[str, tuple[str, ...]]] = []
     for i in table.interpreters.values():
@@ -239,6 +239,3 @@ def _image(table: Catalogue, policy: Policy, platform: Platform, variant: Varian
         shared=variant.interpreters(place) if variant else (),
         has_pyinstaller=variant is not None and not matches(place, variant.no_pyinstaller_where),
     )
-
-
-# --- Command line -------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ class Symbols:
 
 @dataclass(frozen=True)
 class Exceptions:
-    """What a policy is on one platform, where that differs from the others."""
+    """How a policy differs on one platform."""
 
     base: Reference | None = None
     distribution: Distribution | None = None
@@ -232,7 +232,7 @@ class Catalogue:
     all_images: Annotated[tuple[Image, ...], DERIVED] = ()
 
     def images(self, published_only: bool = True, variants: bool = False) -> tuple[Image, ...]:
-        """The images in the table's order: the published ones without variants unless told otherwise."""
+        """The images in the table's order: by default the published ones without variants."""
         return tuple(
             image
             for image in self.all_images
@@ -252,9 +252,9 @@ class Catalogue:
         )
 
     def select(self, patterns: Iterable[str]) -> tuple[Image, ...]:
-        """The images that the globs name, in the table's order, unpublished ones and variants too.
+        """The images that the globs match, in the table's order, with unpublished ones and variants.
 
-        Raises UserError for a glob that names none."""
+        Raises UserError for a glob that matches none."""
         wanted = tuple(patterns)
         names = [image.name for image in self.all_images]
         for pattern in wanted:

@@ -69,6 +69,6 @@ def _read_file(path: Path, platform: str) -> list[str]:
             raise errors.UserError(f"{path}:{number}: {problem}")
         if match["platform"] is None or (match["platform"] == platform) != bool(match["negated"]):
             if match["name"] in names:
-                raise errors.UserError(f"{path}:{number}: {match['name']} stands there twice")
+                raise errors.UserError(f"{path}:{number}: {match['name']} is listed twice")
             names.append(match["name"])
     return names

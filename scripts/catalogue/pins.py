@@ -1,8 +1,8 @@
 """Reads and rewrites the native pins: the ARGs that open docker/Dockerfile.
 
 A pin is three global ARGs, NAME_VERSION, NAME_SHA256 and NAME_URL; the URL interpolates the version where it can, so
-that a bump is two changed lines. Two pins look different: git-lfs is a prebuilt file for each architecture (one SHA256
-line of `<Go architecture>:<digest>` pairs, `{goarch}` in the URL), static-clang is a container image (NAME_IMAGE).
+that a bump is two changed lines. Two pins look different: git-lfs has a prebuilt file for each architecture (a SHA256
+line of `<Go architecture>:<digest>` pairs, `{goarch}` in the URL), and static-clang is a container image (NAME_IMAGE).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RIGHT = "a valid sha256, or one for each architecture as in amd64:0123..."
 
 @dataclass(frozen=True)
 class Pin:
-    """One pinned native dependency. `url` has its version filled in; `sha256` maps Go architectures for git-lfs."""
+    """One pinned native dependency. `url` has the version filled in; `sha256` maps Go architectures for git-lfs."""
 
     name: str
     version: str
@@ -44,7 +44,7 @@ class Pin:
         return self.url.rpartition("/")[2]
 
     def for_arch(self, goarch: str) -> Pin:
-        """The pin of one architecture, with a plain URL and digest (itself where all architectures share one file).
+        """The pin of one architecture, with a plain URL and digest. That is the pin itself if all share one file.
 
         Raises errors.UserError when upstream has no file for `goarch`."""
         if isinstance(self.sha256, str):
@@ -110,7 +110,7 @@ def stages(path: Path = DOCKERFILE) -> tuple[str, ...]:
 
 
 def components(path: Path = DOCKERFILE) -> tuple[str, ...]:
-    """What a Dockerfile compiles or unpacks beside interpreters: each in a stage `component-NAME`."""
+    """What a Dockerfile compiles or unpacks besides interpreters, each in a stage `component-NAME`."""
     return tuple(name.removeprefix("component-") for name in stages(path) if name.startswith("component-"))
 
 

@@ -17,9 +17,9 @@ from catalogue.pins import Pin
 from portable import downloads, errors
 from portable.toml import near_matches
 
-COMPONENT_PINS = {"tcltk": ("tcl", "tk")}  # components made of other pins than the one of their own name
-SHARED_OPENSSL = "openssl"  # the pin that a variant's interpreters always have built for them
-CERTIFICATES = "/opt/_internal/certs.pem"  # what an image's SSL_CERT_FILE names; sites mount their bundle over it
+COMPONENT_PINS = {"tcltk": ("tcl", "tk")}  # components made of other pins than the one with their own name
+SHARED_OPENSSL = "openssl"  # the pin that is always built for a variant's interpreters
+CERTIFICATES = "/opt/_internal/certs.pem"  # SSL_CERT_FILE of an image; sites mount their bundle over it
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Plan:
 
     @property
     def build_args(self) -> dict[str, str]:
-        """The ARGs to hand over, by name. Pins that equal the Dockerfile's own are left out."""
+        """The build arguments, by name. Pins that equal the Dockerfile's own are left out."""
         policy, platform = self.image.policy, self.image.platform
         toolset = self.image.toolset
         wide = not platform.narrow
@@ -112,7 +112,7 @@ class Plan:
     def stages(self) -> dict[str, str]:
         """The switches, each the name of a part's stage or `empty`.
 
-        All of them, since podman 4.3 runs stages side by side in an order that heeds only switches it is given."""
+        All of them are passed: podman 4.3 orders the stages that it runs side by side by the switches it is given."""
         wanted = {i.stage: f"interpreter-{i.tag}" for i in self.interpreters}
         wanted |= {native_pins.env_prefix(name) + "_STAGE": f"component-{name}" for name in self.components}
         wanted |= {native_pins.env_prefix(t.name) + "_STAGE": f"tool-{t.name}" for t in self.piped_tools}
@@ -124,17 +124,17 @@ class Plan:
 
     @property
     def source_pins(self) -> frozenset[str]:
-        """The native pins that it is made of."""
+        """The native pins that the image is made of."""
         return _pins_of(self.components, (*self.interpreters, *self.shared)) & self.pins.keys()
 
     @property
     def component_pins(self) -> frozenset[str]:
-        """Those of them that its components are made of."""
+        """The native pins that its components are made of."""
         return _pins_of(self.components, ()) & self.pins.keys()
 
     @property
     def pyinstaller_wheels(self) -> str:
-        """The directory of the wheelhouse with PyInstaller for this image, "" where the smoke tests do not try it."""
+        """The directory of the wheelhouse with PyInstaller for this image; "" where the smoke tests do not use it."""
         return f"shared-{self.image.place}" if self.shared and self.image.has_pyinstaller else ""
 
     @property
@@ -154,7 +154,7 @@ class Plan:
 
 
 def decide(image: Image, request: Request, pins: Mapping[str, Pin] | None = None) -> Plan:
-    """Decides one build. Raises UserError for interpreter tags or components that cannot be had."""
+    """Decides one build. Raises UserError for interpreter tags or components that this image cannot have."""
     table_pins = dict(native_pins.read() if pins is None else pins)
     locked: Mapping[str, Any] = request.lock["pins"] if request.lock else {}
     missing: Mapping[str, str] = request.lock["missing"] if request.lock else {}

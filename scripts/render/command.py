@@ -1,6 +1,6 @@
 """Writes the parts of files that follow from the tables, between markers in comments: `begin name` to `end name`.
 
-With --check it changes nothing and fails, naming the command that helps, when a part is not up to date.
+With --check it changes nothing, and fails if a part is not up to date.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def all_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
 def main() -> int:
     """Brings the rendered parts of README.md, docs/ and docker/Dockerfile up to date."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if something is not up to date")
+    parser.add_argument("--check", action="store_true", help="change nothing; end with 1 if a part is not up to date")
     options = parser.parse_args()
     stale = []
     for path, blocks in all_blocks(images.load(overlay=images.NO_OVERLAY)).items():

@@ -220,7 +220,7 @@ def test_half_of_a_pair_is_not_taken_on_the_word_of_the_archive(tmp_path: Path) 
     text = GOOD.replace('["openpgp"]', '["openpgp", "debian-index"]')
     text += 'debian = { source = "tool", verbatim = true }\n'
     assert load(tmp_path, text)["tool"].trust == ("openpgp", "debian-index")
-    with pytest.raises(errors.UserError, match="moves together is not taken"):
+    with pytest.raises(errors.UserError, match="debian-index is not for pins that move together"):
         load(tmp_path, text + 'together = "other"\n')
 
 

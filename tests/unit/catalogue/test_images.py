@@ -139,7 +139,7 @@ LAWS = [
     ("eol = 2031-01-31", "", "eol is missing"),
     ('toolset = "rhel"', 'toolset = "rhle"', "unknown toolset 'rhle'; did you mean"),
     ('default_policy = "manylinux_2_91"', 'default_policy = "manylinux_2_90"', "default_policy: unknown policy"),
-    ("[retired.manylinux_2_90]", "[retired.manylinux_2_91]", "under policies and under retired"),
+    ("[retired.manylinux_2_90]", "[retired.manylinux_2_91]", "it is in policies as well"),
     ('["x86_64", "i686"]', '["x86_64", "x86_64"]', "platforms must be without repetition"),
     ('["*-i686"]', '["*-i386"]', "'*-i386' matches no"),
     (f"{OLD_TAG} = ", "cpython38 = ", "the key must be <python tag>-<abi tag>"),

@@ -304,7 +304,7 @@ def test_a_spoiled_field_of_a_distribution_is_refused(tmp_path: Path) -> None:
         ("gentoo,1,glibc,2.40,,,", "distribution must be named"),
         ("debian,7,glibc,new,,,", "libc_version must be a version"),
         ("debian,7,glibc,2.13,soon,,", "eol must be a date"),
-        ("debian,12,glibc,2.36,,,\ndebian,12,glibc,2.36,,,", "stands there twice"),
+        ("debian,12,glibc,2.36,,,\ndebian,12,glibc,2.36,,,", "is listed twice"),
     ],
 )
 def test_a_wrong_line_about_a_distribution_is_refused(tmp_path: Path, line: str, message: str) -> None:
@@ -341,8 +341,8 @@ def test_a_wrong_head_of_the_distributions_is_refused(tmp_path: Path, text: str)
         ("git\0", "write 'name'"),
         ("git [x86-64]", "write 'name'"),
         ("git [x86_65]", "unknown platform 'x86_65'; did you mean x86_64"),
-        ("git\ngit", "git stands there twice"),
-        ("git\ngit [x86_64]", "git stands there twice"),
+        ("git\ngit", "git is listed twice"),
+        ("git\ngit [x86_64]", "git is listed twice"),
     ],
 )
 def test_a_wrong_line_of_packages_is_refused(tmp_path: Path, line: str, complaint: str) -> None:

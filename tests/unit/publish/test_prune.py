@@ -80,9 +80,11 @@ def test_the_newest_of_a_retired_policy_stays() -> None:
     )
 
 
-def test_the_newest_by_number_not_by_letter() -> None:
+def test_the_newest_by_day_and_then_by_number() -> None:
     tags = {"musllinux_1_1": {"2019.04.01-9": "a", "2019.04.01-10": "b"}}
     assert going(tags) == {"musllinux_1_1:2019.04.01-9"}
+    tags["musllinux_1_1"]["2019.04.02-1"] = "c"
+    assert going(tags) == {"musllinux_1_1:2019.04.01-9", "musllinux_1_1:2019.04.01-10"}
 
 
 @pytest.mark.parametrize("tag", ["2021-02-06-3d322a5", "2021-05-01-28d233a", "2025-05-03-cdd80a2", "2025.05.03-1"])
