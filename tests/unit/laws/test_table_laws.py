@@ -275,7 +275,7 @@ def test_a_wrong_line_of_mirrors_is_refused(tmp_path: Path, address: str) -> Non
             with pytest.raises(errors.UserError, match=r"^mirrors\.txt:2: [^\n]*$"):
                 fetch.read_mirrors(path)
     path.write_text("https://example.org/a/ https://example.org/b/\n" * 2, encoding="utf-8")
-    with pytest.raises(errors.UserError, match=r"mirrors\.txt:2: write a prefix once"):
+    with pytest.raises(errors.UserError, match=r"mirrors\.txt:2: write each prefix once"):
         fetch.read_mirrors(path)
 
 
