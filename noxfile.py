@@ -171,6 +171,12 @@ def update_base_images(session: nox.Session) -> None:
 
 
 @nox.session(default=False, tags=["update"])
+def update_policies(session: nox.Session) -> None:
+    """Renew what the doctor knows of auditwheel's policies and of Debian's symbols; one commit each."""
+    script(session, "update", "policies")
+
+
+@nox.session(default=False, tags=["update"])
 def update_reach(session: nox.Session) -> None:
     """Renew what share of the downloads each policy reaches, and what the documents say of it; one commit."""
     script(session, "update", "reach")

@@ -43,6 +43,7 @@ COMMANDS = {
     "update interpreters": Command("update.interpreters:main", "move the prebuilt PyPy and GraalPy"),
     "update static-clang": Command("update.static_clang:main", "add new releases of static clang"),
     "update bases": Command("update.bases:main", "renew the digests of the base images"),
+    "update policies": Command("update.policies:main", "renew what the doctor knows of policies and symbols"),
     "update reach": Command("update.reach:main", "renew what share of the downloads each policy reaches"),
     "links": Command("update.links:main", "ask for every pinned URL and mirror"),
     "doctor": Command("doctor.command:main", "say whether wheels run on the systems that their tags promise"),

@@ -225,7 +225,7 @@ class Analysis:
         found = []
         for each in self.native:
             if policies := Policies.of(self.libc, each.elf.machine):
-                names = {symbol.name for symbol in each.elf.imports}
+                names = {symbol.name for symbol in each.elf.imports if symbol.bind != STB_WEAK}
                 if refused := policies.without(each.elf.needed, names):
                     found.append((each, refused))
         return found

@@ -50,7 +50,10 @@ def examine(path: Path, scan: bool, strict: bool = False, wanted: tuple[str, ...
     except errors.Failure as error:
         analysis = analyse(path, None)
         analysis.unscanned = str(error)
-    if scan and decoder is None:
+    is_x86 = any(each.elf.machine in ("x86_64", "i686") for each in analysis.native)
+    if not is_x86:
+        analysis.unscanned = ""
+    elif scan and decoder is None:
         analysis.unscanned = "neither objdump for x86 nor the package iced-x86 is installed"
     return Examination.of(path.name, analysis, strict, wanted)
 

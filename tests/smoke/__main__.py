@@ -21,6 +21,7 @@ from . import (
     toolchain,
     tools,
     venvs,
+    verdicts,
     wheels,
 )
 from .context import Context, Expected
@@ -32,6 +33,7 @@ TOPICS = (
     configuration,
     stdlib,
     venvs,
+    verdicts,
     wheels,
     sboms,
     toolchain,
