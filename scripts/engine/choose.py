@@ -86,7 +86,7 @@ def find(name: str = "", reach: tuple[str, int] | None = None) -> tuple[Engine |
 
 
 def candidates(name: str = "") -> Iterator[Engine]:
-    """The engines to try, in order: podman first with the settings that worked last time, then with more and more."""
+    """The engines to try, in order; podman with the settings that worked last time, then with more and more of them."""
     remembered = _remembered()
     for kind in (name,) if name else ENGINES:
         for executable in _on_path(executable_of(kind)):
