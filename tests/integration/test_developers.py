@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.support import indexes, servers
-from tests.unit.host.test_developers import Checkout, new_checkout
+from tests.support.checkouts import Checkout, new_checkout
 
 from host import developers
 

@@ -13,10 +13,9 @@ from typing import Any
 
 import pysequoia
 import pytest
-from tests.support import debian_mirrors, servers
+from tests.support import debian_mirrors, servers, sigstore_bundles
 from tests.support.repositories import git
 from tests.support.upstreams import World, days_ago, entry, packaging, serve_repository, sha256, tarball
-from tests.unit.update import test_signatures
 
 from catalogue import pins
 from debian.archive import KEYRING_VARIABLE
@@ -222,8 +221,8 @@ def test_a_genuine_signature_of_another_release(world: World, run: Run, content:
 def test_a_genuine_bundle_of_another_file(world: World, run: Run) -> None:
     """What sigstore signed is another file than the one that the URL has."""
     project = world.project("alpha", "1.0.0", "1.1.0")
-    world.server.routes[project.path("1.1.0") + ".sigstore"] = servers.good(test_signatures.FILE_BUNDLE)
-    signed = f'identity = "{test_signatures.FILE_IDENTITY}", issuer = "{test_signatures.ISSUER}"'
+    world.server.routes[project.path("1.1.0") + ".sigstore"] = servers.good(sigstore_bundles.FILE_BUNDLE)
+    signed = f'identity = "{sigstore_bundles.FILE_IDENTITY}", issuer = "{sigstore_bundles.ISSUER}"'
     row = project.row.replace('["openpgp"]', '["sigstore"]')
     world.rows["alpha"] = row + f'sigstore = {{ url = "{{url}}.sigstore", {signed} }}\n'
     world.commit(pins={"alpha": "1.0.0"})

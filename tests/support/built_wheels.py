@@ -6,6 +6,14 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+# Sources in C: an extension, a function for AVX2 that a check of the processor guards, and one that nothing guards.
+INIT = "void *PyInit_m(void) { return 0; }\n"
+RUN_TIME_CHOICE = """
+__attribute__((target("avx2"))) static void wide(float *a) { for (int i = 0; i < 64; i++) a[i] *= a[i + 64]; }
+static void narrow(float *a) { for (int i = 0; i < 64; i++) a[i] *= a[i + 64]; }
+void f(float *a) { if (__builtin_cpu_supports("avx2")) wide(a); else narrow(a); }
+"""
+WIDE = "void f(float *a) { for (int i = 0; i < 64; i++) a[i] *= a[i + 64]; }"
 NAME = "p-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
 MODULE = "p/m.cpython-311-x86_64-linux-gnu.so"
 

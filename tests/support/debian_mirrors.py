@@ -17,6 +17,7 @@ from debian.archive import Archive, find_sources
 from host import apt
 from portable import fetch
 from portable.opener import Limits
+from sources.from_upstream import PinnedFile
 
 needs_gpgv = pytest.mark.skipif(not shutil.which("gpgv"), reason="needs gpgv: apt-get install gpgv")
 LIMITS = Limits(connect=1, stall=2, attempts=2, backoff=0.01)
@@ -120,3 +121,10 @@ class DebianServer:
         sources = find_sources({apt.MIRROR_VARIABLE: self.server.url("/debian")})
         fetcher = fetch.Fetcher(limits=LIMITS, mirrors=None)
         return Archive(sources, [self.keyring()], self.directory / "cache", fetcher)
+
+
+def wanted(mirror: DebianServer, name: str, body: bytes) -> PinnedFile:
+    """A pinned file that the server of an archive has beside it."""
+    url = mirror.server.url(f"/{name}.tar.gz")
+    mirror.server.routes[f"/{name}.tar.gz"] = servers.good(body)
+    return PinnedFile(name, "1", url, hashlib.sha256(body).hexdigest(), Path(name, f"{name}.tar.gz"))

@@ -192,3 +192,30 @@ def send(handler: BaseHTTPRequestHandler, code: int, body: bytes, headers: dict[
     head(handler, code, {"Content-Length": str(len(body)), **(headers or {})})
     if handler.command != "HEAD":
         handler.wfile.write(body)
+
+
+def raw(*pieces: bytes, pause: float = 0.05, times: int = 10_000) -> Route:
+    """Sends the first piece, then the others again and again, with pauses, until the client hangs up."""
+
+    def route(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(pieces[0])
+        for _ in range(times):
+            for piece in pieces[1:]:
+                handler.wfile.write(piece)
+                time.sleep(pause)
+
+    return route
+
+
+# What goes on for ever around a body, byte by byte or fast.
+ENDLESS = {
+    "a status line": raw(b"HTTP/1.1 ", b"2"),
+    "a header": raw(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+    "headers": raw(b"HTTP/1.1 200 OK\r\n", b"X-Many: x\r\n"),
+    "continue": raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "fast continue": raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, pause=0),
+    "fast header": raw(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x" * 10_000, pause=0),
+    "the size of a chunk": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "trailers": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Many: x\r\n"),
+    "a redirect": raw(b"HTTP/1.1 302 Found\r\nLocation: /none\r\n\r\n", b"x"),
+}

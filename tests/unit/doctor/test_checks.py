@@ -8,20 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.built_wheels import MODULE, NAME, compiled, packed
+from tests.support.built_wheels import INIT, MODULE, NAME, RUN_TIME_CHOICE, WIDE, compiled, packed
 
 from doctor import command
 from doctor.findings import CHECKS, Level, Symptom
 from doctor.report import Examination
 
-INIT = "void *PyInit_m(void) { return 0; }\n"
 NEWER = NAME.replace("manylinux_2_17_x86_64.manylinux2014_x86_64", "manylinux_2_36_x86_64")
-RUN_TIME_CHOICE = """
-__attribute__((target("avx2"))) static void wide(float *a) { for (int i = 0; i < 64; i++) a[i] *= a[i + 64]; }
-static void narrow(float *a) { for (int i = 0; i < 64; i++) a[i] *= a[i + 64]; }
-void f(float *a) { if (__builtin_cpu_supports("avx2")) wide(a); else narrow(a); }
-"""
-WIDE = "void f(float *a) { for (int i = 0; i < 64; i++) a[i] *= a[i + 64]; }"
 
 
 class Bench:

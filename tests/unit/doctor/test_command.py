@@ -10,9 +10,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.support.built_wheels import MODULE, NAME, compiled, packed
-from tests.unit.doctor.test_checks import INIT, RUN_TIME_CHOICE, WIDE
-from tests.unit.smoke.test_suite import shared_library
+from tests.support.built_wheels import INIT, MODULE, NAME, RUN_TIME_CHOICE, WIDE, compiled, packed
+from tests.support.elf_files import shared_library
 
 from catalogue.paths import ROOT
 from doctor import command, decoders, distributions, elf

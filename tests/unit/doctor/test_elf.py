@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.smoke.test_suite import shared_library
+from tests.support.elf_files import shared_library
 
 from doctor import elf, loading
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,10 @@ def test_every_command_has_help(command: str) -> None:
 def test_every_benchmark_starts_by_itself(path: Path) -> None:
     done = run(str(path), "--help")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_tests_share_is_in_tests_support() -> None:
+    """A test module that another imports cannot be moved, renamed or run by itself."""
+    sharing = re.compile(r"^ *(?:from|import) tests\.(?:unit|integration)\b", re.MULTILINE)
+    files = [path for path in (ROOT / "tests").rglob("*.py") if sharing.search(path.read_text(encoding="utf-8"))]
+    assert files == []

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 from tests.support import certificates, servers
-from tests.unit.portable.test_fetch import ENDLESS
 
 from network import session, web
 
@@ -262,12 +261,12 @@ def test_a_meaningless_retry_after(server: servers.Server, client: web.Client, v
     assert client.get(server.url("/")) == b"fine"
 
 
-@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize("what", servers.ENDLESS)
 def test_what_drips_around_a_page_is_limited(
     server: servers.Server, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr(web, "LIMITS", replace(web.LIMITS, stall=0.3, attempts=1))
-    server.routes["/"] = ENDLESS[what]
+    server.routes["/"] = servers.ENDLESS[what]
     started = time.monotonic()
     with pytest.raises((web.Unreachable, web.Missing)):
         web.Client().get(server.url("/"))

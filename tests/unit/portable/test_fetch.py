@@ -296,38 +296,12 @@ def test_silence_is_given_up(server: servers.Server, fetcher: fetch.Fetcher, tmp
     refused(fetcher, server.url("/a"), tmp_path, "broke off after", "no data in time")
 
 
-def raw(*pieces: bytes, pause: float = 0.05, times: int = 10_000) -> servers.Route:
-    """Sends the first piece, then the others again and again, with pauses, until the client hangs up."""
-
-    def route(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(pieces[0])
-        for _ in range(times):
-            for piece in pieces[1:]:
-                handler.wfile.write(piece)
-                time.sleep(pause)
-
-    return route
-
-
-ENDLESS = {
-    "a status line": raw(b"HTTP/1.1 ", b"2"),
-    "a header": raw(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
-    "headers": raw(b"HTTP/1.1 200 OK\r\n", b"X-Many: x\r\n"),
-    "continue": raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    "fast continue": raw(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, pause=0),
-    "fast header": raw(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x" * 10_000, pause=0),
-    "the size of a chunk": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
-    "trailers": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Many: x\r\n"),
-    "a redirect": raw(b"HTTP/1.1 302 Found\r\nLocation: /none\r\n\r\n", b"x"),
-}
-
-
-@pytest.mark.parametrize("what", ENDLESS)
+@pytest.mark.parametrize("what", servers.ENDLESS)
 def test_what_drips_around_a_body_is_limited(server: servers.Server, tmp_path: Path, what: str) -> None:
     """Each byte comes in time; only a limit for all of them together ends it."""
     limits = dataclasses.replace(QUICK, attempts=1, stall=0.3)
     fetcher = fetch.Fetcher(limits=limits, mirrors=None)
-    server.routes["/a"] = ENDLESS[what]
+    server.routes["/a"] = servers.ENDLESS[what]
     started = time.monotonic()
     refused(fetcher, server.url("/a"), tmp_path)
     with pytest.raises(Unusable):

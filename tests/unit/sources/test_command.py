@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.debian_mirrors import DebianServer, Package, needs_gpgv, package
+from tests.support.debian_mirrors import DebianServer, Package, needs_gpgv, package, wanted
 from tests.support.locks import locked
-from tests.unit.sources.test_from_upstream import wanted
 
 from portable import errors, files
 from sources import command

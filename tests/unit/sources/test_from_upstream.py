@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 from tests.support import servers
-from tests.support.debian_mirrors import LIMITS, DebianServer
+from tests.support.debian_mirrors import LIMITS, DebianServer, wanted
 
 from catalogue import images, pins
 from portable import errors, fetch
 from portable.progress import Progress
-from sources.from_upstream import PinnedFile, download_pinned, wanted_files
+from sources.from_upstream import download_pinned, wanted_files
 
 CATALOGUE = images.load()
 QUIET = Progress(quiet=True)
-
-
-def wanted(mirror: DebianServer, name: str, body: bytes) -> PinnedFile:
-    url = mirror.server.url(f"/{name}.tar.gz")
-    mirror.server.routes[f"/{name}.tar.gz"] = servers.good(body)
-    return PinnedFile(name, "1", url, hashlib.sha256(body).hexdigest(), Path(name, f"{name}.tar.gz"))
 
 
 def test_upstream(mirror: DebianServer, tmp_path: Path) -> None:

@@ -16,19 +16,18 @@ from pathlib import Path
 import pysequoia
 import pytest
 from pysequoia import SignatureMode
+from tests.support.sigstore_bundles import (
+    BUNDLE,
+    DIGEST,
+    FILE_BUNDLE,
+    FILE_DIGEST,
+    FILE_IDENTITY,
+    IDENTITY,
+    ISSUER,
+)
 
 from update import signatures
 from update.signatures import BadSignature
-
-ROOT = Path(__file__).resolve().parents[3]
-BUNDLE = (ROOT / "tests/data/sigstore/pypi_attestation_models-0.0.4a2.tar.gz.sigstore").read_bytes()
-DIGEST = "c9709ce6fd5b67b59b4a28758cf14d3f411803c4b89b6068b1f1a8e4ee94c8ef"
-IDENTITY = "https://github.com/trailofbits/pypi-attestation-models/.github/workflows/release.yml@refs/tags/v0.0.4a2"
-ISSUER = "https://token.actions.githubusercontent.com"
-
-FILE_BUNDLE = (ROOT / "tests/data/sigstore/rfc8785-0.1.2-py3-none-any.whl.sigstore").read_bytes()
-FILE_DIGEST = "c4e92e9ecc828bef2aa7dba1de8ac983511f7532a0df11c770d39099a25cf201"
-FILE_IDENTITY = "https://github.com/trailofbits/rfc8785.py/.github/workflows/release.yml@refs/tags/v0.1.2"
 
 
 @pytest.fixture(scope="module")
