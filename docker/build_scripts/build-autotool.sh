@@ -1,12 +1,14 @@
 #!/bin/bash
-# Builds autoconf, automake or libtool for /usr/local, unless the distribution's is as new (libtool: always); all images
+# Builds autoconf, automake or libtool (the argument) for /usr/local if it is newer than the distribution's; libtool always; all images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${NAME:?}" "${VERSION:?}" "${URL:?}" "${SHA256:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+NAME="${1:?autoconf, automake or libtool}"
+read_pin "${NAME}"
 
-# What /usr/share has is seen by ours and the reverse: pkg.m4 and libtool.m4 live on different sides.
+# see_macros_of DIRECTORY BY: lets the aclocal that reads BY find the macros of DIRECTORY, too. pkg.m4 is in /usr/share and
+# libtool.m4 in /usr/local/share, so this is done in both directions.
 see_macros_of() {
     local seen="$1" by="$2"
     mkdir -p "${ROOTFS}${by}"
@@ -15,7 +17,7 @@ see_macros_of() {
 }
 
 fetch_source "${URL}" "${SHA256}" /build/source
-system_version="$("${NAME}" --version 2>/dev/null | sed -n '1s/.* //p' || true)" # libtool is no package of ours: empty
+system_version="$("${NAME}" --version 2>/dev/null | sed -n '1s/.* //p' || true)" # empty for libtool: no image installs it as a package
 newest="$(printf '%s\n' "${system_version}" "${VERSION}" | sort -V | tail -n 1)"
 if [[ "${NAME}" != libtool && "${newest}" == "${system_version}" ]]; then
     if [[ "${NAME}" == automake ]]; then see_macros_of /usr/local/share/aclocal /usr/share/aclocal; fi
@@ -34,5 +36,5 @@ rm -f "${ROOTFS}"/usr/local/lib/*.{a,la}
 record component "${NAME}" "${VERSION}" "${URL}" "${SHA256}"
 finish
 cp -a "${ROOTFS}/." /
-ldconfig 2>/dev/null || true # musl has no cache to refresh
+ldconfig 2>/dev/null || true # fails with musl, which has no cache
 [[ "$("${NAME}" --version | sed -n '1s/.* //p')" == "${VERSION}" ]] || die "${NAME} does not run as ${VERSION}"

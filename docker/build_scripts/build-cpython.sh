@@ -1,12 +1,14 @@
 #!/bin/bash
-# Builds one CPython and finishes it: pip, launchers, static library; all images. TAG: an interpreter's, or shared-cpython-X.Y
+# Builds and finishes one CPython: pip, launchers, static library; all images. Usage: build-cpython.sh PIN TAG|shared-cpython-X.Y
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-# shellcheck source=docker/build_scripts/cpython.sh
-source "${HERE}/cpython.sh"
-: "${TAG:?}" "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${BUILD_TRIPLE?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/cpython.sh
+source "${HERE}/lib/cpython.sh"
+: "${BUILD_TRIPLE?}"
+read_pin "${1:?the pin, as in cpython-3.14}"
+TAG="${2:?the tag, as in cp314-cp314}"
 
 use_site
 keep_bytecode
@@ -18,13 +20,13 @@ if [[ "${TAG}" == *t ]]; then
     PREFIX+=-nogil
 elif is_shared; then
     PREFIX="/opt/${TAG}"
-    : "${OPTIMISED:?}"
+    OPTIMISED="$(argument "${TAG}" OPTIMISED)"
 fi
 
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 unset _PYTHON_HOST_PLATFORM # the entry point sets it for armv7l; it would end up in sysconfig
-unset LIBC                  # ours says which one; configure up to 3.9 takes it for a library to link
+unset LIBC                  # a word of the stage; configure up to 3.9 takes it for a library to link
 leave_out_test_modules
 add_loongarch_triplet
 ask_gcc_for_multiarch

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Builds libcurl privately for git, for the images whose distribution's is too old (CentOS 7); only the shared library is kept
+# Builds libcurl for git in a private prefix if the distribution's is too old (CentOS 7); the image gets its shared library alone
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${VERSION:?}" "${URL:?}" "${SHA256:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+read_pin curl
 PREFIX=/opt/_internal/curl-4
 
 ldflags="${HARDEN_LDFLAGS} -Wl,-rpath,${PREFIX}/lib -Wl,--enable-new-dtags"
@@ -25,7 +25,7 @@ make install DESTDIR="${DEVROOT}"
 rm -rf "${DEVROOT}${PREFIX}/share"
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"
-cp -a "${DEVROOT}${PREFIX}"/lib/libcurl.so.4* "${ROOTFS}${PREFIX}/lib/" || die "libcurl has another soname than libcurl.so.4"
+cp -a "${DEVROOT}${PREFIX}"/lib/libcurl.so.4* "${ROOTFS}${PREFIX}/lib/" || die "libcurl's soname is no longer libcurl.so.4: adapt PREFIX and this line"
 record component curl "${VERSION}" "${URL}" "${SHA256}"
 finish
 

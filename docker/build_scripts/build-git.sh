@@ -2,12 +2,13 @@
 # Builds git for /usr/local, against our OpenSSL and curl where the image has them; all images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${LIBC:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+read_pin git
+: "${LIBC:?}"
 
 options=(prefix=/usr/local NO_GETTEXT=1 NO_TCLTK=1 INSTALL_SYMLINKS=1 "INSTALL_STRIP=-s" CSPRNG_METHOD=getrandom
-    NO_RUST=1) # wanted from 2.55 on; no image has a Rust compiler
+    NO_RUST=1) # git wants Rust from 2.55 on; no image has its compiler
 if [[ "${LIBC}" == musl ]]; then options+=(NO_REGEX=NeedsStartEnd); fi
 ldflags="${HARDEN_LDFLAGS}"
 for own in /opt/_internal/openssl-* /opt/_internal/curl-*; do
@@ -20,9 +21,9 @@ for own in /opt/_internal/openssl-* /opt/_internal/curl-*; do
 done
 if [[ "$(getconf GNU_LIBC_VERSION 2>/dev/null)" == "glibc 2.17" ]]; then
     options+=(CSPRNG_METHOD=urandom NO_UNCOMPRESS2=1) # no getrandom, no zlib 1.2.9
-    : >/usr/include/ctype.h                           # of this stage only: with OpenSSL's headers it clashes with git's own
+    : >/usr/include/ctype.h                           # in this stage only: OpenSSL's headers include it, and git has its own
 fi
-# The programs of its tests and fuzzers are a quarter of the work, and nobody runs them here.
+# The programs of its tests and fuzzers are a quarter of the build time, and nobody runs them here.
 options+=(TEST_PROGRAMS= test_bindir_programs= UNIT_TEST_PROGS= UNIT_TESTS_PROG= CLAR_TEST_PROG= FUZZ_OBJS= FUZZ_PROGRAMS=)
 
 fetch_source "${URL}" "${SHA256}" /build/source

@@ -1,17 +1,17 @@
 #!/bin/bash
-# Builds libcrypt.so.2 and, for what is already linked, libcrypt.so.1, for /usr/local (CentOS 7: glibc's own lacks modern hashes)
+# Builds libcrypt.so.2 for /usr/local, and libcrypt.so.1 for existing programs (CentOS 7: glibc's own lacks modern hashes)
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${VERSION:?}" "${URL:?}" "${SHA256:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+read_pin libxcrypt
 
-# build NAME OPTION...: in its own directory, since the second build edits the version map of its source
+# build NAME OPTION...: builds in /build/NAME. Each build has its own source, since the second one edits the version map.
 build() {
     local name="$1"
     shift
     cd "/build/${name}"
-    # lld refuses the version map of the second build; where gcc links, bfd is what it takes anyway.
+    # lld rejects the version map of the second build; gcc uses bfd anyway.
     ./configure --prefix=/usr/local --libdir=/usr/local/lib --disable-static --enable-hashes=all --disable-werror "$@" \
         CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS} -fuse-ld=bfd"
     make -j "$(nproc)"
@@ -20,10 +20,10 @@ build() {
 
 fetch_source "${URL}" "${SHA256}" /build/new
 cd /build/new
-if [[ ! -e configure ]]; then autoreconf --force --install; fi # Debian's archive is not the release's
+if [[ ! -e configure ]]; then autoreconf --force --install; fi # Debian's archive is not the release's and lacks it
 cp -a /build/new /build/compatible
 build new --disable-obsolete-api
-# Only glibc's own symbol versions: what was linked to glibc's libcrypt.so.1 knows no other, and new programs get libcrypt.so.2.
+# Keep only glibc's symbol versions: programs linked to glibc's libcrypt.so.1 need no others, and new ones link to libcrypt.so.2.
 sed -i -e '/^[a-z_]\+[[:space:]]\+XCRYPT_4/d' -e '/[[:space:]]-[[:space:]]\+XCRYPT_2\.0/d' \
     -e 's/^\([a-z_]\+[[:space:]]\+\)XCRYPT_2\.0/\1-/' \
     -e '/^%chain/{s/ OW_CRYPT_1\.0//; s/ XCRYPT_[0-9.]*//g; /^%chain$/d}' /build/compatible/lib/libcrypt.map.in

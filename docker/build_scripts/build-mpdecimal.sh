@@ -2,9 +2,9 @@
 # Builds libmpdec for CPython's _decimal (3.13 and later), shared only, in a private prefix; all images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${VERSION:?}" "${URL:?}" "${SHA256:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+read_pin mpdecimal
 PREFIX=/opt/_internal/mpdecimal
 
 fetch_source "${URL}" "${SHA256}" /build/source
@@ -20,5 +20,5 @@ mkdir -p "${ROOTFS}${PREFIX}/lib"
 cp -a "${DEVROOT}${PREFIX}"/lib/libmpdec.so* "${ROOTFS}${PREFIX}/lib/"
 record component mpdecimal "${VERSION}" "${URL}" "${SHA256}"
 finish
-ls "${ROOTFS}${PREFIX}/lib/libmpdec.so.${VERSION%%.*}" >/dev/null || die "libmpdec has another soname than expected"
-if ls "${DEVROOT}${PREFIX}"/lib/*.a "${DEVROOT}${PREFIX}"/lib/libmpdec++* 2>/dev/null; then die "libmpdec: more was built than the shared C library"; fi
+ls "${ROOTFS}${PREFIX}/lib/libmpdec.so.${VERSION%%.*}" >/dev/null || die "libmpdec's soname is not libmpdec.so.${VERSION%%.*}"
+if ls "${DEVROOT}${PREFIX}"/lib/*.a "${DEVROOT}${PREFIX}"/lib/libmpdec++* 2>/dev/null; then die "libmpdec: the build made more than the shared C library"; fi

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Builds OpenSSL privately: its libraries where the distribution has none from 1.1.1 on (CentOS 7), all of it for the shared variant
+# Builds OpenSSL in a private prefix: libraries if the distribution's is older than 1.1.1 (CentOS 7), all of it for the shared variant
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${PLATFORM:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+read_pin openssl
+: "${PLATFORM:?}"
 KEEP="${KEEP:-libraries}"
 PREFIX="/opt/_internal/openssl-${VERSION%.*}"
 
@@ -12,7 +13,7 @@ options=(--prefix="${PREFIX}" --openssldir="${PREFIX}" --libdir=lib shared no-te
 case "${KEEP}" in
     libraries) options+=(no-afalgeng) ;;
     all) ;;
-    *) die "KEEP=${KEEP}: 'libraries', which the interpreters load, or 'all', with programs, headers and engines" ;;
+    *) die "KEEP=${KEEP}: write 'libraries' for what interpreters load, or 'all' for programs, headers and engines, too" ;;
 esac
 # $(LIBRPATH) is a variable of OpenSSL's makefile
 # shellcheck disable=SC2016
@@ -26,7 +27,7 @@ make -j "$(nproc)"
 make install_sw DESTDIR="${DEVROOT}"
 rm -f "${DEVROOT}${PREFIX}"/lib/*.a
 
-# Programs find the image's certificates without SSL_CERT_FILE too.
+# With this link programs find the image's certificates even without SSL_CERT_FILE.
 mkdir -p "${ROOTFS}${PREFIX}/lib"
 if [[ "${KEEP}" == all ]]; then
     cp -a "${DEVROOT}${PREFIX}/." "${ROOTFS}${PREFIX}/"

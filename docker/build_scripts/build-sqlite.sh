@@ -1,13 +1,14 @@
 #!/bin/bash
-# Builds SQLite's shared library with all its extensions, in a private prefix; headers and shell are offered only where asked; all images
+# Builds SQLite's shared library with its extensions in a private prefix; SQLITE_EXPOSED=1 adds headers and shell; all images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${SQLITE_EXPOSED:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+read_pin sqlite
+: "${SQLITE_EXPOSED:?}"
 PREFIX=/opt/_internal/sqlite3
-# As definitions, not as options of configure: a new build system once dropped those without a word
-# (https://github.com/pypa/manylinux/issues/1809). The check below asks the library itself.
+# Definitions, not options of configure: a new build system once ignored options without a word
+# (https://github.com/pypa/manylinux/issues/1809). The check at the end asks the library itself.
 EXTENSIONS=(FTS3 FTS3_PARENTHESIS FTS4 FTS5 RTREE GEOPOLY SESSION PREUPDATE_HOOK MATH_FUNCTIONS COLUMN_METADATA
     DBPAGE_VTAB DBSTAT_VTAB BYTECODE_VTAB STMTVTAB UNLOCK_NOTIFY STAT4)
 
@@ -16,7 +17,7 @@ for extension in "${EXTENSIONS[@]}"; do
     defines+=" -DSQLITE_ENABLE_${extension}"
 done
 
-# Both the full source (as Debian has it) and the autoconf archive have this configure and these targets.
+# This configure and these targets exist in the autoconf archive and in the full source, which Debian has.
 flags="${HARDEN_CFLAGS} ${HARDEN_CPPFLAGS} ${defines}"
 rpath="-Wl,-rpath,${PREFIX}/lib -Wl,--enable-new-dtags"
 fetch_source "${URL}" "${SHA256}" /build/source
@@ -28,7 +29,7 @@ sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}$
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"
 if [[ "${SQLITE_EXPOSED}" == 1 ]]; then
-    make shell.c # their makefiles would link a second copy of the library into it
+    make shell.c # compiled here: SQLite's makefiles would link a second copy of the library into the shell
     mkdir -p "${DEVROOT}${PREFIX}/bin"
     # shellcheck disable=SC2086
     gcc ${flags} -I. shell.c -o "${DEVROOT}${PREFIX}/bin/sqlite3" ${HARDEN_LDFLAGS} ${rpath} -L"${DEVROOT}${PREFIX}/lib" -lsqlite3 -lm
@@ -43,4 +44,4 @@ finish
 
 cp -a "${DEVROOT}/." /
 gcc -o /build/check "${HERE}/check-sqlite.c" -I"${PREFIX}/include" -L"${PREFIX}/lib" -Wl,-rpath,"${PREFIX}/lib" -lsqlite3
-/build/check "${VERSION}" THREADSAFE=1 "${EXTENSIONS[@]}" || die "SQLite lacks what it was asked for"
+/build/check "${VERSION}" THREADSAFE=1 "${EXTENSIONS[@]}" || die "SQLite lacks the options named above"

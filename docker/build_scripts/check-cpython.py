@@ -1,4 +1,4 @@
-"""Fails unless the running CPython is the one that its build asked for, with nothing silently left out.
+"""Fails unless the running CPython is the requested one and complete.
 
 Arguments: the interpreter's tag, or shared-cpython-X.Y for one with a shared libpython, and its version. Runs on every
 CPython from 3.8 on.
@@ -15,12 +15,12 @@ _sqlite3 _ssl _tkinter _uuid binascii pyexpat readline zlib test.support""".spli
 
 
 def linked(path):
-    """The shared libraries of a program or an extension module, as the dynamic linker finds them."""
+    """The output of ldd: the shared libraries of a program or an extension module."""
     return subprocess.run(["ldd", path], capture_output=True, text=True).stdout
 
 
 def main():
-    """Prints what is wrong; returns how much of it."""
+    """Prints one line a problem; returns the number of problems."""
     tag, version = sys.argv[1:]
     minor = sys.version_info[:2]
     problems = []

@@ -1,15 +1,15 @@
 #!/bin/bash
-# Removes caches, manuals and translations; run it in every layer that installs packages
+# Removes caches, manuals and translations; every layer that installs packages ends with it
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-# shellcheck source=docker/build_scripts/system.sh
-source "${HERE}/system.sh"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/system.sh
+source "${HERE}/lib/system.sh"
 
 clean
 remove_translations
-# Only the content: /usr/local/man may be a link to it (https://github.com/pypa/manylinux/issues/1060)
+# The directory itself stays: /usr/local/man may be a link to it (https://github.com/pypa/manylinux/issues/1060)
 if [[ -d /usr/local/share/man ]]; then
     find /usr/local/share/man -mindepth 1 -delete
 fi

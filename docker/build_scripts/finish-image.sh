@@ -1,16 +1,16 @@
 #!/bin/bash
-# Last step of an image: linker cache and manifest over all layers; all images
+# The last step of an image: the linker's cache, and a manifest of all layers; all images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
 : "${LIBC:?}"
 
 "${HERE}/prepare-component.sh"
 case "${LIBC}" in
     glibc) ldconfig ;;
     musl) ldconfig / ;;
-    *) die "unknown C library '${LIBC}'" ;;
+    *) die "unknown C library '${LIBC}': add it to configure-system.sh and finish-image.sh" ;;
 esac
 rm -rf /var/cache/ldconfig
 /opt/_internal/tools/bin/python -IB "${HERE}/write_manifest.py"

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Installs pipx and certifi, and the pip that pipx lends to its tools; all images
+# Installs pipx, certifi, and the pip that pipx shares among its tools; all images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-# shellcheck source=docker/build_scripts/tools.sh
-source "${HERE}/tools.sh"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/tools.sh
+source "${HERE}/lib/tools.sh"
 REQUIREMENTS="${HERE}/../requirements"
 
 download_wheels "${REQUIREMENTS}/base.txt" --only-binary :all:

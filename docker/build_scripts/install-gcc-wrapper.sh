@@ -1,12 +1,12 @@
 #!/bin/bash
-# Puts a wrapper before compilers that target more than x86-64's baseline by default (RHEL 9 and later, x86_64)
+# Puts a wrapper before compilers whose default is beyond baseline x86-64 (RHEL 9 and later, x86_64)
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
 : "${PLATFORM:?}"
 
-# Only what gcc hands to its compiler shows the default; `gcc -v` alone says how it was configured (--with-arch_64).
+# Prints the -march that gcc hands to its compiler: that is the default. `gcc -v` alone shows only how gcc was configured.
 target_of() {
     "$1" -v -x c -E /dev/null 2>&1 | sed -n -E 's/.* -march=([^ '"'"']+).*/\1/p' | sort -u
 }

@@ -2,16 +2,17 @@
 # Installs the release binary of git-lfs for this architecture; all images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${VERSION:?}" "${URL:?}" "${SHA256:?}" "${GOARCH:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+read_pin git-lfs
+: "${GOARCH:?}"
 
 url="${URL/\{goarch\}/${GOARCH}}"
 sha256="$(tr ' ' '\n' <<<"${SHA256}" | sed -n "s/^${GOARCH}://p")"
-[[ -n "${sha256}" ]] || die "git-lfs ${VERSION} has no file for ${GOARCH}"
+[[ -n "${sha256}" ]] || die "git-lfs ${VERSION} has no file for ${GOARCH}: add its sha256 to ARG GIT_LFS_SHA256"
 fetch_source "${url}" "${sha256}" /build/source
 install -D -m 755 /build/source/git-lfs "${ROOTFS}/usr/local/bin/git-lfs"
-# What `git lfs install` would write, for every user and without needing git here
+# The settings that `git lfs install` would write, here for every user; this stage has no git
 mkdir -p "${ROOTFS}/usr/local/etc"
 cat >"${ROOTFS}/usr/local/etc/gitconfig" <<'G'
 [filter "lfs"]

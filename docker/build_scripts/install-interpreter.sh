@@ -1,10 +1,11 @@
 #!/bin/bash
-# Installs one prebuilt interpreter the way manylinux-interpreters does in a finished image; glibc images
+# Installs one prebuilt interpreter (its tag is the argument) as manylinux-interpreters does in a finished image; glibc images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-: "${TAG:?}" "${POLICY:?}" "${PLATFORM:?}" "${TOOLS_PYTHON:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+: "${POLICY:?}" "${PLATFORM:?}" "${TOOLS_PYTHON:?}"
+TAG="${1:?the tag of an interpreter}"
 
 use_site
 export AUDITWHEEL_POLICY="${POLICY}" AUDITWHEEL_ARCH="${PLATFORM}" MANYLINUX_SOURCES=/sources
@@ -14,7 +15,7 @@ read -r VERSION URL SHA256 < <("${PYTHON[@]}" "${HERE}/show_download.py" /opt/_i
 
 started="$(mktemp)"
 "${PYTHON[@]}" /usr/local/bin/manylinux-interpreters ensure "${TAG}"
-# The newest file of the archive dates the layer; what pip installed is newer than the start of this script.
+# The newest file of the archive dates the layer. Files that pip installed are newer than the start of this script.
 SOURCE_DATE_EPOCH="$(find "${PREFIX}" -type f ! -newer "${started}" -exec stat -c %Y {} + | sort -n | tail -n 1)"
 export SOURCE_DATE_EPOCH
 

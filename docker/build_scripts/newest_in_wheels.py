@@ -7,7 +7,7 @@ import zipfile
 
 
 def newest(path):
-    """The latest date that an archive's members carry; zip has no time zone, so its dates count as UTC."""
+    """The latest date of an archive's members; zip stores no time zone, so its dates count as UTC."""
     if path.endswith(".whl"):
         with zipfile.ZipFile(path) as archive:
             return max(calendar.timegm(member.date_time) for member in archive.infolist())

@@ -1,4 +1,4 @@
-"""Removes from a pipx_metadata.json what depends on how this image was built, and prints the tool's version.
+"""Removes from a pipx_metadata.json whatever differs between two builds, and prints the tool's version.
 
 Arguments: the file, and the path of the tools' interpreter. `pipx list`, `upgrade` and `reinstall` keep working.
 """

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Adapts the distribution to components that are compiled (named as arguments) or in place already (no arguments)
+# Adapts the distribution to components: those named, before they are compiled; without arguments those installed already
 set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-# shellcheck source=docker/build_scripts/lib.sh
-source "${HERE}/lib.sh"
-# shellcheck source=docker/build_scripts/system.sh
-source "${HERE}/system.sh"
+# shellcheck source=docker/build_scripts/lib/lib.sh
+source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/system.sh
+source "${HERE}/lib/system.sh"
 
 components_in_place() {
     compgen -G '/opt/_internal/openssl-*' >/dev/null && printf 'openssl '
@@ -18,7 +18,7 @@ components_in_place() {
 use_site
 if (($#)); then components=("$@"); else read -r -a components <<<"$(components_in_place)"; fi
 for component in ${components[@]+"${components[@]}"}; do
-    # Only where the distribution's own packages get in the way
+    # Only CentOS 7 has packages that conflict with ours.
     if declare -F prepare_component >/dev/null; then prepare_component "${component}"; fi
     if (($#)) && has_packages "${component}"; then
         list="$(packages_of "${component}")"

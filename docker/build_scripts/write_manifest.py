@@ -6,7 +6,7 @@
 PLATFORM, LIBC, TRIPLE, MARCH, DEVTOOLSET_ROOTPATH (the last two may be empty) and VARIANT (may be unset).
 
 /opt/_internal/files.sha256 has a line for each file below /opt and /usr/local: `<sha256>  <path>`, or
-`link:<target>  <path>` for a symbolic link. It tells a damaged image; `sha256sum --check` reads the lines of files.
+`link:<target>  <path>` for a symbolic link. `sha256sum --check` verifies the files and so finds damage of an image.
 
 In an image that is built on another image of ours, the manifest that is there keeps its rows, and new parts replace
 theirs.
@@ -69,7 +69,7 @@ def manifest(internal: Path, environment: Mapping[str, str]) -> dict[str, Any]:
             replaced = {row["name"] for row in rows}
             rows += [row for row in before[f"{kind}s"] if row["name"] not in replaced]
     if not entries["interpreter"]:
-        raise ValueError(f"{internal}/manifest.d names no interpreter")
+        raise ValueError(f"{internal}/manifest.d has no interpreter: every one is switched off")
     return {
         "schema": SCHEMA,
         "image": {"name": name, **facts},
@@ -107,7 +107,7 @@ def file_list(root: Path) -> Iterator[str]:
     for path in sorted(path for top in OURS for path in _files(root / top) if path != root / FILE_LIST):
         name = f"/{path.relative_to(root)}"
         if "\n" in name or "\\" in name:
-            raise ValueError(f"{name!r} cannot stand in a list of sha256sum")
+            raise ValueError(f"{name!r} has a line feed or a backslash: sha256sum would escape the name")
         if path.is_symlink():
             yield f"link:{path.readlink()}  {name}\n"
         else:

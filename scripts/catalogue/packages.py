@@ -1,6 +1,6 @@
 """The distribution packages of an image, read from docker/packages.
 
-The build reads the same files in docker/build_scripts/system.sh; tests hold both readers to the same answers.
+The build reads the same files in docker/build_scripts/lib/system.sh; tests hold both readers to the same answers.
 """
 
 from __future__ import annotations

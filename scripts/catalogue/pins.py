@@ -20,6 +20,7 @@ from portable.toml import read as read_table
 
 DOCKERFILE = DOCKER / "Dockerfile"
 _FIELDS = re.compile(r"[A-Z0-9]_(VERSION|SHA256|URL|IMAGE)\s*=")
+_VALUE = re.compile(r"\b([A-Z][A-Z0-9_]*)_(VERSION|SHA256|URL|IMAGE)=")
 _ARG = re.compile(
     r'^ARG (?P<prefix>[A-Z][A-Z0-9_]*)_(?P<field>VERSION|SHA256|URL|IMAGE)=(?P<quote>"?)(?P<value>[^"\n]*)(?P=quote)$'
 )
@@ -149,11 +150,14 @@ def _fields(text: str, where: str) -> dict[str, dict[str, str]]:
     in_stage = False
     for number, line in enumerate(text.splitlines(), start=1):
         in_stage = in_stage or line.startswith("FROM ")
-        match = _ARG.fullmatch(line)
-        if match and in_stage and match["prefix"] in fields:
-            raise errors.UserError(f"{where}:{number}: a stage says only ARG {match['prefix']}_{match['field']}")
         if in_stage or line.startswith("#"):
+            for prefix, field in _VALUE.findall(line) if line.startswith("ARG ") else ():
+                if prefix in fields:
+                    raise errors.UserError(
+                        f"{where}:{number}: write only ARG {prefix}_{field}: a stage gets the value above"
+                    )
             continue
+        match = _ARG.fullmatch(line)
         if not match:
             if almost := _FIELDS.search(line):
                 raise errors.UserError(f"{where}:{number}: write ARG NAME_{almost[1]}=value")

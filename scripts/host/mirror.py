@@ -59,7 +59,7 @@ class Mirror:
         return {**found, "apt.conf": conf.encode()} if conf else found
 
     def secret(self, suite: str) -> str:
-        """The sources of a build. The files are in their comments; docker/build_scripts/debian.sh unpacks them."""
+        """The sources of a build. The files are in their comments; docker/build_scripts/lib/debian.sh unpacks them."""
         buffer = io.BytesIO()
         files = self.files(APT_IN_BUILDS)
         with tarfile.open(fileobj=buffer, mode="w") as tar:

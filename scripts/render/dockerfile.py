@@ -1,7 +1,7 @@
 """The parts of docker/Dockerfile that follow from the table of images: switches, stages and layers.
 
-`dockerfile_blocks` gives each part by the name of its markers (`# begin <name>` and `# end <name>`); command.py
-writes them, and its `--check` fails when they are not up to date.
+`dockerfile_blocks` returns each part by the name of its markers (`# begin <name>` and `# end <name>`). command.py
+writes the parts, and its `--check` fails when one is out of date.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from catalogue.pins import env_prefix
 SCRIPTS = "/manylinux/build_scripts"
 REQUIREMENTS = "/manylinux/requirements"
 SITE = "--mount=type=secret,id=ca --mount=type=secret,id=pip"
-CLANG = "--mount=type=bind,from=clang-for-cpython,source=/opt/clang,target=/opt/clang"
 
 
 def dockerfile_blocks(catalogue: Catalogue) -> dict[str, str]:
@@ -54,53 +53,39 @@ def _interpreter(interpreter: Interpreter) -> str:
         stage = f"""\
 FROM tools-base AS interpreter-{tag}
 ARG POLICY
-ARG PLATFORM
-ARG TOOLS_PYTHON
 COPY --from=image-files /rootfs /
 COPY --from=checkout {SCRIPTS}/install-interpreter.sh {SCRIPTS}/show_download.py {SCRIPTS}/
 RUN --mount=type=bind,source=docker/sources/{tag},target=/sources {SITE} \\
-    TAG={tag} {SCRIPTS}/install-interpreter.sh
+    {SCRIPTS}/install-interpreter.sh {tag}
 """
     else:
-        stage = _cpython(
-            interpreter, tag, "interpreter-base", "CLANG_FOR_CPYTHON_STAGE", f"{CLANG} {SITE}", f"TAG={tag}"
-        )
+        stage = _cpython(interpreter, tag, "cpython-base")
     return stage + f"FROM ${{{env_prefix(tag)}_STAGE}} AS {tag}\n"
 
 
 def _shared_interpreter(interpreter: SharedInterpreter) -> str:
     """Never compiled by clang."""
     name = interpreter.name
-    switch = f"{env_prefix(name)}_OPTIMISED"
-    words = f'TAG={name} OPTIMISED="${{{switch}}}"'
-    stage = _cpython(interpreter, name, "shared-interpreter-base", switch, SITE, words)
+    stage = _cpython(interpreter, name, "shared-interpreter-base", f" {env_prefix(name)}_OPTIMISED")
     return stage + f"FROM ${{{env_prefix(name)}_STAGE}} AS {name}\n"
 
 
-def _cpython(
-    interpreter: Interpreter | SharedInterpreter, name: str, base: str, switch: str, mounts: str, words: str
-) -> str:
-    """The stage that compiles a CPython; `switch` is one more ARG, `words` come before the pin's."""
+def _cpython(interpreter: Interpreter | SharedInterpreter, name: str, base: str, more: str = "") -> str:
+    """The stage that compiles a CPython; `more` names other ARGs than those of its pin."""
     pin = env_prefix(interpreter.pin)
     return f"""\
 FROM {base} AS interpreter-{name}
-ARG {pin}_VERSION
-ARG {pin}_SHA256
-ARG {pin}_URL
-ARG BUILD_TRIPLE
-ARG {switch}
+ARG {pin}_VERSION {pin}_SHA256 {pin}_URL BUILD_TRIPLE{more}
 COPY --from=checkout {REQUIREMENTS}/interpreter/{interpreter.minor}.txt {REQUIREMENTS}/interpreter/
-RUN --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {mounts} \\
-    {words} VERSION="${{{pin}_VERSION}}" URL="${{{pin}_URL}}" SHA256="${{{pin}_SHA256}}" {SCRIPTS}/build-cpython.sh
+RUN --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {SITE} \\
+    {SCRIPTS}/build-cpython.sh {interpreter.pin} {name}
 """
 
 
 def _tool(tool: Tool) -> str:
     return f"""\
 FROM pipx-base AS tool-{tool.name}
-ARG PLATFORM
-ARG TOOLS_PYTHON
 COPY --from=checkout {REQUIREMENTS}/tools/{tool.name}.txt {REQUIREMENTS}/tools/
-RUN {SITE} NAME={tool.name} {SCRIPTS}/install-tool.sh
+RUN {SITE} {SCRIPTS}/install-tool.sh {tool.name}
 FROM ${{{env_prefix(tool.name)}_STAGE}} AS {tool.name}
 """

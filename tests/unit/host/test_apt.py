@@ -200,7 +200,7 @@ def publish_empty(mirror: DebianServer, suite: str) -> None:
 
 @needs_apt
 def test_a_build_gets_proxy_keys_and_options(tmp_path: Path, server: servers.Server) -> None:
-    """apt, as docker/build_scripts/debian.sh starts it, with the secret of a build."""
+    """apt, as docker/build_scripts/lib/debian.sh starts it, with the secret of a build."""
     mirror = DebianServer(server, tmp_path)
     publish_empty(mirror, "bookworm")
     secrets, shm = tmp_path / "secrets", tmp_path / "shm"
@@ -208,7 +208,7 @@ def test_a_build_gets_proxy_keys_and_options(tmp_path: Path, server: servers.Ser
     shm.mkdir()
     secret = mirror_for(server, mirror).secret("bookworm")
     (secrets / "apt").write_text(secret.replace("/dev/shm", str(shm)))
-    script = (paths.ROOT / "docker/build_scripts/debian.sh").read_text()
+    script = (paths.ROOT / "docker/build_scripts/lib/debian.sh").read_text()
     script = script.replace("/run/secrets", str(secrets)).replace("/dev/shm", str(shm))
     (tmp_path / "debian.sh").write_text(script)
     state = [f"Dir::State::lists={tmp_path}/lists", f"Dir::Cache={tmp_path}/cache", "APT::Architecture=amd64"]

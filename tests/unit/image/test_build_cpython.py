@@ -1,4 +1,4 @@
-"""docker/build_scripts/cpython.sh: what a CPython compiled by clang publishes for gcc, and how shared ones differ."""
+"""build_scripts/lib/cpython.sh: what a CPython compiled by clang publishes for gcc, and how shared ones differ."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from catalogue import pins
 
 SCRIPTS = pins.DOCKERFILE.parent / "build_scripts"
+CPYTHON = SCRIPTS / "lib" / "cpython.sh"
 MAKEFILE = """\
 CONFIGURE_CFLAGS=
 CONFIGURE_CFLAGS_NODIST=-O2 -std=c11
@@ -31,7 +32,7 @@ def published(tmp_path: Path, first: str) -> list[str]:
     refused = 'case "$*" in *-mno-*) exit 1;; esac'
     program(tmp_path / "clang" / "gcc", f"echo '{first}'")
     program(tmp_path / "bin" / "gcc", f"{refused}; echo 'gcc (GCC) 12'")
-    text = (SCRIPTS / "cpython.sh").read_text(encoding="utf-8").replace("/opt/clang/bin", str(tmp_path / "clang"))
+    text = CPYTHON.read_text(encoding="utf-8").replace("/opt/clang/bin", str(tmp_path / "clang"))
     (tmp_path / "cpython.sh").write_text(text, encoding="utf-8")
     (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
     subprocess.run(
@@ -64,7 +65,7 @@ SHARED = {"TAG": "shared-cpython-3.13", "PREFIX": "/opt/shared-cpython-3.13", "O
 def step(tmp_path: Path, function: str, **environment: str) -> str:
     """What one function of cpython.sh prints, with the programs of tmp_path/bin."""
     (tmp_path / "bin").mkdir(exist_ok=True)
-    script = f"set -Eeuo pipefail; HERE=.; source {SCRIPTS}/lib.sh; source {SCRIPTS}/cpython.sh; {function}"
+    script = f"set -Eeuo pipefail; HERE=.; source {SCRIPTS}/lib/lib.sh; source {CPYTHON}; {function}"
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     fixed = {"PATH": path, "VERSION": "3.13.15", "MINOR": "3.13", "ABI": "3.13", "BUILD_TRIPLE": ""}
     argv = ["bash", "-c", script]
@@ -111,7 +112,8 @@ def test_launchers(tmp_path: Path) -> None:
 
 
 def test_openssl_is_built_for_interpreters_or_whole() -> None:
-    environment = {"PATH": os.environ["PATH"], "KEEP": "some", "VERSION": "3.5.7", "URL": "u", "SHA256": "s"}
+    environment = {"PATH": os.environ["PATH"], "KEEP": "some"}
+    environment |= {"OPENSSL_VERSION": "3.5.7", "OPENSSL_URL": "u", "OPENSSL_SHA256": "s"}
     argv = ["bash", str(SCRIPTS / "build-openssl.sh")]
     done = subprocess.run(argv, env=environment | {"PLATFORM": "x86_64"}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.splitlines()[0][:18]) == (1, "error: KEEP=some: ")
@@ -123,7 +125,7 @@ def test_openssl_is_built_for_interpreters_or_whole() -> None:
 def test_setup_py_asks_the_images_own_gcc_where_libraries_are(tmp_path: Path, minor: str, answer: str) -> None:
     program(tmp_path / "clang" / "gcc", "exit 1")
     program(tmp_path / "bin" / "gcc", '[ "$1" != -print-multiarch ] || echo aarch64-linux-gnu')
-    text = (SCRIPTS / "cpython.sh").read_text(encoding="utf-8").replace("/opt/clang/bin", str(tmp_path / "clang"))
+    text = CPYTHON.read_text(encoding="utf-8").replace("/opt/clang/bin", str(tmp_path / "clang"))
     (tmp_path / "cpython.sh").write_text(text, encoding="utf-8")
     setup = "import os\nos.system('%s -print-multiarch > %s 2> /dev/null' % ('gcc -pthread', 'multiarch'))\n"
     (tmp_path / "setup.py").write_text(setup, encoding="utf-8")

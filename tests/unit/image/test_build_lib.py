@@ -1,4 +1,4 @@
-"""docker/build_scripts/lib.sh: downloads verified before use, and results that are the same every time."""
+"""docker/build_scripts/lib/lib.sh: downloads verified before use, and results that are the same every time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support import servers
 
 from catalogue import pins
 
-SCRIPTS = pins.DOCKERFILE.parent / "build_scripts"
+SCRIPTS = pins.DOCKERFILE.parent / "build_scripts" / "lib"
 SOURCE = pins.DOCKERFILE.parent / "src" / "baseline-compiler.c"
 
 
@@ -39,12 +39,12 @@ def server() -> Iterator[servers.Server]:
 
 
 def scripts_with_mirrors(tmp_path: Path, mirrors: str) -> Path:
-    """A copy of lib.sh beside its own list of mirrors; its pauses between attempts are cut."""
-    directory = tmp_path / "scripts"
-    directory.mkdir()
+    """A copy of lib.sh with its own list of mirrors; its pauses between attempts are cut."""
+    directory = tmp_path / "build_scripts" / "lib"
+    directory.mkdir(parents=True)
     text = (SCRIPTS / "lib.sh").read_text(encoding="utf-8")
     (directory / "lib.sh").write_text(text.replace("sleep $((attempt * 2))", ":"), encoding="utf-8")
-    (directory / "mirrors.txt").write_text(mirrors, encoding="utf-8")
+    (tmp_path / "mirrors.txt").write_text(mirrors, encoding="utf-8")
     return directory
 
 
@@ -66,7 +66,7 @@ def test_a_page_instead_of_the_file_is_refused(tmp_path: Path, server: servers.S
     done = bash('download "$@"', server.url("/a.tar"), sha256(b"archive"), tmp_path / "a", cwd=str(scripts))
     assert done.returncode == 1
     assert "gave 54 bytes that are not sha256" in done.stderr
-    assert f"error: cannot get {server.url('/a.tar')}" in done.stderr
+    assert f"error: cannot download {server.url('/a.tar')}" in done.stderr
     assert not (tmp_path / "a").exists()
 
 
@@ -150,6 +150,22 @@ def test_identical_files_become_one(tmp_path: Path) -> None:
 )
 def test_shows(script: str, shown: bool) -> None:
     assert (bash(script).returncode == 0) is shown
+
+
+PIN = {"GIT_LFS_VERSION": "3.7.1", "GIT_LFS_URL": "https://example.org/a b", "GIT_LFS_SHA256": "amd64:0 386:1"}
+
+
+def test_a_pin_is_read_by_its_name() -> None:
+    done = bash('read_pin git-lfs; printf "%s|" "$VERSION" "$URL" "$SHA256"; sh -c \'echo "${VERSION-}"\'', **PIN)
+    assert (done.returncode, done.stdout) == (0, "3.7.1|https://example.org/a b|amd64:0 386:1|\n")
+
+
+@pytest.mark.parametrize("missing", PIN)
+@pytest.mark.parametrize("rest", [{}, {"VERSION": "1", "URL": "u", "SHA256": "s"}])
+def test_a_pin_that_the_stage_does_not_declare_is_an_error(missing: str, rest: dict[str, str]) -> None:
+    done = bash("read_pin git-lfs; echo went on", **(PIN | {missing: ""} | rest))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: no {missing} in the environment: ")
 
 
 def test_a_site_without_secrets_changes_nothing() -> None:

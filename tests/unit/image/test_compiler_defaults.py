@@ -143,7 +143,7 @@ def repair(directory: Path, name: str) -> subprocess.CompletedProcess[str]:
         "DEVTOOLSET_ROOTPATH": str(directory),
     }
     return subprocess.run(
-        ["bash", "-euc", "source lib.sh; source rhel.sh; repair_toolset"],
+        ["bash", "-euc", "source lib/lib.sh; source lib/rhel.sh; repair_toolset"],
         cwd=DOCKER / "build_scripts",
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,

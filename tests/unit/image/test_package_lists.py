@@ -22,7 +22,7 @@ IMAGES = CATALOGUE.images(published_only=False)
 def packages_of(
     sets: str, layers: str, directory: Path, family: str = "alpine", distribution: str = "", platform: str = "x86_64"
 ) -> subprocess.CompletedProcess[str]:
-    """What docker/build_scripts/system.sh reads from a directory of package sets."""
+    """What docker/build_scripts/lib/system.sh reads from a directory of package sets."""
     env = {
         "HERE": str(BUILD_SCRIPTS),
         "PATH": os.environ["PATH"],
@@ -32,9 +32,8 @@ def packages_of(
         "PLATFORM": platform,
         "PACKAGE_SETS": sets,
     }
-    script = (
-        'source "${HERE}/lib.sh"; source "${HERE}/system.sh"; PACKAGES="$1"; shift; for i; do packages_of "$i"; done'
-    )
+    sourced = 'for name in lib system; do source "${HERE}/lib/${name}.sh"; done'
+    script = sourced + '; PACKAGES="$1"; shift; for i; do packages_of "$i"; done'
     command = ["bash", "-euc", script, "bash", str(directory), *layers.split()]
     return subprocess.run(command, env=env, capture_output=True, text=True)
 

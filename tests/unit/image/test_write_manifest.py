@@ -191,7 +191,7 @@ def test_sha256sum_reads_the_list(build: Build) -> None:
     [
         ("x.json", {"kind": "toy", "name": "x"}, "unknown kind 'toy'"),
         ("x.json", CPYTHON, "interpreter cp313-cp313 is already in the manifest"),
-        ("cp313-cp313.json", {"kind": "tool", "name": "cp313-cp313"}, "names no interpreter"),
+        ("cp313-cp313.json", {"kind": "tool", "name": "cp313-cp313"}, "has no interpreter"),
     ],
 )
 def test_contradictions_stop_the_build(build: Build, file: str, entry: dict[str, str], complaint: str) -> None:
@@ -212,4 +212,4 @@ def test_a_name_that_the_list_cannot_hold(build: Build) -> None:
     (build.root / "opt/new\nline").touch()
     result = build.run()
     assert result.returncode != 0
-    assert "cannot stand in a list of sha256sum" in result.stderr
+    assert "sha256sum would escape the name" in result.stderr

@@ -15,6 +15,7 @@ DOCKER = pins.DOCKERFILE.parent
 TEXT = pins.DOCKERFILE.read_text(encoding="utf-8")
 CATALOGUE = images.load()
 SHARED = CATALOGUE.image("manylinux_2_36_x86_64-shared").shared
+PINS = pins.read()
 
 
 def stages() -> Iterator[tuple[str, str, str]]:
@@ -26,6 +27,18 @@ def stages() -> Iterator[tuple[str, str, str]]:
 
 
 STAGES = {name: (source, text) for name, source, text in stages()}
+CONTEXT = {"PLATFORM", "FAMILY", "LIBC", "DISTRIBUTION", "TOOLSET", "PACKAGE_SETS"}
+
+
+def declared(text: str, instruction: str = "ARG") -> set[str]:
+    """The names that the ARGs of a stage declare, or its ENVs."""
+    lines = re.findall(rf"(?m)^{instruction} ((?:[^\n\\]|\\\n)+)$", text)
+    return {word.partition("=")[0] for line in lines for word in line.replace("\\\n", " ").split()}
+
+
+def line_of(stage: str) -> list[str]:
+    """A stage and those that it is built on, up to one that an ARG chooses."""
+    return [stage, *line_of(STAGES[stage][0])] if stage in STAGES else []
 
 
 def test_every_interpreter_and_tool_has_its_stage_switch_and_layer() -> None:
@@ -44,11 +57,22 @@ def test_every_interpreter_and_tool_has_its_stage_switch_and_layer() -> None:
 
 @pytest.mark.parametrize("interpreter", [i for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")])
 def test_a_pin_is_seen_by_its_own_stages_alone(interpreter: Interpreter) -> None:
-    arg = f"ARG {pins.env_prefix(interpreter.pin)}_VERSION\n"
-    seen = {name for name, (_, text) in STAGES.items() if arg in text}
+    arguments = {f"{pins.env_prefix(interpreter.pin)}_{field}" for field in ("VERSION", "SHA256", "URL")}
+    seen = {name for name, (_, text) in STAGES.items() if arguments & declared(text)}
     sharing = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin == interpreter.pin}
     sharing |= {f"interpreter-{i.name}" for i in SHARED if i.pin == interpreter.pin}
     assert seen == sharing
+    assert all(arguments <= declared(STAGES[name][1]) for name in seen)
+
+
+@pytest.mark.parametrize("pin", sorted(p for p in PINS if not p.startswith("cpython-") and p != "static-clang"))
+def test_a_pin_of_a_component_is_seen_by_one_stage(pin: str) -> None:
+    """And whole: lib.sh reads three fields by the pin's name. The shared variant compiles OpenSSL a second time."""
+    arguments = {f"{pins.env_prefix(pin)}_{field}" for field in ("VERSION", "SHA256", "URL")}
+    seen = [name for name, (_, text) in STAGES.items() if arguments & declared(text)]
+    stage = "component-tcltk" if pin in ("tcl", "tk") else f"component-{pin}"
+    assert seen == ([stage, "shared-openssl"] if pin == "openssl" else [stage])
+    assert all(arguments <= declared(STAGES[name][1]) for name in seen)
 
 
 def test_the_shared_variant_adds_layers_to_the_image() -> None:
@@ -60,9 +84,9 @@ def test_the_shared_variant_adds_layers_to_the_image() -> None:
         stage = f"interpreter-{interpreter.name}"
         assert STAGES[interpreter.name][0] == f"${{{pins.env_prefix(interpreter.name)}_STAGE}}"
         assert STAGES[stage][0] == "shared-interpreter-base"
-        assert f"ARG {pins.env_prefix(interpreter.name)}_OPTIMISED\n" in STAGES[stage][1]
+        assert f"{pins.env_prefix(interpreter.name)}_OPTIMISED" in declared(STAGES[stage][1])
     own = {name for name in STAGES if "shared" in name}
-    assert [name for name in own if "clang" in STAGES[name][1].lower()] == []
+    assert [name for name in own - {"shared"} if "--from=clang" in "".join(STAGES[s][1] for s in line_of(name))] == []
     users = {name for name, (start, text) in STAGES.items() if any(f"={s} " in text or start == s for s in own)}
     assert users <= own
 
@@ -81,28 +105,55 @@ def test_the_system_can_be_updated_below_what_was_compiled() -> None:
 
 def test_what_the_mirror_lacks_is_part_of_the_caches_key() -> None:
     """Where what is shipped is installed."""
-    assert {name for name, (_, text) in STAGES.items() if "\nARG MISSING_POCKETS\n" in text} == {
-        "base-system",
-        "updated-system",
-    }
+    knowing = {name for name, (_, text) in STAGES.items() if "MISSING_POCKETS" in declared(text)}
+    assert knowing == {"base-system", "updated-system"}
 
 
 def test_what_is_compiled_may_be_compiled_by_clang() -> None:
+    """By a copy: podman does not look into what is mounted when it decides whether its cache holds a RUN."""
     cpythons = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")}
     components = {name for name in STAGES if name.startswith("component-")} - {"component-git-lfs"}  # not compiled
-    for name in cpythons | components:
-        stage, text = "clang-for-cpython" if name in cpythons else "clang", STAGES[name][1]
-        assert f"--mount=type=bind,from={stage},source=/opt/clang,target=/opt/clang " in text, name
-        # podman looks at the text of a RUN and at the ARGs, not into what is mounted
-        assert f"ARG {pins.env_prefix(stage)}_STAGE\n" in text, name
+    assert {STAGES[name][0] for name in components} == {"compile-base"}
+    assert {STAGES[name][0] for name in cpythons} == {"cpython-base"}
+    for base, clang in (("compile-base", "clang"), ("cpython-base", "clang-for-cpython")):
+        assert f"\nCOPY --from={clang} /opt/clang /opt/clang\n" in STAGES[base][1]
+        assert STAGES[clang][0] == f"${{{pins.env_prefix(clang)}_STAGE}}"
+        assert f"\nARG {pins.env_prefix(clang)}_STAGE=empty\n" in TEXT
+    assert "build-base" in line_of("compile-base") and "build-base" in line_of("cpython-base")
 
 
 def test_native_builds_see_no_clang() -> None:
-    for stage in ("clang", "clang-for-cpython"):
-        assert STAGES[stage][0] == f"${{{pins.env_prefix(stage)}_STAGE}}"
-        assert f"\nARG {pins.env_prefix(stage)}_STAGE=empty\n" in TEXT
-    seeing = [name for name, (_, text) in STAGES.items() if "ARG STATIC_CLANG" in text or "ARG CLANG_PLATFORM" in text]
-    assert seeing == []
+    clang = {"STATIC_CLANG_VERSION", "STATIC_CLANG_IMAGE", "CLANG_PLATFORM", "CLANG_STAGE", "CLANG_FOR_CPYTHON_STAGE"}
+    assert [name for name, (_, text) in STAGES.items() if clang & declared(text)] == []
+
+
+def test_what_stages_know_of_the_image_stays_with_them() -> None:
+    """It is in the environment of what is built, so that no stage above repeats it, and not in that of the image."""
+    assert declared(STAGES["build-base"][1], "ENV") == CONTEXT
+    assert declared(STAGES["tools-base"][1], "ENV") == {"PLATFORM", "TOOLS_PYTHON"}
+    built = [name for name in STAGES if {"build-base", "tools-base"} & {*line_of(name)[1:]}]
+    assert [name for name in built if (CONTEXT | {"TOOLS_PYTHON"}) & declared(STAGES[name][1])] == []
+    shipped = {"shared", "image", "base-system", "updated-system"}
+    assert shipped == {*line_of("shared"), *line_of("updated-system")}
+    assert {name for stage in shipped for name in declared(STAGES[stage][1], "ENV")} == {
+        *("DEVTOOLSET_ROOTPATH", "LD_LIBRARY_PATH", "PATH", "PKG_CONFIG_PATH", "LC_ALL", "LANG", "LANGUAGE"),
+        *("AUDITWHEEL_POLICY", "AUDITWHEEL_ARCH", "AUDITWHEEL_PLAT"),
+        *("SSL_CERT_FILE", "PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE"),
+    }
+
+
+def test_an_env_comes_after_what_differs_when_its_value_does() -> None:
+    """podman's cache knows the ARGs of a RUN by value and the files of a COPY by content, but an ENV by its text."""
+    early = []
+    for name, (_, text) in STAGES.items():
+        above = {argument for stage in line_of(name)[1:] for argument in declared(STAGES[stage][1])}
+        for env in re.finditer(r"(?m)^ENV (?:[^\n\\]|\\\n)+$", text):
+            before = text[: env.start()]
+            known = above | (declared(before) if "\nRUN " in before else set())
+            known |= {"TOOLS_PYTHON"} if "COPY --from=tools-python " in before else set()  # chooses what is copied
+            used = {value for value in re.findall(r"\$\{(\w+)\}", env[0]) if value != "PATH"}
+            early += [f"{name}: {value}" for value in sorted(used - known)]
+    assert early == []
 
 
 def test_tools_run_by_default_on_what_a_plan_chooses_for_a_whole_image() -> None:
@@ -120,12 +171,11 @@ def test_one_stage_copies_from_the_checkout_and_gives_it_modes_and_dates() -> No
     match = re.fullmatch(r"RUN chmod -R u=rwX,go=rX (.*) && find (.*) -exec touch -h -d @(\d+) \{\} \+", last)
     assert match, last
     assert set(match[1].split()) == set(match[2].split()) == copied
-    assert f"\nOLDEST_DATE={match[3]} " in (DOCKER / "build_scripts/lib.sh").read_text(encoding="utf-8")
+    assert f"\nOLDEST_DATE={match[3]} " in (DOCKER / "build_scripts/lib/lib.sh").read_text(encoding="utf-8")
 
 
 def test_every_file_of_the_checkout_that_is_copied_is_there() -> None:
-    tops = {"/manylinux/build_scripts/mirrors.txt": "docker/mirrors.txt", "/manylinux/requirements": "requirements"}
-    tops |= {"/manylinux": "docker", "/rootfs": "docker/rootfs"}
+    tops = {"/manylinux/requirements": "requirements", "/manylinux": "docker", "/rootfs": "docker/rootfs"}
     for copied in re.findall(r"(?m)^COPY --from=checkout ((?:[^\n]|\\\n)+) \S+$", TEXT):
         for path in copied.replace("\\\n", " ").split():
             top = next(top for top in tops if path == top or path.startswith(f"{top}/"))

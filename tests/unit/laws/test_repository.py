@@ -255,7 +255,7 @@ def test_an_index_that_apt_cannot_fetch_is_an_error_wherever_we_ask() -> None:
                 private = "apt.private_options(" in text or '"APT::Update::Error-Mode": "any"' in text
                 settings = private and "*options]" in line
                 assert "APT::Update::Error-Mode=any" in line or settings, f"{path}: {line.strip()}"
-    assert {".ci/run", "docker/build_scripts/debian.sh", "noxfile.py", "scripts/debian/base.py"} <= callers
+    assert {".ci/run", "docker/build_scripts/lib/debian.sh", "noxfile.py", "scripts/debian/base.py"} <= callers
 
 
 def test_the_oldest_tools_python_is_what_the_tools_are_locked_for() -> None:

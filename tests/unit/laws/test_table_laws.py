@@ -259,9 +259,11 @@ def test_nonsense_in_a_pin_is_refused() -> None:
 
 
 def test_a_stage_cannot_give_a_pin_another_value() -> None:
-    with pytest.raises(errors.UserError, match="a stage says only ARG GIT_VERSION"):
-        pins.parse(HEAD + "ARG GIT_VERSION=2.0.0\n")
-    assert pins.parse(HEAD + "ARG GIT_VERSION\n") == PINS
+    for line in ("ARG GIT_VERSION=2.0.0", "ARG GIT_URL GIT_VERSION=2.0.0 GIT_SHA256"):
+        with pytest.raises(errors.UserError, match="write only ARG GIT_VERSION: "):
+            pins.parse(HEAD + line + "\n")
+    for line in ("ARG GIT_VERSION", "ARG GIT_VERSION GIT_SHA256 OTHER_VERSION=1"):
+        assert pins.parse(HEAD + line + "\n") == PINS
 
 
 @pytest.mark.parametrize(

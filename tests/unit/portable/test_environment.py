@@ -124,7 +124,7 @@ def test_every_client_trusts_what_any_variable_names(
 
 
 def test_the_containers_are_told_by_the_same_variables() -> None:
-    script = (paths.ROOT / "docker/build_scripts/lib.sh").read_text(encoding="utf-8")
+    script = (paths.ROOT / "docker/build_scripts/lib/lib.sh").read_text(encoding="utf-8")
     for name in environment.CA_VARIABLES:
         assert f"{name}=/run/secrets/ca" in script
 
@@ -149,6 +149,6 @@ def test_an_invoke_that_somebody_else_has_started_hands_none_of_them_on() -> Non
 
 
 def test_a_build_step_trusts_by_the_same_variables() -> None:
-    text = (paths.ROOT / "docker" / "build_scripts" / "lib.sh").read_text(encoding="utf-8")
+    text = (paths.DOCKER / "build_scripts" / "lib" / "lib.sh").read_text(encoding="utf-8")
     exported = set(re.findall(r"(\w+)=/run/secrets/ca\b", text))
     assert exported == {*environment.CA_VARIABLES, "GIT_SSL_CAINFO"}  # git, unlike our programs, reads no other

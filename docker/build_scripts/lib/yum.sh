@@ -1,10 +1,10 @@
 #!/bin/bash
-# yum on CentOS 7 (ClefOS on s390x): past its end of life, so that every repository is an archive
+# yum on CentOS 7 (ClefOS on s390x): past its end of life, so every repository is an archive
 
 EPEL=https://archives.fedoraproject.org/pub/archive/epel/7/x86_64/Packages/e/epel-release-7-14.noarch.rpm
 DEVTOOLSET_I686=https://copr.fedorainfracloud.org/coprs/mayeut/devtoolset-10/repo/custom-1/mayeut-devtoolset-10-custom-1.repo
 
-# A repository that cannot be reached ends the build, whatever its file says.
+# An unreachable repository ends the build, even one whose file sets skip_if_unavailable.
 yum_() {
     local options=(-y --setopt=skip_if_unavailable=False '--setopt=*.skip_if_unavailable=False')
     if [[ -s /run/secrets/ca ]]; then
@@ -25,13 +25,13 @@ repositories() {
     remove_leftovers
 }
 
-# Other repositories come last: their packages need an updated base.
+# The repositories of the compilers come last: their packages need an updated base.
 upgrade() {
     fixup-mirrors
     yum_ update
     fixup-mirrors # the update brought the repository files back
     if ! localedef --version >/dev/null; then
-        # Removed from some base images to make them smaller
+        # Some base images lack it, to be smaller.
         yum_ reinstall glibc-common
     fi
     yum_ install yum-utils curl
@@ -39,13 +39,13 @@ upgrade() {
     add_compilers
 }
 
-# Settings of yum itself, each once however often this runs
+# set_option KEY VALUE: sets an option of yum; repeated calls leave one line.
 set_option() {
     sed -i "/^$1=/d" /etc/yum.conf
     sed -i "/^\[main\]/a $1=$2" /etc/yum.conf
 }
 
-# The base image on aarch64 holds a kernel and parts of a virtual machine by mistake.
+# The base image on aarch64 contains a kernel and parts of a virtual machine by mistake.
 remove_leftovers() {
     local package
     for package in kernel-modules kernel-core; do
@@ -58,11 +58,11 @@ remove_leftovers() {
     fi
 }
 
-# Where devtoolset-10 and yasm come from
+# Adds the repositories of devtoolset-10 and yasm.
 add_compilers() {
     case "${PLATFORM}" in
         i686)
-            # Software Collections never had it for 32 bits.
+            # Software Collections never had devtoolset-10 for 32 bits.
             curl -fsSL --retry 5 -o /etc/yum.repos.d/mayeut-devtoolset-10.repo "${DEVTOOLSET_I686}"
             ;;
         x86_64)
@@ -73,7 +73,7 @@ add_compilers() {
             fi
             ;;
         aarch64 | ppc64le | s390x) yum_ install centos-release-scl-rh ;;
-        *) die "no devtoolset-10 is known for '${PLATFORM}'" ;;
+        *) die "no repository with devtoolset-10 is known for '${PLATFORM}': add one to yum.sh" ;;
     esac
     fixup-mirrors
 }
@@ -82,15 +82,15 @@ install() {
     yum_ install "$@"
 }
 
-# prepare_component NAME: what the distribution must lack where a component is compiled or present. The headers of a
-# library that is built here would win over our own.
+# prepare_component NAME: removes the distribution's own packages of a component that we compile. Their headers would be found
+# before ours.
 prepare_component() {
     case "$1" in
         openssl) erase openssl-devel ;;
         curl) erase curl-devel ;;
         tcltk) erase tcl tk ;;
         libxcrypt) replace_libcrypt ;;
-        *) ;; # lives beside the distribution's
+        *) ;; # does not conflict with the distribution's
     esac
 }
 
@@ -103,7 +103,7 @@ erase() {
     done
 }
 
-# As soon as ours is there; updates bring glibc's back.
+# glibc's libcrypt goes as soon as ours is installed; an update of glibc brings it back, so this runs more than once.
 replace_libcrypt() {
     rm -f /usr/include/crypt.h
     if [[ -e /usr/local/lib/libcrypt.so.1 ]]; then
@@ -112,7 +112,7 @@ replace_libcrypt() {
     fi
 }
 
-# glibc 2.17 never gives the space of deleted locales back: build the archive again from what is left of it.
+# glibc 2.17 never frees the space of deleted locales: build the archive again from the remaining ones.
 shrink_locale_archive() {
     mv /usr/lib/locale/locale-archive /usr/lib/locale/locale-archive.tmpl
     build-locale-archive --install-langs=en_US.utf8

@@ -1,11 +1,12 @@
 #!/bin/bash
-# The steps of build-cpython.sh; they run in the source directory and share its TAG, VERSION, MINOR, ABI and PREFIX
+# The steps of build-cpython.sh; they run in the source directory and use its TAG, VERSION, MINOR, ABI and PREFIX
 
+# at_least MINOR: whether this CPython is of that minor or a later one.
 at_least() {
     [[ "$(printf '%s\n' "$1" "${MINOR}" | sort -V | head -n 1)" == "$1" ]]
 }
 
-# Whether this one is of the shared variant: its libpython is a library that other programs load.
+# Whether this CPython is of the shared variant: other programs load its libpython.
 is_shared() {
     [[ "${TAG}" == shared-cpython-* ]]
 }
@@ -17,7 +18,7 @@ leave_out_test_modules() {
         _xxtestfuzz xxlimited >>Modules/Setup.local
 }
 
-# CPython knows the triplet of loongarch64 from 3.12 on.
+# CPython knows the triplet of loongarch64 only from 3.12 on.
 add_loongarch_triplet() {
     if [[ "$(uname -m)" != loongarch64 ]] || at_least 3.12; then return 0; fi
     local commit=8138f8f7337d95bd098b398d368d4763861f2395
@@ -26,18 +27,18 @@ add_loongarch_triplet() {
     patch -p1 </build/loongarch.patch
 }
 
-# The image's gcc, also where clang stands in for it.
+# Prints the path of the image's own gcc, which clang may hide.
 own_gcc() {
     PATH="${PATH#/opt/clang/bin:}" command -v gcc
 }
 
-# Up to 3.11 setup.py asks the compiler where Debian keeps its libraries, which clang does not know.
+# Up to 3.11 setup.py asks the compiler where Debian keeps its libraries; clang has no answer, so gcc is asked.
 ask_gcc_for_multiarch() {
     at_least 3.12 && return 0
     sed -i "s|'%s -print-multiarch |': %s; $(own_gcc) -print-multiarch |" setup.py
 }
 
-# Up to 3.10 setup.py looks for SQLite in a list of its own and knows nothing of pkg-config.
+# Up to 3.10 setup.py searches its own list of directories for SQLite and does not use pkg-config.
 use_own_sqlite() {
     at_least 3.11 && return 0
     local sqlite=/opt/_internal/sqlite3
@@ -46,14 +47,14 @@ use_own_sqlite() {
         -e 's|self.inc_dirs + sqlite_inc_paths|sqlite_inc_paths + self.inc_dirs|' setup.py
 }
 
-# What hardens the interpreter goes into *_NODIST: extensions that users build must not inherit it.
+# Hardening flags go into *_NODIST: extensions that users build must not inherit them.
 configure() {
     local options=(--prefix="${PREFIX}") ldflags="${HARDEN_LDFLAGS}"
     local own=(/opt/_internal/openssl-*) name
     if is_shared; then
         options+=(--enable-shared --without-static-libpython --with-lto --with-computed-gotos --enable-ipv6)
         if [[ "${OPTIMISED}" == 1 ]]; then options+=(--enable-optimizations); fi
-        # A program that brings its own copies, as those of PyInstaller do, must find them first: no old DT_RPATH.
+        # DT_RUNPATH, not DT_RPATH: a program that brings its own libraries, as PyInstaller's do, must find those first.
         ldflags+=" -Wl,-rpath,${PREFIX}/lib -Wl,--enable-new-dtags"
     else
         options+=(--disable-shared)
@@ -75,18 +76,18 @@ configure() {
         PKG_CONFIG_PATH="/opt/_internal/${name}/lib/pkgconfig:${PKG_CONFIG_PATH:-}"
     done
     export PKG_CONFIG_PATH
-    # What gcc makes configure find out; clang's warning would be published.
+    # configure finds "no" with gcc. With clang it would add a warning flag to what sysconfig publishes.
     export ac_cv_enable_unreachable_code_warning=no
     if is_clang; then find_out_by_gcc; fi
     CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${ldflags}" ./configure "${options[@]}"
 }
 
-# Whether clang stands in for gcc here.
+# Whether `gcc` is clang here.
 is_clang() {
     [[ "$(gcc --version)" == *clang* ]]
 }
 
-# pyconfig.h publishes whether an assignment compiles that clang, and gcc from 14 on, take for an error.
+# pyconfig.h publishes whether a certain assignment compiles. clang, and gcc from 14 on, reject it; so the image's gcc decides.
 find_out_by_gcc() {
     export ac_cv_readline_rl_startup_hook_takes_args=no
     if "$(own_gcc)" -w -fsyntax-only -x c - <<<'int f(const char *, int); int (*hook)(void); void g(void) { hook = f; }' 2>/dev/null; then
@@ -94,9 +95,9 @@ find_out_by_gcc() {
     fi
 }
 
-# Where clang stands in for gcc, configure adds what clang knows (frame pointers from 3.15 on), and the image's own gcc may
-# refuse it (on armv7l and loongarch64): this build keeps such flags, sysconfig does not publish them. Nor what clang alone needs
-# for one file.
+# With clang, configure adds flags that clang knows, as for frame pointers from 3.15 on. The image's own gcc rejects some of them
+# on armv7l and loongarch64. Those stay flags of this build, and sysconfig does not publish them. The same goes for
+# -fno-strict-aliasing, which one file needs with clang alone.
 keep_flags_of_clang() {
     local gcc flag flags published="^(BASECFLAGS|OPT|CONFIGURE_CFLAGS)="
     if ! is_clang; then return 0; fi
@@ -109,15 +110,15 @@ keep_flags_of_clang() {
     done
 }
 
-# `make install` would compile the whole library three times, only for the .pyc to be deleted: its recipes that call
-# compileall go, each joined to one line first.
+# `make install` would byte-compile the whole library three times, and we delete the .pyc files. This joins the lines of each
+# recipe and removes the recipes that call compileall.
 skip_byte_compilation() {
     sed -i -e ':join' -e '/\\$/{N; s/\\\n[[:space:]]*/ /; b join' -e '}' -e '/^\t-.*compileall\.py/d' Makefile
-    if grep -q 'DESTDIR.*compileall\.py' Makefile; then die "make install of CPython ${VERSION} byte-compiles in a way that is not known here"; fi
+    if grep -q 'DESTDIR.*compileall\.py' Makefile; then die "make install of CPython ${VERSION} byte-compiles in a new way: adapt skip_byte_compilation in cpython.sh"; fi
 }
 
-# The profile that optimises is made by CPython's own tests, which want the image's locale: two runs are as alike as the same
-# hashes and, by SOURCE_DATE_EPOCH, the same random numbers make them.
+# CPython's own tests make the profile for the optimisation; they need the image's locale. Fixed hashes, and random numbers
+# seeded by SOURCE_DATE_EPOCH, keep two runs as alike as possible.
 compile() {
     if is_shared; then export LC_ALL=en_US.UTF-8 PYTHONHASHSEED=0; fi
     make -j "$(nproc)"
@@ -125,7 +126,7 @@ compile() {
     unset PYTHONHASHSEED
 }
 
-# Half of an installed CPython is its own test suite; `import test` and test.support are what others use of it.
+# Half of an installed CPython is its own test suite. Other projects use only `import test` and test.support.
 install_test_support() {
     local library="${PREFIX}/lib/python${ABI}"
     find "${library}" -depth -type d \( -name test -o -name tests -o -name idle_test \) -exec rm -rf {} +
@@ -133,8 +134,8 @@ install_test_support() {
     cp -R Lib/test/__init__.py Lib/test/support "${library}/test/"
 }
 
-# pip runs from the wheel that ensurepip carries, so that neither it nor its setuptools have to be removed again. The lock is
-# complete: an old pip that resolved anew would want what was published since. `pip check` notices one that is not.
+# pip runs from ensurepip's wheel, so there is no old pip or setuptools to remove afterwards. --no-deps: the lock is complete, and
+# an old pip that resolves again would ask for releases of today. `pip check` fails if the lock is incomplete.
 install_pip() {
     local bundled=("${PREFIX}/lib/python${ABI}"/ensurepip/_bundled/pip-*.whl)
     "${PREFIX}/bin/python" "${bundled[0]}/pip" install --no-cache-dir --no-compile --no-warn-script-location --no-deps \
@@ -143,8 +144,8 @@ install_pip() {
     ln -sf pip3 "${PREFIX}/bin/pip"
 }
 
-# The static library leaves the image: each interpreter gives a part of static-libs-for-embedding-only.tar.xz, a tar without
-# the two blocks of zeros at its end; one xz stream after another is a valid .xz.
+# Moves the static library out of the interpreter, into a part of static-libs-for-embedding-only.tar.xz. A part is a tar without
+# the two blocks of zeros at its end, compressed: concatenated xz streams are a valid .xz file.
 keep_static_library() {
     local library="lib/libpython${ABI}.a" part="/static/${TAG}.tar"
     mkdir -p /static
@@ -157,7 +158,7 @@ keep_static_library() {
     find "${PREFIX}" -name '*.a' -delete
 }
 
-# Scripts, not links to the interpreter: through those venv would find the wrong prefix (https://github.com/python/cpython/issues/106045).
+# Launchers are scripts: venv finds the wrong prefix through symbolic links (https://github.com/python/cpython/issues/106045).
 write_launchers() {
     if is_shared; then
         write_launcher "py${ABI}" "${PREFIX}"
@@ -169,13 +170,14 @@ write_launchers() {
     ln -sf "cpython${ABI}" "${ROOTFS}/usr/local/bin/python${ABI}"
 }
 
+# write_launcher NAME PREFIX: writes a command in /usr/local/bin.
 write_launcher() {
     local launcher="${ROOTFS}/usr/local/bin/$1"
     printf '#!/bin/sh\nexec %s/bin/python%s "$@"\n' "$2" "${ABI}" >"${launcher}"
     chmod 755 "${launcher}"
 }
 
-# configure leaves out, or takes from elsewhere, what it does not find, without failing.
+# configure does not fail when it leaves a module out or links it to another library; this does.
 check() {
     "${PREFIX}/bin/python" "${HERE}/check-cpython.py" "${TAG}" "${VERSION}"
 }

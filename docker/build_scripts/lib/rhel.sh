@@ -1,16 +1,16 @@
 #!/bin/bash
-# RHEL family: what its releases share; the package manager's part is in yum.sh (CentOS 7) and dnf.sh (all later ones)
+# RHEL family: what its releases share; yum.sh (CentOS 7) and dnf.sh (later releases) drive the package managers
 
 case "${DISTRIBUTION:?}" in
     centos-7)
-        # shellcheck source=docker/build_scripts/yum.sh
-        source "${HERE}/yum.sh"
+        # shellcheck source=docker/build_scripts/lib/yum.sh
+        source "${HERE}/lib/yum.sh"
         ;;
     almalinux-* | rockylinux-* | anolisos-*)
-        # shellcheck source=docker/build_scripts/dnf.sh
-        source "${HERE}/dnf.sh"
+        # shellcheck source=docker/build_scripts/lib/dnf.sh
+        source "${HERE}/lib/dnf.sh"
         ;;
-    *) die "unknown distribution '${DISTRIBUTION}' of the RHEL family: name its package manager in rhel.sh" ;;
+    *) die "unknown distribution '${DISTRIBUTION}' of the RHEL family: add it to rhel.sh, with its package manager" ;;
 esac
 
 set_locale() {
@@ -32,17 +32,17 @@ repair_toolset() {
     case "${TOOLSET?}" in
         gcc-toolset-*) name_libstdcxx_twice ;;
         devtoolset-10 | "") ;;
-        *) die "unknown toolset '${TOOLSET}': say in rhel.sh whether its libstdc++.so needs a repair" ;;
+        *) die "unknown toolset '${TOOLSET}': add it to rhel.sh, with or without the repair of libstdc++.so" ;;
     esac
-    # Autoconf looks for <host>-pkg-config; the package has it under the name of an older processor.
+    # Autoconf looks for i686-redhat-linux-gnu-pkg-config; the package names the program i386-redhat-linux-gnu-pkg-config.
     local pkg_config=/usr/bin/i386-redhat-linux-gnu-pkg-config
     if [[ "${PLATFORM}" == i686 && -e "${pkg_config}" ]]; then
         ln -sf "${pkg_config##*/}" "${pkg_config/i386/i686}"
     fi
 }
 
-# The toolset's libstdc++.so is a linker script: the system's library, then a static one with what that lacks. With
-# --as-needed, symbols that the static part needs are unresolved unless the library is named again after it.
+# The toolset's libstdc++.so is a linker script that names the system's library, then a static one with newer symbols. With
+# --as-needed the linker drops the system's library before it reads the static one, so the script names it again afterwards.
 # https://github.com/pypa/manylinux/issues/1760
 name_libstdcxx_twice() {
     find "${DEVTOOLSET_ROOTPATH:?}/usr/lib/gcc" -name libstdc++.so -type f -exec \

@@ -1,14 +1,14 @@
 #!/bin/bash
-# What the steps on distribution packages share: package lists, the package manager of the family, cleaning of docs
+# What the steps on distribution packages share: package lists, the family's package manager, removal of translations
 
 : "${FAMILY:?}" "${LIBC:?}" "${PLATFORM:?}" "${PACKAGE_SETS:?}"
 PACKAGES="${HERE}/../packages"
 
-# Prints the packages of one layer for this platform, one a line; docker/packages/README.md describes the files.
+# packages_of LAYER: prints its packages for this platform, one a line; docker/packages/README.md describes the files.
 packages_of() {
     local layer="$1" set file line name restriction found=""
     for set in ${PACKAGE_SETS}; do
-        [[ -d "${PACKAGES}/${set}" ]] || die "no package set '${set}' in docker/packages"
+        [[ -d "${PACKAGES}/${set}" ]] || die "no package set '${set}': docker/packages has no such directory"
         file="${PACKAGES}/${set}/${layer}.txt"
         [[ -f "${file}" ]] || continue
         found=yes
@@ -24,10 +24,10 @@ packages_of() {
             esac
         done <"${file}"
     done
-    [[ -n "${found}" ]] || die "no package set of '${PACKAGE_SETS}' has a layer '${layer}'"
+    [[ -n "${found}" ]] || die "no package set of '${PACKAGE_SETS}' has a layer '${layer}': add ${layer}.txt to one of them in docker/packages"
 }
 
-# Whether a package set of this image lists packages of that layer.
+# has_packages LAYER: whether a package set of this image has that layer.
 has_packages() {
     local set
     for set in ${PACKAGE_SETS}; do
@@ -36,7 +36,7 @@ has_packages() {
     return 1
 }
 
-# Deletes what only a reader of manuals in another language would miss, as facts of every family.
+# Removes the translations of messages into languages other than English, in every family alike.
 remove_translations() {
     local directory
     for directory in /usr/share/locale /usr/local/share/locale "${DEVTOOLSET_ROOTPATH:-}/usr/share/locale"; do
@@ -48,7 +48,7 @@ remove_translations() {
 case "${FAMILY}" in
     rhel | debian | alpine)
         # shellcheck source=/dev/null
-        source "${HERE}/${FAMILY}.sh"
+        source "${HERE}/lib/${FAMILY}.sh"
         ;;
-    *) die "unknown family '${FAMILY}': docker/build_scripts has none of that name" ;;
+    *) die "unknown family '${FAMILY}': add docker/build_scripts/lib/${FAMILY}.sh and name it in system.sh" ;;
 esac

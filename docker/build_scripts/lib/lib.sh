@@ -1,7 +1,7 @@
 #!/bin/bash
-# What every build script shares: errors, the site's settings, verified sources, hardening flags, finishing of a stage's result
+# What all build scripts share: errors, pins, the site's settings, verified downloads, compiler flags, the end of a stage
 
-# A 32-bit image on a 64-bit kernel: `uname -m` has to say so, or configure scripts build for the kernel's processor.
+# A 32-bit image may run on a 64-bit kernel. `uname -m` must name 32 bits, or configure scripts build for the kernel's processor.
 if [[ "$(getconf LONG_BIT)" == 32 && "$(uname -m)" == *64 ]] && command -v linux32 >/dev/null; then
     exec linux32 bash "$0" "$@"
 fi
@@ -9,22 +9,39 @@ fi
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 umask 022
 
-# For everything compiled here. -g0: debug information would only be stripped again, and leaving it out makes builds a fifth faster.
+# Flags for everything compiled here. -g0: debug information would be stripped anyway; without it builds are a fifth faster.
 HARDEN_CPPFLAGS="-Wdate-time -D_FORTIFY_SOURCE=2"
 HARDEN_CFLAGS="-O2 -g0 -pipe -Wall -fstack-protector-strong -Wformat -Werror=format-security -fdebug-prefix-map=/=."
 HARDEN_LDFLAGS="-Wl,-Bsymbolic-functions -Wl,-z,relro -Wl,-z,now"
 export HARDEN_CPPFLAGS HARDEN_CFLAGS HARDEN_LDFLAGS
 
-# Where a stage puts what the image gets, and what later stages need on top to compile against it.
+# ROOTFS holds what the image gets of a stage, DEVROOT what later stages need in addition to compile against it.
 ROOTFS=/rootfs
 DEVROOT=/devroot
-MAX_SOURCE_KIB=204800 # no source archive is larger; what grows beyond it is not what was asked for
-OLDEST_DATE=315619200 # 1980-01-02: a day later than the first that zip can hold, so that it can west of UTC, too
+MAX_SOURCE_KIB=204800 # no source archive is larger; a download that grows beyond this is the wrong file
+OLDEST_DATE=315619200 # 1980-01-02: zip holds dates from 1980-01-01 on, in local time, which may lie west of UTC
 export ROOTFS DEVROOT
 
 die() {
     echo "error: $*" >&2
     exit 1
+}
+
+# argument NAME FIELD: prints the build argument NAME_FIELD, as in GIT_LFS_URL for git-lfs. A RUN has those of its stage in
+# its environment.
+argument() {
+    local name="${1//[-.]/_}"
+    name="${name^^}_$2"
+    [[ -n "${!name:-}" ]] || die "no ${name} in the environment: add it to the ARG of this stage in docker/Dockerfile"
+    printf '%s\n' "${!name}"
+}
+
+# read_pin NAME: sets VERSION, URL and SHA256 from the build arguments of a pin.
+# shellcheck disable=SC2034
+read_pin() {
+    VERSION="$(argument "$1" VERSION)"
+    URL="$(argument "$1" URL)"
+    SHA256="$(argument "$1" SHA256)"
 }
 
 # Exports the site's certificates and Python index for this step only: they are build secrets and never enter a layer.
@@ -38,14 +55,14 @@ use_site() {
     fi
 }
 
-# For stages that run Python often: what it compiles is kept for the next time, beside what leaves the stage.
+# For stages that run Python often: Python keeps its bytecode for the next run, in a directory that does not leave the stage.
 keep_bytecode() {
     unset PYTHONDONTWRITEBYTECODE
     export PYTHONPYCACHEPREFIX=/build/pycache
 }
 
-# shows PATTERN COMMAND...: whether the command succeeds and prints such a line. Not `command | grep -q`: grep ends at the first
-# match, and a command that still had something to print fails the pipe, now and then.
+# shows PATTERN COMMAND...: whether the command succeeds and prints a line that matches. `command | grep -q` would fail now and
+# then: grep ends at the first match, and a command that still prints then breaks the pipe.
 shows() {
     local pattern="$1" said
     shift
@@ -57,7 +74,7 @@ has_sha256() {
     echo "$2  $1" | sha256sum -c - >/dev/null 2>&1
 }
 
-# Prints a URL and what docker/mirrors.txt offers in its place, in the order in which they are tried.
+# Prints a URL and its mirrors from docker/mirrors.txt, in the order in which they are tried.
 with_mirrors() {
     local url="$1" prefix alternatives alternative
     echo "${url}"
@@ -66,10 +83,10 @@ with_mirrors() {
         for alternative in ${alternatives}; do
             echo "${alternative}${url#"${prefix}"}"
         done
-    done <"$(dirname "${BASH_SOURCE[0]}")/mirrors.txt"
+    done <"$(dirname "${BASH_SOURCE[0]}")/../../mirrors.txt"
 }
 
-# download URL SHA256 FILE: from /sources (prefetched), the URL or its mirrors; FILE exists only if its hash is right.
+# download URL SHA256 FILE: gets the file from /sources (prefetched), the URL or a mirror. FILE appears only if its hash is right.
 download() {
     local url="$1" sha256="$2" file="$3" attempt candidate part="$3.part"
     for candidate in "/sources/${url##*/}" /sources/*/"${url##*/}"; do
@@ -79,7 +96,7 @@ download() {
             mv "${part}" "${file}"
             return 0
         fi
-        echo "warning: ${candidate} is not what its pin says (sha256 ${sha256}); downloading instead" >&2
+        echo "warning: ${candidate} does not have the pinned sha256 ${sha256}; downloading the file instead" >&2
     done
     for attempt in 1 2 3; do
         while read -r candidate; do
@@ -100,11 +117,11 @@ download() {
         done < <(with_mirrors "${url}")
         sleep $((attempt * 2))
     done
-    die "cannot get ${url}: put the file into the matching directory of docker/sources, or see 'invoke prefetch'"
+    die "cannot download ${url}: check the network, or run 'invoke prefetch' where there is one, or put the file into docker/sources"
 }
 
-# fetch_source URL SHA256 DIRECTORY: unpacks the verified archive without its top directory. All that the stage makes of it
-# is dated like the newest file in it.
+# fetch_source URL SHA256 DIRECTORY: unpacks the verified archive without its top directory. SOURCE_DATE_EPOCH becomes the date
+# of its newest file; clamp_times dates the result of the stage by it.
 fetch_source() {
     local url="$1" sha256="$2" directory="$3" archive
     archive="$(mktemp -d)/${url##*/}"
@@ -116,7 +133,7 @@ fetch_source() {
     export SOURCE_DATE_EPOCH
 }
 
-# record KIND NAME VERSION [URL SHA256]: the entry of this stage's result in the image's manifest
+# record KIND NAME VERSION [URL SHA256]: writes an entry of the image's manifest.
 record() {
     local kind="$1" name="$2" version="$3" url="${4:-}" sha256="${5:-}"
     mkdir -p "${ROOTFS}/opt/_internal/manifest.d"
@@ -124,7 +141,7 @@ record() {
         "${kind}" "${name}" "${version}" "${url}" "${sha256}" >"${ROOTFS}/opt/_internal/manifest.d/${name}.json"
 }
 
-# Strips every ELF file below a directory, static libraries of debug information only.
+# Strips every ELF file below a directory; static libraries lose only their debug information.
 strip_tree() {
     local file magic
     while read -r -d '' file; do
@@ -136,7 +153,7 @@ strip_tree() {
     find "$1" -type f -name '*.a' -exec strip --strip-debug --enable-deterministic-archives {} +
 }
 
-# Makes identical files below a directory hard links of the first one.
+# Replaces identical files below a directory by hard links to the first of them.
 link_duplicates() {
     local sum file last="" kept=""
     while read -r sum file; do
@@ -148,7 +165,7 @@ link_duplicates() {
     done < <(find "$1" -type f -size +0 -exec sha256sum {} + | sort)
 }
 
-# Dates everything that leaves this stage like its source, so that a rebuild gives the same layer.
+# Dates the given directories and everything in them like the source, so that a rebuild gives the same layer.
 clamp_times() {
     local directory date="${SOURCE_DATE_EPOCH:?}"
     if ((date < OLDEST_DATE)); then date="${OLDEST_DATE}"; fi
@@ -157,7 +174,7 @@ clamp_times() {
     done
 }
 
-# What every component stage ends with.
+# The end of every component stage.
 finish() {
     mkdir -p "${ROOTFS}" "${DEVROOT}"
     find "${ROOTFS}" "${DEVROOT}" -name '*.la' -delete

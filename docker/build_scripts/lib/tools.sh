@@ -1,6 +1,6 @@
 #!/bin/bash
-# What the stages of Python tools share: they name the interpreter by its tag alone, so that its next micro version leaves
-# their layers as they are
+# What the stages of Python tools share. They name the interpreter by its tag alone: its next micro version changes no layer
+# of a tool.
 
 : "${TOOLS_PYTHON:?}" # tag of the interpreter that runs the tools
 keep_bytecode
@@ -11,8 +11,8 @@ WHEELS=/build/wheels
 export PIPX_HOME=/opt/_internal/pipx PIPX_BIN_DIR=/usr/local/bin PIPX_MAN_DIR=/usr/local/share/man
 export PIPX_DEFAULT_PYTHON="${PYTHON}" PIPX_DISABLE_SHARED_LIBS_AUTO_UPGRADE=1
 
-# download_wheels LOCK [OPTION...]: all of a lock and nothing else, verified (what a lock lacks, the offline installation
-# from it misses); dates the result of the stage like the newest file in them
+# download_wheels LOCK [OPTION...]: downloads and verifies exactly what a lock lists; an incomplete lock makes the offline
+# installation fail. SOURCE_DATE_EPOCH becomes the date of the newest file in the wheels.
 download_wheels() {
     local lock="$1"
     shift
@@ -23,7 +23,7 @@ download_wheels() {
     export SOURCE_DATE_EPOCH
 }
 
-# install_offline VENV REQUIREMENT...: from what was downloaded
+# install_offline VENV REQUIREMENT...: installs from the downloaded wheels.
 install_offline() {
     local venv="$1"
     shift
@@ -35,13 +35,13 @@ make_venv() {
     name_python_by_tag "$1"
 }
 
-# What venv and pipx note of the interpreter: its path by tag and its minor, no micro version, no path of this build
+# name_python_by_tag VENV: leaves in it the interpreter's path by tag and its minor, no micro version and no path of this build.
 name_python_by_tag() {
     local venv="$1"
     ln -sfn "${PYTHON}" "${venv}/bin/python"
     ln -sfn python "${venv}/bin/python3"
     ln -sfn python "${venv}/bin/python${MINOR}"
     printf '%s\n' "home = ${PYTHON%/*}" "include-system-site-packages = false" "version = ${MINOR}" "executable = ${PYTHON}" >"${venv}/pyvenv.cfg"
-    # Activation scripts name the micro version's directory nowhere; caches do.
+    # Only bytecode caches contain the directory with the micro version.
     find "${venv}" -name __pycache__ -exec rm -rf {} +
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # dnf: AlmaLinux, Rocky Linux, Anolis OS
 
-# A repository that cannot be reached ends the build, whatever its file says.
+# An unreachable repository ends the build, even one whose file sets skip_if_unavailable.
 dnf_() {
     local options=(-y --setopt=skip_if_unavailable=False '--setopt=*.skip_if_unavailable=False')
     if [[ -s /run/secrets/ca ]]; then
@@ -18,11 +18,11 @@ repositories() {
     case "${DISTRIBUTION}" in
         almalinux-8) dnf_ config-manager --set-enabled powertools ;;
         almalinux-* | rockylinux-*) dnf_ config-manager --set-enabled crb ;;
-        anolisos-*) ;; # has its development packages enabled
-        *) die "unknown distribution '${DISTRIBUTION}': say in dnf.sh which repository has its development packages" ;;
+        anolisos-*) ;; # its development packages are enabled already
+        *) die "unknown distribution '${DISTRIBUTION}': add the repository of its development packages to dnf.sh" ;;
     esac
     case "${DISTRIBUTION}-${PLATFORM}" in
-        *-i686 | *-riscv64) ;; # EPEL does not exist there
+        *-i686 | *-riscv64) ;; # EPEL has no packages for them
         anolisos-*) dnf_ install anolis-epao-release ;;
         *) dnf_ install epel-release ;;
     esac
@@ -37,7 +37,7 @@ install() {
 }
 
 shrink_locale_archive() {
-    : # localedef has deleted from it already
+    : # localedef has shrunk it already
 }
 
 clean() {

@@ -3,7 +3,7 @@
 
 export DEBIAN_FRONTEND=noninteractive
 
-# apt-get with the site's mirror and certificates, which stay out of the image: they are build secrets.
+# apt-get with the site's mirror and certificates. They are build secrets and stay out of the image.
 apt() {
     local options=(-y -q -o Acquire::Retries=3 -o Acquire::Languages=none
         -o Dpkg::Options::=--force-confold -o Dpkg::Options::=--force-unsafe-io)
@@ -15,7 +15,7 @@ apt() {
     if [[ -s "${site}/apt.conf" ]]; then
         local -x APT_CONFIG="${site}/apt.conf"
     fi
-    # A secret is readable for root alone, so apt must not drop its rights.
+    # Only root can read a secret, so apt must not switch to its unprivileged user.
     if [[ -s /run/secrets/ca ]] && ! grep -qis '^Acquire::https::CAInfo' "${site}/apt.conf"; then
         options+=(-o Acquire::https::CAInfo=/run/secrets/ca -o APT::Sandbox::User=root)
     elif [[ -d "${site}" ]]; then
@@ -24,8 +24,8 @@ apt() {
     apt-get "${options[@]}" "$@"
 }
 
-# How apt reaches the site's mirror (proxies, certificates, keys) stands in comments of the sources; unpacked it lies in
-# memory, and so in no layer.
+# Comments of the sources carry the files by which apt reaches the site's mirror: proxies, certificates, keys. They are unpacked
+# into memory and so enter no layer.
 unpack_site_files() {
     if [[ ! -d "$1" ]] && grep -q '^#site ' /run/secrets/apt; then
         (umask 077 && mkdir "$1")
@@ -33,32 +33,32 @@ unpack_site_files() {
     fi
 }
 
-# The base has its repositories already; what its package manager leaves out from now on is decided here.
+# The base image has its repositories already; this decides what its package manager leaves out from now on.
 repositories() {
     leave_docs_out
     install_gl_substitute
     update
 }
 
-# An index that cannot be fetched ends the build: apt itself would go on without it, with the updates of security, say.
+# An index that apt cannot fetch ends the build. apt itself would ignore the failure, even for security updates.
 update() {
     local said status=0
     said="$(apt -o APT::Update::Error-Mode=any update 2>&1)" || status=$?
     echo "${said}"
-    # apt 2.0 does not know that option, and ends with 0.
+    # apt 2.0 does not know that option and exits with 0.
     if ((status)) || [[ "${said}" == *"W: Some index files failed to download"* ]]; then
-        die "an index could not be fetched, see above"
+        die "apt could not fetch an index, see above: check the network, the proxy and the mirror"
     fi
 }
 
-# Packages that users install later bring no manuals either; licences (copyright) stay.
+# Packages that users install later come without manuals, too; licences (copyright) stay.
 leave_docs_out() {
     mkdir -p /etc/dpkg/dpkg.cfg.d
     cp "${PACKAGES}/debian/dpkg-excludes" /etc/dpkg/dpkg.cfg.d/manylinux
 }
 
-# libGL.so.1 depends on a driver, and that on LLVM: 200 MB that nothing here can use. An empty package that provides the
-# drivers' names keeps apt content; who wants to draw runs `apt-get install libglx-mesa0 libegl-mesa0`.
+# libGL.so.1 depends on a driver, and the driver on LLVM: 200 MB that no build of wheels uses. An empty package provides the
+# drivers' names instead; `apt-get install libglx-mesa0 libegl-mesa0` replaces it by the real ones.
 install_gl_substitute() {
     local directory
     if dpkg-query --show manylinux-no-gl-driver; then
@@ -78,7 +78,7 @@ upgrade() {
 }
 
 install() {
-    # clean() dropped the indices of the layers below
+    # clean() removed the indices in the layer below.
     if [[ -z "$(find /var/lib/apt/lists -name '*_Packages*' -print -quit)" ]]; then
         update
     fi
@@ -86,7 +86,7 @@ install() {
 }
 
 set_locale() {
-    # Listed, so that an upgrade of the locales package keeps it
+    # An upgrade of the package locales keeps what this file lists.
     echo 'en_US.UTF-8 UTF-8' >/etc/locale.gen
     localedef -i en_US -f UTF-8 en_US.UTF-8
     update-locale LANG=en_US.UTF-8
@@ -101,7 +101,7 @@ set_default_shell() {
 repair_toolset() {
     case "${TOOLSET-}" in
         "") ;;
-        *) die "toolset '${TOOLSET}': the Debian family has only the distribution's own compilers" ;;
+        *) die "unknown toolset '${TOOLSET}': the Debian family has only the distribution's compilers; remove the toolset from docker/images.toml" ;;
     esac
 }
 
@@ -110,7 +110,7 @@ clean() {
     find /var/lib/apt/lists -type f -delete
     rm -rf /var/cache/apt/*.bin /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
     rm -rf /var/log/apt/* /var/log/alternatives.log /var/log/bootstrap.log /var/log/dpkg.log
-    # What the base brought before dpkg-excludes was there. Directories stay: maintainer scripts link into man1.
+    # The base image was made without dpkg-excludes. Directories stay: maintainer scripts link into man1.
     local directory
     for directory in doc man info gtk-doc lintian; do
         [[ -d "/usr/share/${directory}" ]] || continue
