@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -110,6 +111,24 @@ def checkout_layer(engine: Engine, base: str, umask: int, directory: Path) -> tu
     listing = engine.ask(engine.run(tag, find, entrypoint="")) or ""
     engine.ask(engine.remove(tag))
     return layers[-1], listing
+
+
+def test_a_changed_search_path_is_not_taken_from_the_cache(each_engine: Engine, tmp_path: Path) -> None:
+    """podman's cache knows an ENV by its text alone, so a RUN with the same ARGs has to stand before it."""
+    text = (ROOT / "docker/Dockerfile").read_text(encoding="utf-8")
+    start = re.search(r"(?ms)^FROM \$\{BASEIMAGE\} AS base-system\n.*?^ENV (?:[^\n\\]|\\\n)+\n", text)
+    assert start
+    dockerfile, tag = tmp_path / "Dockerfile", f"localhost/manylinux-test-path:{MARK}"
+    dockerfile.write_text(f"ARG BASEIMAGE\n{start[0]}", encoding="utf-8")
+    small, seen = root_with(tmp_path / "small"), []
+    with imported(each_engine, small, "small") as base:
+        for path in ("/one", "/two", "/one"):
+            args = {"BASEIMAGE": base, "PREPEND_PATH": f"{path}:"}
+            each_engine.call(each_engine.build(ImageBuild(small, dockerfile, tag, args=args)))
+            env = json.loads(each_engine.ask(each_engine.inspect(tag, "{{json .Config.Env}}")) or "[]")
+            seen += [value.partition(":")[0] for value in env if value.startswith("PATH=")]
+    each_engine.ask(each_engine.remove(tag))
+    assert seen == ["PATH=/one", "PATH=/two", "PATH=/one"]
 
 
 def found_in_layers(engine: Engine, reference: str, needles: Sequence[str], directory: Path) -> list[str]:
