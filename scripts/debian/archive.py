@@ -20,7 +20,7 @@ from pathlib import Path
 
 from debian.source_packages import SourcePackage, matching_stanzas, parse_stanza
 from debian.suites import Suite, Untrusted, parse_suite, suite_names, verify, without_signature
-from host import apt as apt_settings
+from host import apt
 from host.apt import KEYRINGS, AptSource
 from portable import errors, fetch, files, places, transport
 from portable.progress import Progress
@@ -44,18 +44,18 @@ class SourceIndex:
 
 
 def find_sources(
-    environment: Mapping[str, str] | None = None, apt: Path = apt_settings.APT, as_apt: bool = False
+    environment: Mapping[str, str] | None = None, directory: Path = apt.APT, as_apt: bool = False
 ) -> tuple[AptSource, ...]:
-    """The roots of Debian's archive that this machine uses, as apt_settings.read finds them.
+    """The roots of Debian's archive that this machine uses, as apt.read finds them.
 
     `as_apt`: accept what apt accepts without a signature. Otherwise, and always where $MANYLINUX_DEBIAN_KEYRING names
     a keyring, everything must be signed. If only the main archive is configured, the security archive is expected
     beside it. Raises errors.UserError when there is no root."""
-    found = apt_settings.read(environment, apt).sources
+    found = apt.read(environment, directory).sources
     if not found:
         raise errors.UserError(
-            f"apt has no Debian mirror in {apt}/sources.list and sources.list.d: "
-            f"set {apt_settings.MIRROR_VARIABLE}, for instance to http://mirror.example.org/debian"
+            f"apt has no Debian mirror in {directory}/sources.list and sources.list.d: "
+            f"set {apt.MIRROR_VARIABLE}, for instance to http://mirror.example.org/debian"
         )
     if (os.environ if environment is None else environment).get(KEYRING_VARIABLE):
         found = tuple(replace(source, signed_by=None, options={}) for source in found)
@@ -70,7 +70,7 @@ def find_sources(
 
 def apt_fetcher(ca_bundle: Path | None = None) -> fetch.Fetcher:
     """A fetcher that reaches the archive as apt does; `ca_bundle`: the CAs where apt's settings name none."""
-    settings = apt_settings.read()
+    settings = apt.read()
     return fetch.Fetcher(mirrors=None, ca_bundle=settings.certificates() or ca_bundle, proxies=settings.proxies())
 
 
@@ -116,7 +116,7 @@ class Archive:
         `as_apt`: what apt trusts is trusted, too: sources without a signature, and its keys for every source."""
         sources = find_sources(as_apt=as_apt)
         keyrings = find_keyrings() if any(source.signed_by is None for source in sources) else ()
-        more_keys = apt_settings.trusted_keys() if as_apt and not os.environ.get(KEYRING_VARIABLE) else b""
+        more_keys = apt.trusted_keys() if as_apt and not os.environ.get(KEYRING_VARIABLE) else b""
         return cls(sources, keyrings, places.cache() / "debian", fetcher, more_keys)
 
     def search(self, packages: str, suites: Iterable[str] = (), progress: Progress | None = None) -> SourceIndex:
@@ -168,7 +168,7 @@ class Archive:
 
     def open_suite(self, name: str) -> Suite | None:
         """The verified suite; None where no mirror has it. Raises Untrusted."""
-        pockets = {"security"} if name.endswith("-security") else set(apt_settings.POCKETS) - {"security"}
+        pockets = {"security"} if name.endswith("-security") else set(apt.POCKETS) - {"security"}
         sources: dict[str, AptSource] = {}
         for source in self._sources:
             if source.pockets & pockets:

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,13 +138,6 @@ def test_files_that_settings_name_go_along(tmp_path: Path) -> None:
 
 
 # --- Obeying: real archives on loopback, the real apt ---------------------------------------------------------------
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with servers.running() as running:
-        yield running
 
 
 def archive(apt: Path, as_apt: bool) -> Archive:

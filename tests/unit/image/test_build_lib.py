@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,12 +29,6 @@ def bash(script: str, *arguments: object, **environment: str) -> subprocess.Comp
         text=True,
         check=False,
     )
-
-
-@pytest.fixture
-def server() -> Iterator[servers.Server]:
-    with servers.running() as running:
-        yield running
 
 
 def scripts_with_mirrors(tmp_path: Path, mirrors: str) -> Path:

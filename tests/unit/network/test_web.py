@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -17,12 +16,6 @@ from tests.support import certificates, servers
 from network import session, web
 
 BODY = b"\x1f\x8b" + bytes(range(256)) * 100
-
-
-@pytest.fixture
-def server() -> Iterator[servers.Server]:
-    with servers.running() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -22,13 +21,6 @@ from portable.verdicts import Unusable
 BODY = b"\x1f\x8b" + hashlib.sha256(b"seed").digest() * 2000  # begins like gzip
 SHA256 = hashlib.sha256(BODY).hexdigest()
 QUICK = Limits(connect=1, stall=0.4, slowest=1000, total=5, attempts=3, backoff=0.01, retry_after=0.3)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[servers.Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with servers.running() as running:
-        yield running
 
 
 @pytest.fixture

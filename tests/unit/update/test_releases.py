@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,12 +21,6 @@ from update import releases
 from update.releases import Release
 
 ROW = dependencies.load()["curl"]
-
-
-@pytest.fixture
-def server() -> Iterator[servers.Server]:
-    with servers.running() as running:
-        yield running
 
 
 def listed(
