@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(frozen=True)
 class Result:
-    """What one check said: no problems means that it passed. `interpreter` is a tag, or "" where it is about none."""
+    """What one check found; no problems means that it passed. `interpreter` is a tag, or "" for the whole image."""
 
     check: str
     interpreter: str
@@ -31,7 +31,7 @@ class Result:
 
 @dataclass
 class Results:
-    """All results of one image, printed as they come."""
+    """All results of one image. Each is printed as it arrives."""
 
     reference: str
     results: list[Result] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Results:
         return bool(self.results) and not self.failed
 
     def summary(self) -> str:
-        """The last lines: what failed, and how many of each."""
+        """The last lines: the failed checks, and how many passed and failed."""
         lines = [f"FAILED {result.title}: {result.problems[0].splitlines()[0]}" for result in self.failed]
         seconds = time.monotonic() - self.started
         count = f"{len(self.results) - len(self.failed)} passed, {len(self.failed)} failed"

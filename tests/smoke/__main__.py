@@ -49,11 +49,17 @@ TOPICS = (
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m smoke", description=__doc__)
-    parser.add_argument("container", nargs="?", default=MAIN, choices=(MAIN, RESTRICTED), help="which pass this is")
-    parser.add_argument("--expect", type=Path, default=Path("/smoke-expect.json"), help="what the image is held to")
+    parser.add_argument("container", nargs="?", default=MAIN, choices=(MAIN, RESTRICTED), help="the pass to run")
+    parser.add_argument("--expect", type=Path, default=Path("/smoke-expect.json"), help="the expectations, as JSON")
     parser.add_argument("--wheelhouse", type=Path, default=Path("/wheelhouse"), help="wheels of the build backends")
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="checks to run (repeatable)")
-    parser.add_argument("--outside", action="append", default=[], metavar="PATH", help="mounted here, not of the image")
+    parser.add_argument(
+        "--outside",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a mount, which is not part of the image (repeatable)",
+    )
     parser.add_argument("--jobs", type=int, default=0, help="how many run at a time (default: all cores)")
     options = parser.parse_args()
     outside = OUTSIDE.union(options.outside)

@@ -1,4 +1,4 @@
-"""What a check works with: the expectations from outside, the interpreters, scratch space and subprocesses."""
+"""What a check works with: the expectations, the interpreters, scratch space and subprocesses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class InstalledInterpreter:
     @property
     def key(self) -> tuple[int, ...]:
         """The minor for comparisons: (3, 13)."""
-        return tuple(int(part) for part in self.minor.split("."))
+        return version_key(self.minor)
 
     @property
     def is_cpython(self) -> bool:
@@ -100,7 +100,7 @@ class Expected:
             raise AttributeError(f"the expectations lack {name!r}") from None
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An expectation that need not be there."""
+        """An expectation that may be missing."""
         return self.data.get(name, default)
 
     @property
@@ -111,7 +111,7 @@ class Expected:
     @property
     def libc_tuple(self) -> tuple[int, ...]:
         """The libc version for comparisons."""
-        return tuple(int(part) for part in self.libc_version.split("."))
+        return version_key(self.libc_version)
 
     @property
     def openssl_prefix(self) -> Path:
@@ -140,9 +140,9 @@ class Context:
     @cached_property
     def environment(self) -> dict[str, str]:
         """The environment of subprocesses: the container's own, with byte code and temporary files kept together."""
-        # Byte code next to the sources would be a change of the image; this also makes the second import fast.
-        # A pip.conf of the site may be mounted: what is tested is the image, not that.
-        # pip would compile all of a package that it installs; what is imported is compiled anyway.
+        # Byte code next to the sources would change the image; kept elsewhere, it makes the second import fast.
+        # A pip.conf of the site may be mounted, which is not part of the image.
+        # pip would compile every module of a package that it installs; imports compile those that are needed.
         own = {
             "PYTHONPYCACHEPREFIX": str(self.scratch / "pycache"),
             "PIP_NO_CACHE_DIR": "1",
@@ -169,7 +169,7 @@ class Context:
         return path
 
     def once(self, key: str, make: Callable[[], T]) -> T:
-        """The value of `make()`, made once for all checks that need it; a failure is remembered, too."""
+        """The value of `make()`, made once for all checks that need it; a failure is remembered as well."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:

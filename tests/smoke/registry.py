@@ -20,7 +20,7 @@ RESTRICTED = "restricted"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold. `name` is what --only, the report and the tests of the tests call it."""
+    """One thing that must hold. --only, the results and the tests of the suite use its `name`."""
 
     name: str
     function: Function
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What one job said; no problems means that it passed. Times are in seconds."""
+    """What one job found; no problems means that it passed. Times are in seconds."""
 
     check: str
     interpreter: str
@@ -78,9 +78,9 @@ class CheckRegistry:
     ) -> Callable[[Function], Function]:
         """Registers a function under a name.
 
-        It takes the context, and the interpreter if it is run for `each_interpreter`, or for each of the `shared`
-        variant, that `suits`; it returns or yields what is wrong, or raises Problem. `when` says in which images it
-        makes sense, `container` in which of the containers it runs, and `heavy` checks start first."""
+        The function takes the context and, if it runs for `each_interpreter` or for each one of the `shared` variant,
+        the interpreter, which must be one that `suits`. It returns or yields problems, or raises Problem. `when` says
+        in which images it runs, `container` in which container. `heavy` checks start first."""
 
         def register(function: Function) -> Function:
             if name in self.checks:
@@ -119,7 +119,7 @@ def run_job(job: Job, context: Context) -> Result:
         problems.extend(job.check.function(*arguments) or ())
     except Problem as problem:
         problems.append(str(problem))
-    except Exception as error:  # a check that stumbles over a broken image has found something
+    except Exception as error:  # a broken image can make a check itself fail
         problems.append(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}")
     tag = job.interpreter.tag if job.interpreter else ""
     return Result(job.check.name, tag, tuple(problems), round(time.monotonic() - start, 3))
@@ -146,7 +146,7 @@ def difference(what: str, expected: Iterable[str], found: Iterable[str]) -> Iter
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
-    """Names every expected key whose value in `found` is another one."""
+    """Names every expected key that has another value in `found`, or none."""
     for key, value in expected.items():
         if key not in found:
             yield f"{key} is not set, expected {value!r}"
