@@ -131,7 +131,7 @@ def test_a_missing_platform_publishes_nothing(host: str) -> None:
     [
         ({COMPLETE_LABEL: "false"}, "partial image"),
         ({REVISION_LABEL: "deadbeef"}, "built from deadbeef"),
-        ({REVISION_LABEL: f"{COMMIT}-dirty"}, "changes that no commit has"),
+        ({REVISION_LABEL: f"{COMMIT}-dirty"}, "uncommitted changes"),
         ({BASE_DIGEST_LABEL: ""}, f"base image is unknown, not the pinned {BASE}"),
         ({BASE_DIGEST_LABEL: "sha256:1"}, "base image is sha256:1, not the pinned"),
     ],

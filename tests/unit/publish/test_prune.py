@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+from unittest import mock
 
 import pytest
 
 from catalogue import images
+from network.registry import NotFound
 from portable import errors
 from publish import prune
 from publish.cibuildwheel import PinnedImage
@@ -187,3 +189,27 @@ def test_a_clock_that_does_not(tags: dict[str, dict[str, str]], today: datetime.
 )
 def test_the_brake(going: int, of: int, consent: int | None, message: str) -> None:
     assert prune.brake(going, of, consent) == message
+
+
+@pytest.mark.parametrize(
+    ("tags", "refused"),
+    [
+        ({"latest": "a", "2020-01-01-aaaaaaa": "b"}, True),
+        ({"latest": "a"}, False),
+        ({"latest": "a", "odd": "b"}, False),
+    ],
+)
+def test_a_wrong_clock_stops_only_a_run_that_would_delete(tags: dict[str, str], refused: bool) -> None:
+    def read(name: str) -> dict[str, str]:
+        if name != IMAGE:
+            raise NotFound("not there")
+        return tags
+
+    reader = mock.Mock(is_quick=False, inside={}, quick=read)
+    run = prune.Pruning(CATALOGUE, reader, [], datetime.date(2099, 1, 1))
+    if refused:
+        with pytest.raises(errors.Failure, match="refusing to prune"):
+            run.read()
+    else:
+        run.read()
+    assert run.tags == {IMAGE: tags}
