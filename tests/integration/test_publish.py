@@ -402,5 +402,5 @@ def test_a_dirty_tree_has_no_revision(tmp_path: Path) -> None:
     root = repository(tmp_path / "repository")
     assert steps.revision(root) == git(root, "rev-parse", "HEAD")
     (root / "new").write_text("x", encoding="utf-8")
-    with pytest.raises(errors.Failure, match=r"not committed \(new\)"):
+    with pytest.raises(errors.Failure, match=r"uncommitted changes \(new\)"):
         steps.revision(root)

@@ -216,7 +216,7 @@ def test_what_must_not_be_pushed(fork: Fork) -> None:
     record.note_pass(fork.engine, fork.make(image), True)
     done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
     assert done.returncode == 1
-    assert "not committed" in done.stderr
+    assert "uncommitted changes" in done.stderr
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_what_arrived_is_what_was_pushed(fork: Fork, here: Destination) -> None:
         repository=repository,
         target=push.candidate(tag),
     )
-    with pytest.raises(errors.Failure, match=f"it is not the image that was tested, {ours.identity}"):
+    with pytest.raises(errors.Failure, match=f"it is not the tested image {ours.identity}"):
         push.push(engine, here, image, ours, tag)
 
 
