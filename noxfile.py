@@ -16,13 +16,15 @@ from pathlib import Path
 import nox
 
 ROOT = Path(__file__).parent
-# Programs that tests run, and the Debian packages that have them. A test skips itself if its program is missing.
+# Programs that tests run, and the Debian packages that have them. A test with the mark `program` is skipped without it.
 PROGRAMS = {
     "curl": ("curl",),
     "docker-registry": ("docker-registry",),
+    "g++": ("g++",),
     "gcc": ("gcc", "libc6-dev"),
     "gpg": ("gpg", "gpg-agent"),
     "gpgv": ("gpgv",),
+    "objdump": ("binutils",),
     "xz": ("xz-utils",),
 }
 

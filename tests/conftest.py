@@ -16,6 +16,7 @@ from engine import choose
 from host.site import Site
 from portable import errors
 from tests.skips import pytest_sessionfinish, pytest_terminal_summary
+from tests.support.programs import require
 
 __all__ = ["pytest_sessionfinish", "pytest_terminal_summary"]  # hooks
 
@@ -63,6 +64,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark, lacking in (("engine", no_engine), ("network", no_network)):
         if item.get_closest_marker(mark) and (reason := lacking()):
             pytest.skip(reason)
+    for mark in item.iter_markers("program"):
+        require(*mark.args)
 
 
 @functools.cache

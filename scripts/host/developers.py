@@ -68,7 +68,7 @@ def make(venv: Path, lock: Path, held: Sequence[int] = ()) -> None:
         _run([sys.executable, "-m", "venv", *without, str(venv)], env, held)
         options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
         _run([str(python), *pip, "install", *options, "--requirement", str(lock)], env, held)
-    checked = subprocess.run([python, "-m", "pip", "check"], env=env, text=True, stdout=subprocess.PIPE)
+        checked = subprocess.run([str(python), *pip, "check"], env=env, text=True, stdout=subprocess.PIPE)
     if checked.returncode:
         raise errors.Failure(f"{lock.relative_to(ROOT)} is not complete:\n{checked.stdout}")
     (venv / "dev-lock").write_text(wanted(python, lock) + "\n", encoding="utf-8")

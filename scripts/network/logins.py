@@ -42,11 +42,22 @@ def _files() -> Iterator[Path]:
     if named := environment.get("REGISTRY_AUTH_FILE"):
         yield Path(named)
     runtime = environment.get("XDG_RUNTIME_DIR")
-    yield Path(f"{runtime}/containers" if runtime else f"/run/containers/{os.getuid()}", "auth.json")
+    session = Path(f"{runtime}/containers" if runtime else f"/run/containers/{os.getuid()}", "auth.json")
+    if not _is_shut_off(session):  # as after `su`, or where only root's podman has made /run/containers
+        yield session
     if podman := environment.get("XDG_CONFIG_HOME") or (home and home / ".config"):
         yield Path(podman, "containers", "auth.json")
     if docker := environment.get("DOCKER_CONFIG") or (home and home / ".docker"):
         yield Path(docker, "config.json")
+
+
+def _is_shut_off(path: Path) -> bool:
+    """Whether a directory above the file is another user's and closed."""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def _read(path: Path) -> Answer | None:

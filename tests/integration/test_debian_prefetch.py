@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from sources.lock import SourcesLock
 
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(not shutil.which("gpgv"), reason="needs gpgv: apt-get install gpgv"),
+    pytest.mark.program("gpgv"),
 ]
 
 

@@ -31,9 +31,7 @@ from publish.destination import Destination
 from publish.listing import TagReader
 from publish.prune import Pruning
 
-needs_registry = pytest.mark.skipif(
-    not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
-)
+needs_registry = pytest.mark.program("docker-registry")
 CATALOGUE = images.load()
 IMAGE = "manylinux_2_28_x86_64"
 

@@ -22,9 +22,7 @@ from publish import push, steps
 from publish.destination import Destination
 from publish.fitness import BASE_DIGEST_LABEL, COMPLETE_LABEL, REVISION_LABEL, TITLE_LABEL
 
-pytestmark = pytest.mark.skipif(
-    not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
-)
+pytestmark = pytest.mark.program("docker-registry")
 
 COMMIT = "c0ffee" * 6 + "c0ff"
 BASE = "sha256:" + "0" * 64

@@ -30,9 +30,7 @@ from smoke import record
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.skipif(
-        not registries.AVAILABLE, reason="needs Debian's docker-registry: apt-get install docker-registry"
-    ),
+    pytest.mark.program("docker-registry"),
 ]
 USER, PASSWORD = "bot", "a secret word"
 HTPASSWD = f"{USER}:$2b$04$LR2ooQ0ZzQRDqiJF3pfP1e0SG7ykZp0gF5XACA4/dqDDsdQZp0FEu"

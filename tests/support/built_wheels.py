@@ -6,6 +6,8 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+from tests.support.programs import require
+
 # Sources in C: an extension, a function for AVX2 that a check of the processor guards, and one that nothing guards.
 INIT = "void *PyInit_m(void) { return 0; }\n"
 RUN_TIME_CHOICE = """
@@ -23,6 +25,7 @@ def compiled(directory: Path, source: str, *options: str, language: str = "c") -
     file, target = directory / f"source.{language}", directory / "target.so"
     file.write_text(source, encoding="ascii")
     compiler = {"c": "gcc", "cc": "g++"}[language]
+    require(compiler)
     subprocess.run([compiler, "-O1", "-fPIC", "-shared", "-o", target, file, *options], cwd=directory, check=True)
     return target.read_bytes()
 

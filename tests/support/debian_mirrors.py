@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from portable import fetch
 from portable.opener import Limits
 from sources.from_upstream import PinnedFile
 
-needs_gpgv = pytest.mark.skipif(not shutil.which("gpgv"), reason="needs gpgv: apt-get install gpgv")
+needs_gpgv = pytest.mark.program("gpgv")
 LIMITS = Limits(connect=1, stall=2, attempts=2, backoff=0.01)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,9 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+from noxfile import PROGRAMS
+
 from catalogue.paths import ROOT
 
 FAILS = "echo noise >&2; echo 'Error: no such daemon' >&2; exit 1"
+
+
+def require(*names: str) -> None:
+    """Skips the test where one of these programs of noxfile's table is missing."""
+    for name in names:
+        if not shutil.which(name):
+            pytest.skip(f"needs {name}: apt-get install {' '.join(PROGRAMS[name])}")
 
 
 def program(path: Path, script: str) -> Path:

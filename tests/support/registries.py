@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -19,8 +18,6 @@ from urllib.parse import urljoin
 import requests
 
 from network.oci import MANIFEST_TYPES, Manifest
-
-AVAILABLE = shutil.which("docker-registry") is not None
 
 
 @contextlib.contextmanager

@@ -158,6 +158,7 @@ class TestDecoders:
         found = elf.parse(data)
         assert Scanner(iced).scan(found, data) == Scanner(objdump).scan(found, data)
 
+    @pytest.mark.program("objdump")
     def test_a_large_one(self) -> None:
         data = Path("/bin/bash").read_bytes()
         iced = decoders.find()

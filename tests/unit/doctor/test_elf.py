@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.elf_files import shared_library
+from tests.support.programs import require
 
 from doctor import elf, loading
 
@@ -28,6 +29,7 @@ int data_exported = 4;
 
 def compiled(directory: Path, *options: str, source: str = SOURCE, name: str = "libt.so") -> bytes:
     (directory / "t.c").write_text(source, encoding="ascii")
+    require("gcc")
     command = ["gcc", "-O1", "-fPIC", "-shared", "-o", name, "t.c", *options]
     subprocess.run(command, cwd=directory, check=True)
     return (directory / name).read_bytes()

@@ -45,6 +45,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@pytest.mark.program("curl")
 def test_a_verified_download_is_kept(tmp_path: Path, server: servers.Server) -> None:
     server.routes["/a.tar"] = servers.good(b"archive")
     scripts = scripts_with_mirrors(tmp_path, "# none\n")
@@ -53,6 +54,7 @@ def test_a_verified_download_is_kept(tmp_path: Path, server: servers.Server) -> 
     assert (tmp_path / "a").read_bytes() == b"archive"
 
 
+@pytest.mark.program("curl")
 def test_a_page_instead_of_the_file_is_refused(tmp_path: Path, server: servers.Server) -> None:
     server.routes["/a.tar"] = servers.good(servers.HTML)
     scripts = scripts_with_mirrors(tmp_path, "")
@@ -63,6 +65,7 @@ def test_a_page_instead_of_the_file_is_refused(tmp_path: Path, server: servers.S
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.program("curl")
 def test_a_mirror_stands_in(tmp_path: Path, server: servers.Server) -> None:
     server.routes["/mirror/a.tar"] = servers.good(b"archive")
     scripts = scripts_with_mirrors(
@@ -83,6 +86,7 @@ def test_a_file_larger_than_any_source_is_cut_off(tmp_path: Path, server: server
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.program("curl")
 def test_what_a_stage_makes_is_dated_like_its_source(tmp_path: Path, server: servers.Server) -> None:
     source = tmp_path / "name-1.0"
     source.mkdir()
@@ -176,6 +180,7 @@ def test_a_site_without_secrets_changes_nothing() -> None:
         (("-mtune=native", "", "x"), ["-march=x86-64"]),
     ],
 )
+@pytest.mark.program("gcc")
 @pytest.mark.parametrize("name", ["gcc", "g++", "x86_64-redhat-linux-gcc"])
 def test_compiler_wrapper(tmp_path: Path, name: str, arguments: tuple[str, ...], added: list[str]) -> None:
     real, local = tmp_path / "real", tmp_path / "local"
@@ -193,6 +198,7 @@ def test_compiler_wrapper(tmp_path: Path, name: str, arguments: tuple[str, ...],
     assert done.stdout.splitlines() == [str(real / name), *added, *arguments]
 
 
+@pytest.mark.program("gcc")
 def test_compiler_wrapper_says_what_is_missing(tmp_path: Path) -> None:
     wrapper = tmp_path / "gcc"
     subprocess.run(["gcc", '-DREAL_DIRECTORY="/nonexistent"', "-o", wrapper, SOURCE], check=True)

@@ -18,7 +18,7 @@ DOCKER = pins.DOCKERFILE.parent
 NAMES = ("gcc", "cc", "cpp", "g++", "c++", "gfortran", "x86_64-redhat-linux-gcc", "gcc-14", "gcc-ar")
 SHOW = ("-dM", "-E", "-x", "c", "/dev/null")  # prints the macros of the chosen processor, __AVX2__ among them
 
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc: apt-get install gcc libc6-dev")
+needs_gcc = pytest.mark.program("gcc")
 needs_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="x86-64-v3 is a processor of x86_64 only")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+STRANGER = 4711  # a user that this machine does not know
 AUTH = {"auth": encoded("me:a:secret")}
 
 
@@ -94,7 +96,27 @@ def test_places_that_the_environment_names(home: Path, monkeypatch: pytest.Monke
 def test_podman_of_a_user_without_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """As root in a chroot: podman itself writes to /run/containers/<uid>."""
     monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr(logins, "_is_shut_off", lambda path: False)
     assert Path(f"/run/containers/{os.getuid()}/auth.json") in list(logins._files())
+
+
+def test_a_closed_directory_of_another_user_has_no_logins_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XDG_RUNTIME_DIR after `su`, or /run/containers, which root's podman makes."""
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        store(home, {"auths": {"example.org": AUTH}})
+        store(home, {}, "run/containers/auth.json")
+        home.chmod(0o755)
+        (home / "run").chmod(0o700 if os.geteuid() == 0 else 0)
+        monkeypatch.setenv("HOME", name)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
+        before = os.geteuid()
+        os.seteuid(STRANGER if before == 0 else before)
+        try:
+            assert logins.stored("example.org") == ("me", "a:secret")
+        finally:
+            os.seteuid(before)
+            (home / "run").chmod(0o700)
 
 
 def test_nothing_is_stored_in_an_empty_file(home: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import pysequoia
 import pytest
 from pysequoia import SignatureMode
+from tests.support.programs import require
 from tests.support.sigstore_bundles import (
     BUNDLE,
     DIGEST,
@@ -143,8 +143,7 @@ def test_a_revoked_key(key: pysequoia.Tsk, file: Path) -> None:
 @pytest.fixture
 def gpg(tmp_path: Path) -> Iterator[Callable[..., bytes]]:
     """Runs gpg with the keys of `old` and `new`, as most release managers do."""
-    if not shutil.which("gpg"):
-        pytest.skip("gpg is not installed")
+    require("gpg")
     with tempfile.TemporaryDirectory() as home:  # short: gpg-agent's socket has its name
 
         def run(*arguments: str, text: bytes = b"") -> bytes:
