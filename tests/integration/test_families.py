@@ -41,8 +41,8 @@ GOLDENS = {name: FAMILIES / "expected" / f"{name}.txt" for name in BY_DISTRIBUTI
 REPEATED = [i for i in IMAGES if i.policy.distribution == "centos-7" or i in BY_DISTRIBUTION.values()]
 BUILD_SCRIPTS = "/manylinux/build_scripts"
 
-TOOLS = """bash cat chmod chroot cp dirname env find grep head ln ls mkdir mktemp mv readlink rm rmdir sed sh sha256sum
-sleep sort stat tail touch tr true uname wc xargs""".split()
+TOOLS = """bash cat chmod chroot cp dirname env find getconf grep head ln ls mkdir mktemp mv readlink rm rmdir sed sh
+sha256sum sleep sort stat tail touch tr true uname wc xargs""".split()
 PLAYED = """yum yum-config-manager dnf rpm apt-get dpkg dpkg-deb dpkg-query apk localedef build-locale-archive
 update-locale useradd usermod chsh curl ldconfig""".split()
 STEPS = (
