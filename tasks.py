@@ -271,12 +271,23 @@ def choose_(
         "strict": "warnings make a wheel unfit, too",
         "no-scan": "do not decode the instructions",
         "json": "print JSON, see docs/doctor.schema.json",
+        "run": "prove it: run the wheels in real root file systems, and compare",
+        "junit": "with --run: write the results there as JUnit XML",
     },
 )
 def doctor(
-    context: Context, wheel: str, for_: list[str], strict: bool = False, no_scan: bool = False, json: bool = False
+    context: Context,
+    wheel: str,
+    for_: list[str],
+    strict: bool = False,
+    no_scan: bool = False,
+    json: bool = False,
+    run: bool = False,
+    junit: str = "",
 ) -> None:
     """Say whether wheels run on the systems that their tags promise."""
+    if run:
+        return script(context, "prove", *given(json=json, junit=junit), *[f"--for={name}" for name in for_], wheel)
     options = given(strict=strict, json=json) + (["--no-scan"] if no_scan else [])
     script(context, "doctor", *options, *[f"--for={name}" for name in for_], wheel)
 

@@ -185,7 +185,7 @@ def ensure_base(engine: Engine, base: Base, mirror: Mirror) -> str:
     mirror, notes = mirror.usable(base.suite, base.architecture)
     for note in notes:
         say(note)
-    releases = _releases(base, mirror)
+    releases = signed_releases(base, mirror)
     here = engine.ask(engine.inspect(base.reference, f'{{{{index .Config.Labels "{LABEL_MADE_FROM}"}}}}'))
     if releases is None:
         if not here:
@@ -232,7 +232,7 @@ def run_mmdebstrap(argv: list[str], sources: str, date: int) -> int:
     return process.returncode
 
 
-def _releases(base: Base, mirror: Mirror) -> list[bytes] | None:
+def signed_releases(base: Base, mirror: Mirror) -> list[bytes] | None:
     """The signed indices of the suite, its updates and its security updates, fetched as apt does."""
     found = []
     with scratch.directory() as directory:

@@ -34,6 +34,7 @@ from explain import reach
 from plan import expectations
 from plan.plan import Request, decide
 from portable import downloads, errors, fetch, toml
+from prove import roots
 from render import readme
 from update import native
 
@@ -91,6 +92,7 @@ TABLES = {
     "reach.toml": Table(
         real("reach.toml"), lambda raw: reach.parse(raw, "reach.toml:"), ("downloads", "downloads.*", "downloads.*.*")
     ),
+    "roots.toml": Table(real("roots.toml"), lambda raw: roots.parse(raw, "roots.toml:"), ("",)),
     "unconfirmed.toml": Table(
         '[curl]\nurl = "https://example.org/curl_8.orig.tar.gz"\nby = "curl 8.21.0-1 in trixie"\n',
         native.parse_unconfirmed,
@@ -131,6 +133,7 @@ FINE = [
     ("dependencies.toml", "text instead|empty instead", r".*\.(glob|folder|source)", "another name of the right form"),
     ("dependencies.toml", "renamed", r".*\.refuse\..*", "another version of the right form"),
     ("bases.toml", "renamed", ".*", "another image of the right form"),
+    ("roots.toml", "renamed", ".*", "another release of the right form"),
     ("unconfirmed.toml", "renamed", ".*", "another name of the right form"),
     ("reach.toml", "renamed|7 instead", r"downloads.*", "another name or number of the right form"),
     ("reach.toml", ".*", "bias|licence", "words for people, of the right form"),
