@@ -147,12 +147,9 @@ def test_asking_for_what_the_lock_misses_fails() -> None:
 def test_the_shared_variant_adds_to_the_plan_of_its_image() -> None:
     normal, shared = planned("musllinux_1_2_x86_64"), planned("musllinux_1_2_x86_64-shared")
     more = {name: value for name, value in shared.build_args.items() if normal.build_args.get(name) != value}
-    assert more == {
-        "SHARED_CPYTHON_3_13_STAGE": "interpreter-shared-cpython-3.13",
-        "SHARED_CPYTHON_3_13_OPTIMISED": "0",
-        "SHARED_CPYTHON_3_14_STAGE": "interpreter-shared-cpython-3.14",
-        "SHARED_CPYTHON_3_14_OPTIMISED": "1",
-    }
+    added = CATALOGUE.image("musllinux_1_2_x86_64-shared").shared
+    stages = {f"{pins.env_prefix(i.name)}_STAGE": f"interpreter-{i.name}" for i in added}
+    assert added and more == stages | {f"{pins.env_prefix(i.name)}_OPTIMISED": str(int(i.optimised)) for i in added}
     assert expectations.of(normal)["shared"] == {}
     assert shared.source_pins - normal.source_pins == {"openssl"}
     assert expectations.of(shared)["components"] == expectations.of(normal)["components"]
