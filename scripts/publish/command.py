@@ -16,8 +16,7 @@ from portable import errors
 from publish import push as pushing
 from publish.destination import Destination, read_login
 from publish.push import candidate
-from publish.steps import carry_out, is_ahead, read_handed, revision, rollback_steps, steps
-from publish.steps import verify as problems_of
+from publish.steps import carry_out, is_ahead, problems_of, read_handed, revision, rollback_steps, steps
 
 
 def push() -> int:

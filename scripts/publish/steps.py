@@ -120,7 +120,7 @@ def _impossible(tag: tags.DatedTag) -> bool:
 
 def rollback_steps(place: Destination, group: Group, tag: str) -> list[Step]:
     """The steps that point every `latest` of the group back to a dated tag. Raises Failure where it is incomplete."""
-    problems = [problem for problem in verify(place, group, tag) if not problem.startswith("latest")]
+    problems = [problem for problem in problems_of(place, group, tag) if not problem.startswith("latest")]
     if problems:
         raise errors.Failure(f"{place}/{group.name}:{tag} is not whole:\n  " + "\n  ".join(problems))
     manifests = {i.name: place.registry.manifest(place.repository(i.name), tag) for i in group.members}
@@ -128,7 +128,7 @@ def rollback_steps(place: Destination, group: Group, tag: str) -> list[Step]:
     return _latest_steps(place, group, tag, manifests, index, back=True)
 
 
-def verify(place: Destination, group: Group, tag: str) -> list[str]:
+def problems_of(place: Destination, group: Group, tag: str) -> list[str]:
     """What is wrong with a published tag. Empty when every platform has its image, the index lists them, and `latest`
     points to it or to a newer tag.
 

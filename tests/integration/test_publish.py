@@ -93,7 +93,7 @@ def test_whole_policy(host: str) -> None:
     where = place(host)
     manifests = candidates(where)
     execute(where)
-    assert steps.verify(where, GROUP, TAG) == []
+    assert steps.problems_of(where, GROUP, TAG) == []
     for name, manifest in manifests.items():
         assert dated(where)[name] == manifest.digest
     index = json.loads(where.registry.manifest(where.repository(GROUP.name), "latest").content)
@@ -169,7 +169,9 @@ def test_another_image_under_the_name_of_a_platform(
     where.registry.put_manifest(where.repository(first.name), TAG, wrong)
     with pytest.raises(errors.Failure, match=f"manylinux_2_39_aarch64: {reason}"):
         steps.steps(where, GROUP, TAG, COMMIT)
-    assert any(re.match(f"manylinux_2_39_aarch64:{TAG}: {reason}", each) for each in steps.verify(where, GROUP, TAG))
+    assert any(
+        re.match(f"manylinux_2_39_aarch64:{TAG}: {reason}", each) for each in steps.problems_of(where, GROUP, TAG)
+    )
     with pytest.raises(errors.Failure, match=reason):
         steps.rollback_steps(where, GROUP, TAG)
 
@@ -180,7 +182,7 @@ def test_the_variant_that_goes_without_saying(host: str, platform: str) -> None:
     candidates(where)
     candidate(where, GROUP.members[0], platform=platform)
     execute(where)
-    assert steps.verify(where, GROUP, TAG) == []
+    assert steps.problems_of(where, GROUP, TAG) == []
 
 
 # --- What was handed over -------------------------------------------------------------------------------------
@@ -191,7 +193,7 @@ def test_a_candidate_tag_that_has_moved_publishes_what_was_handed_over(host: str
     handed = {f"{where}/{name}": manifest.digest for name, manifest in candidates(where).items()}
     moved = candidate(where, GROUP.members[0], content="pushed by somebody else")
     steps.carry_out(steps.steps(where, GROUP, TAG, COMMIT, handed), execute=True)
-    assert steps.verify(where, GROUP, TAG) == []
+    assert steps.problems_of(where, GROUP, TAG) == []
     assert dated(where) == {
         **{i.name: handed[f"{where}/{i.name}"] for i in GROUP.members},
         GROUP.name: dated(where)[GROUP.name],
@@ -265,7 +267,7 @@ def test_another_publisher_of_the_same_tag_at_any_moment(host: str) -> None:
             if proxy.count < n:
                 break
             if dated(direct)[GROUP.name]:
-                assert [each for each in steps.verify(direct, GROUP, TAG) if not each.startswith("latest")] == []
+                assert [each for each in steps.problems_of(direct, GROUP, TAG) if not each.startswith("latest")] == []
     finally:
         proxy.close()
     assert refused > 5
@@ -303,7 +305,7 @@ def test_attestations_of_buildkit_do_not_hide_the_image(host: str) -> None:
     where.registry.put_manifest(repository, push.candidate(TAG), index)
     execute(where)
     assert dated(where)[image.name] == real.digest
-    assert steps.verify(where, GROUP, TAG) == []
+    assert steps.problems_of(where, GROUP, TAG) == []
     document["manifests"] = [rows[0], rows[0]]
     where.registry.put_manifest(
         repository, push.candidate(OLDER), Manifest(json.dumps(document).encode(), INDEX_TYPES[0])
@@ -322,7 +324,7 @@ def test_latest_goes_back_by_rollback_only(host: str) -> None:
     execute(where, OLDER)
     assert None not in dated(where, OLDER).values()
     assert {name: where.registry.digest(where.repository(name), "latest") for name in before} == before
-    assert steps.verify(where, GROUP, OLDER) == steps.verify(where, GROUP, TAG) == []
+    assert steps.problems_of(where, GROUP, OLDER) == steps.problems_of(where, GROUP, TAG) == []
     assert steps.overtaken(where, GROUP, OLDER) == TAG
     assert steps.overtaken(where, GROUP, "2026.11.21-10") == ""
 
@@ -365,9 +367,9 @@ def test_any_request_may_fail(host: str, took_effect: bool) -> None:
             for name, digest in dated(where).items():
                 assert digest in (None, manifests[name].digest if name in manifests else digest)
             whole = None not in dated(where).values() and not steps.steps(where, GROUP, TAG, COMMIT)
-            assert bool(steps.verify(where, GROUP, TAG)) != whole
+            assert bool(steps.problems_of(where, GROUP, TAG)) != whole
             execute(where)
-            assert steps.verify(where, GROUP, TAG) == []
+            assert steps.problems_of(where, GROUP, TAG) == []
     finally:
         proxy.close()
     assert n > 20
@@ -378,10 +380,10 @@ def test_rollback(host: str) -> None:
     for tag in (OLDER, TAG):
         candidates(where, tag)
         execute(where, tag)
-    assert steps.verify(where, GROUP, TAG) == []
+    assert steps.problems_of(where, GROUP, TAG) == []
     steps.carry_out(steps.rollback_steps(where, GROUP, OLDER), execute=True)
-    assert steps.verify(where, GROUP, OLDER) == []
-    assert [problem.split()[0] for problem in steps.verify(where, GROUP, TAG)] == ["latest"] * 3
+    assert steps.problems_of(where, GROUP, OLDER) == []
+    assert [problem.split()[0] for problem in steps.problems_of(where, GROUP, TAG)] == ["latest"] * 3
     with pytest.raises(errors.Failure, match=r"is not whole:\n  manylinux_2_39_aarch64 has no 2020\.01\.01-1"):
         steps.rollback_steps(where, GROUP, "2020.01.01-1")
 
@@ -393,7 +395,7 @@ def test_a_tag_of_a_day_that_has_not_come_does_not_hold_latest(host: str) -> Non
         candidates(where, tag)
         execute(where, tag)
     assert steps.overtaken(where, GROUP, TAG) == ""
-    assert steps.verify(where, GROUP, TAG) == []
+    assert steps.problems_of(where, GROUP, TAG) == []
 
 
 def test_a_dirty_tree_has_no_revision(tmp_path: Path) -> None:
