@@ -20,7 +20,8 @@ SUFFIX = re.compile(
 )
 _LOADS = re.compile(rb"\bCDLL\b|RTLD_GLOBAL|\bLoadLibrary\b|\bdlopen\b")
 OUTSIDE = "@"  # where .data/scripts and the like are installed, seen from site-packages
-MAX_OBJECTS = 20_000
+MAX_OBJECTS, MAX_NEEDED, MAX_FOLDERS = 5_000, 50_000, 200  # of a wheel, of all its objects, of a search path
+MAX_STEPS = 1_000_000  # from objects to those that load them
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Analysis:
     damaged: list[tuple[str, str]] = field(default_factory=list)
     preloads: bool = False
     unscanned: str = ""
+    _paths: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    _steps: int = 0
 
     @cached_property
     def linux_tags(self) -> list[tuple[str, str]]:
@@ -135,31 +138,33 @@ class Analysis:
         found: dict[str, list[Object]] = {}
         for each in self.native:
             for name in each.elf.needed:
-                for target in self.by_name.get(name, []):
+                for target in self.by_name.get(name, [])[:100]:
                     found.setdefault(target.place, []).append(each)
         return found
 
     def reached(self, each: Object, library: str) -> bool:
         """Whether an object's search path leads to a library of the wheel; DT_RPATH counts for what it loads, too."""
-        if "/" in library:
+        if library not in self.by_name:
             return False
-        own = search_path(each)
-        if any(posixpath.normpath(posixpath.join(folder, library)) in self.by_place for folder in own):
-            return True
-        if each.place.startswith(OUTSIDE) and library in self.by_name:
+        if each.place.startswith(OUTSIDE):
             return True  # relative to where scripts are installed, which differs
-        if each.elf.runpath:
-            return False
-        seen, todo = {each.place}, [each]
-        while todo:
-            for loader in self.loaders.get(todo.pop().place, []):
-                if loader.place not in seen:
-                    seen.add(loader.place)
-                    todo.append(loader)
-                    folders = [] if loader.elf.runpath else search_path(loader)
-                    if any(posixpath.normpath(posixpath.join(f, library)) in self.by_place for f in folders):
-                        return True
-        return False
+        return any(posixpath.normpath(posixpath.join(f, library)) in self.by_place for f in self._folders(each))
+
+    def _folders(self, each: Object) -> tuple[str, ...]:
+        """The search path of an object: its own, then the RPATHs of those that load it, unless it has a RUNPATH."""
+        if each.place not in self._paths:
+            found = dict.fromkeys(search_path(each))
+            seen, todo = {each.place}, [] if each.elf.runpath else [each]
+            while todo and self._steps < MAX_STEPS:
+                loaders = self.loaders.get(todo.pop().place, [])
+                self._steps += len(loaders)
+                for loader in loaders:
+                    if loader.place not in seen:
+                        seen.add(loader.place)
+                        todo.append(loader)
+                        found |= dict.fromkeys([] if loader.elf.runpath else search_path(loader))
+            self._paths[each.place] = tuple(found)[:MAX_FOLDERS]
+        return self._paths[each.place]
 
     @cached_property
     def unresolved(self) -> list[tuple[Object, str, str]]:
@@ -273,7 +278,7 @@ def search_path(each: Object) -> list[str]:
     """The folders, relative to site-packages, that the loader looks into for what an object needs."""
     here = posixpath.dirname(each.place)
     found = []
-    for entry in (each.elf.runpath or each.elf.rpath).split(":"):
+    for entry in (each.elf.runpath or each.elf.rpath).split(":")[:MAX_FOLDERS]:
         match = re.match(r"\$(ORIGIN|\{ORIGIN\})(?=/|$)", entry)
         if match:
             found.append(posixpath.normpath(posixpath.join(here, entry[match.end() :].lstrip("/"))))
@@ -294,9 +299,11 @@ def analyse(path: Path, scanner: Scanner | None) -> Analysis:
         found = Analysis(wheel.file_name, wheel.metadata_tags, wheel.requires)
         if found.is_foreign:
             return found
+        needed = 0
         for name, data in wheel.objects():
-            if len(found.objects) + len(found.damaged) >= MAX_OBJECTS:
-                found.damaged.append((name, f"it has more than {MAX_OBJECTS} objects: the rest was not looked at"))
+            needed += len(found.objects[-1].elf.needed) if found.objects else 0
+            if len(found.objects) + len(found.damaged) >= MAX_OBJECTS or needed > MAX_NEEDED:
+                found.damaged.append((name, "no real wheel has so many objects: this and the rest were not looked at"))
                 break
             try:
                 elf = parse(data)

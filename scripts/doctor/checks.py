@@ -65,10 +65,11 @@ def library(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """Libraries that are neither in the wheel nor allowed by the policy."""
     if not analysis.policies:
         return
+    inside = {name for _, name, where in analysis.unresolved if where}
+    loaded = {n for other in analysis.native for n in inside & set(other.elf.needed) if analysis.reached(other, n)}
     for each, name, where in analysis.unresolved:
         if where:
-            loaded = any(name in other.elf.needed and analysis.reached(other, name) for other in analysis.native)
-            sure = not (analysis.preloads or loaded or each.elf.is_program)
+            sure = not (analysis.preloads or name in loaded or each.elf.is_program)
             yield say(
                 Level.ERROR if sure else Level.WARNING,
                 each.path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,17 @@ class TestDecoders:
         ]
         assert said[0] == said[1]
         assert json.loads(said[0])["wheels"][0]["unscanned"] == ""
+
+
+def test_a_wheel_of_many_libraries_that_need_each_other_takes_bounded_time(tmp_path: Path) -> None:
+    """Each of 300 objects needs the same thirty, with an RPATH that its dependants inherit and nothing lies on."""
+    names = [f"lib{number:02}.so" for number in range(30)]
+    for name in names:
+        (tmp_path / name).write_bytes(compiled(tmp_path, "int y;", "-nostdlib", f"-Wl,-soname,{name}"))
+    linked = ["-L.", "-Wl,--no-as-needed", "-Wl,--disable-new-dtags,-rpath,$ORIGIN/no"]
+    needing = compiled(tmp_path, "int z;", "-nostdlib", *linked, *(f"-l:{name}" for name in names))
+    members: dict[str, bytes | str] = {f"p/d{number}/{names[number % 30]}": needing for number in range(300)}
+    start = time.monotonic()
+    found = command.examine(packed(tmp_path, members), scan=False)
+    assert found.fit is False
+    assert time.monotonic() - start < 60
