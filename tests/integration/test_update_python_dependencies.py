@@ -380,7 +380,7 @@ def test_a_requirement_does_not_vanish(index: servers.Server, root: Path, run: R
     ],
 )
 def test_what_has_no_place_in_a_lock(text: str) -> None:
-    with pytest.raises(errors.Failure, match=r"no place in a lock|without hashes"):
+    with pytest.raises(errors.Failure, match=r"does not belong in a lock|without hashes"):
         updater._expect_form(text)
 
 
