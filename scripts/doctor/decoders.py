@@ -16,8 +16,7 @@ from .instructions import Decoded, is_interesting
 
 TIME_LIMIT = 300  # seconds for one chunk
 _PREFIXES = rb"(?:lock|rep[a-z]*|notrack|bnd|data16|data32|addr16|addr32|[c-gs]s|rex[.A-Z]*|xacquire|xrelease|\{\w+\})"
-_NAMES = re.compile(rb":\t(?:" + _PREFIXES + rb" )*([a-z0-9]+)")
-_PLACES = re.compile(rb"([0-9a-f]+):\t(?:" + _PREFIXES + rb" )*([a-z0-9]+)")
+_NAMES = re.compile(rb":\t(?:" + _PREFIXES + rb" )*([a-z0-9]*)")
 _STRINGS = re.compile(r"(?:MOVSD|CMPSD)_M32_M32")
 
 
@@ -38,12 +37,14 @@ class Objdump:
                 done = subprocess.run([*command, file.name], capture_output=True, timeout=TIME_LIMIT, check=True)
             except (OSError, subprocess.SubprocessError) as error:
                 raise errors.Failure(f"{self.program} cannot decode x86 instructions: {error}") from error
-        counts = Counter(_NAMES.findall(done.stdout))
+        names = _NAMES.findall(done.stdout)
+        counts = Counter(names)
         interesting = {name for name in counts if is_interesting(name.decode())}
         hits = []
         if interesting:
-            found = (match.groups() for match in _PLACES.finditer(done.stdout))
-            hits = [(int(place, 16), name.decode()) for place, name in found if name in interesting]
+            lines = [line for line in done.stdout.split(b"\n") if b":\t" in line]
+            found = zip(lines, names, strict=True)
+            hits = [(int(line.partition(b":")[0], 16), name.decode()) for line, name in found if name in interesting]
         return Decoded(Counter({name.decode(): number for name, number in counts.items()}), hits)
 
 

@@ -6,16 +6,20 @@ which the developers' environment has. Both get the functions alone, so that nei
 
 from __future__ import annotations
 
+import functools
+import itertools
+import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 from . import code
 from .elf import Elf
 
-CHUNK = 3 << 20  # bytes decoded at one go: about a million instructions
+CHUNK = 2 << 20  # bytes decoded at one go: about half a million instructions
 MAX_CODE = 1 << 29  # bytes of code of one wheel
 LEVEL_2 = frozenset(
     "addsubpd addsubps fisttp haddpd haddps hsubpd hsubps lddqu movddup movshdup movsldup "
@@ -100,9 +104,7 @@ class Scanner:
         totals: Counter[str] = Counter()
         first: dict[str, str] = {}
         signs: set[str] = set()
-        for part in chunks(found):
-            joined = code.join(part, data)
-            decoded = self.decoder.decode(joined.data, elf.bits)
+        for joined, decoded in self._decoded(elf, data, found):
             totals["legacy"] += sum(n for name, n in decoded.counts.items() if _LEGACY.fullmatch(name))
             signs |= DISPATCH & decoded.counts.keys()
             for at, name in decoded.hits:
@@ -114,6 +116,15 @@ class Scanner:
         counts = {"bytes": size, **{name: totals[name] for name in ("legacy", "v2", "v3", "v4")}}
         entry = self._entry(elf, data, found) if counts["v3"] or counts["v4"] else ()
         return Scan(counts, first, entry, min(signs, default=""))
+
+    def _decoded(self, elf: Elf, data: bytes, found: list[code.Region]) -> Iterator[tuple[code.Code, Decoded]]:
+        """The chunks of an object, decoded side by side: what waits is objdump, a process of its own."""
+        workers = min(4, os.cpu_count() or 1)
+        parts = iter(chunks(found))
+        with ThreadPoolExecutor(workers) as pool:
+            while group := [code.join(part, data) for part in itertools.islice(parts, workers)]:
+                decode = functools.partial(self.decoder.decode, bits=elf.bits)
+                yield from zip(group, pool.map(decode, [each.data for each in group]), strict=True)
 
     def _entry(self, elf: Elf, data: bytes, found: list[code.Region]) -> tuple[str, ...]:
         starts = dict.fromkeys(elf.init, "a function that runs when it is loaded")

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from doctor import code, decoders, elf  # noqa: E402
+from doctor.instructions import Scanner  # noqa: E402
 from doctor.wheel import Wheel  # noqa: E402
 from portable import environment  # noqa: E402
 
@@ -44,12 +45,14 @@ def decoding(wheels: list[Path]) -> dict[str, float]:
     for path in wheels:
         with Wheel.open(path) as wheel:
             largest = max([largest, *(data for _, data in wheel.objects())], key=len)
-    joined = code.join(code.regions(elf.parse(largest), largest), largest)
+    parsed = elf.parse(largest)
+    joined = code.join(code.regions(parsed, largest), largest)
+    count = sum((decoders.find() or decoders.Objdump("objdump")).decode(joined.data, parsed.bits).counts.values())
     found: dict[str, float] = {}
     for decoder in (decoders.find() or decoders.Objdump("objdump"), decoders.Objdump("objdump")):
         start = time.perf_counter()
-        counts = decoder.decode(joined.data, 64).counts
-        found[type(decoder).__name__.lower()] = round(sum(counts.values()) / (time.perf_counter() - start))
+        Scanner(decoder).scan(parsed, largest)
+        found[type(decoder).__name__.lower()] = round(count / (time.perf_counter() - start))
     return found
 
 
