@@ -15,20 +15,23 @@ from portable import environment
 pytestmark = pytest.mark.network
 
 MANYLINUX = ["2_5", "2_12", "2_17", "2_24", "2_26", "2_27", "2_28", "2_31", "2_34", "2_39"]
+# By version: what is published tomorrow is not what a test of today is about.
 X86_64 = (
-    "numpy scipy lxml pillow cryptography pydantic-core pyzmq pyarrow orjson markupsafe psutil grpcio pandas "
-    "scikit-learn matplotlib tokenizers protobuf psycopg2-binary shapely h5py greenlet ruff uv"
+    "numpy==2.4.6 scipy==1.17.1 lxml==6.1.3 pillow==13.0.0 cryptography==50.0.2 pydantic-core==2.50.5 pyzmq==27.3.0 "
+    "pyarrow==26.0.1 orjson==3.13.0 markupsafe==3.0.4 psutil==7.2.2 grpcio==1.85.3 pandas==3.1.1 scikit-learn==1.9.1 "
+    "matplotlib==3.11.2 tokenizers==0.23.3 psycopg2-binary==2.9.13 shapely==2.2.0 h5py==3.16.0 greenlet==3.5.6 "
+    "ruff==0.17.6 uv==0.13.9"
 ).split()
 OTHERS = [
-    ("numpy", "manylinux", "aarch64", "cp"),
-    ("pyzmq", "manylinux", "aarch64", "cp"),
-    ("pydantic-core", "manylinux", "s390x", "cp"),
-    ("pydantic-core", "manylinux", "armv7l", "cp"),
-    ("pydantic-core", "manylinux", "x86_64", "pp"),
-    ("markupsafe", "manylinux", "riscv64", "cp"),
-    ("markupsafe", "manylinux", "i686", "cp"),
-    ("lxml", "musllinux", "x86_64", "cp"),
-    ("numpy", "musllinux", "aarch64", "cp"),
+    ("numpy==2.4.6", "manylinux", "aarch64", "cp"),
+    ("pyzmq==27.3.0", "manylinux", "aarch64", "cp"),
+    ("pydantic-core==2.50.5", "manylinux", "s390x", "cp"),
+    ("pydantic-core==2.50.5", "manylinux", "armv7l", "cp"),
+    ("pydantic-core==2.50.5", "manylinux", "x86_64", "pp"),
+    ("markupsafe==3.0.4", "manylinux", "riscv64", "cp"),
+    ("markupsafe==3.0.2", "manylinux", "i686", "cp"),
+    ("lxml==6.1.3", "musllinux", "x86_64", "cp"),
+    ("numpy==2.4.6", "musllinux", "aarch64", "cp"),
 ]
 
 
