@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +19,7 @@ from xml.etree import ElementTree
 from doctor import command as doctor
 from doctor import distributions
 from doctor.wheel import NotAWheel
+from host import machine
 from portable import errors, outputs, scratch
 from portable.progress import say
 from prove import roots, trial
@@ -58,7 +58,7 @@ def prove(wheel: Path, releases: list[str], processor: bool) -> list[Evidence]:
     said = predicted(wheel)
     if said["kind"] != "linux":
         raise errors.UserError(f"{wheel.name} has no object for Linux: there is nothing to prove")
-    machine = said["platforms"][0]
+    platform = said["platforms"][0]
     verdicts = {each["id"]: each for each in said["distributions"]}
     outcomes = []
     with scratch.directory() as directory:
@@ -78,10 +78,10 @@ def prove(wheel: Path, releases: list[str], processor: bool) -> list[Evidence]:
                 outcome.predicted, outcome.skipped = None, "older than the tag: pip does not take the wheel"
                 continue
             try:
-                outcome.trials = trial.run(roots.obtain(release, machine), work, installed)
+                outcome.trials = trial.run(roots.obtain(release, platform), work, installed)
             except errors.Failure as error:
                 outcome.skipped = str(error)
-        if processor and machine == "x86_64" and said["libc"] == "glibc":
+        if processor and platform == "x86_64" and said["libc"] == "glibc":
             outcomes.append(old_processor(work, installed, outcomes))
     return outcomes
 
@@ -167,7 +167,7 @@ def main() -> int:
         options.junit.write_text(junit(results), encoding="utf-8")
     if options.json:
         rows = [{"wheel": name, "outcomes": [each.as_json() for each in row]} for name, row in results.items()]
-        print(json.dumps({"schema": SCHEMA, "machine": platform.machine(), "wheels": rows}, indent=2))
+        print(json.dumps({"schema": SCHEMA, "machine": machine.platform(), "wheels": rows}, indent=2))
     if not any(each.trials for each in every):
         raise errors.Failure("nothing could be tried anywhere, see above")
     if any(each.differs for each in every):
