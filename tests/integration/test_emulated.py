@@ -10,6 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,19 +59,19 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="module")
-def component(engine: Engine) -> str:
-    """A component's stage of the foreign image."""
+def built(engine: Engine) -> Callable[[str], str]:
+    """Builds a stage of the foreign image with our clang; returns its name."""
     settings = {"PLATFORM": FOREIGN, "POLICY": IMAGE.policy.name, "COMMIT_SHA": "emulated"}
     settings |= {"MANYLINUX_BUILD_FRONTEND": engine.name}
     clang = script(sys.executable, "scripts", "clang", **settings)
-    words = ["--bootstrap", "--stage", "component-zstd"]
-    return script("./build.sh", *words, **settings, MANYLINUX_STATIC_CLANG_IMAGE=clang)
+    settings |= {"MANYLINUX_STATIC_CLANG_IMAGE": clang}
+    return lambda stage: script("./build.sh", "--bootstrap", "--stage", stage, **settings)
 
 
-def test_clang_compiles_what_runs_in_the_image(engine: Engine, component: str) -> None:
+def test_clang_compiles_what_runs_in_the_image(engine: Engine, built: Callable[[str], str]) -> None:
     command = "cat /rootfs/opt/_internal/zstd/lib/libzstd.so.1"
     done = subprocess.run(
-        engine.run(component, ["sh", "-c", command], platform=IMAGE.platform.oci),
+        engine.run(built("component-zstd"), ["sh", "-c", command], platform=IMAGE.platform.oci),
         env=engine.environment(),
         stdout=subprocess.PIPE,
         check=True,
@@ -80,7 +81,8 @@ def test_clang_compiles_what_runs_in_the_image(engine: Engine, component: str) -
     assert b"clang version" in done.stdout and b"LLD" in done.stdout
 
 
-def test_the_image_keeps_its_own_gcc_alone(engine: Engine, component: str) -> None:
+def test_the_image_keeps_its_own_gcc_alone(engine: Engine, built: Callable[[str], str]) -> None:
+    """It starts from the stage base-system; clang is in the stages that compile."""
     command = "uname -m && gcc --version && test ! -e /opt/clang/bin"
-    said = engine.ask(engine.run(component, ["sh", "-c", command], platform=IMAGE.platform.oci))
+    said = engine.ask(engine.run(built("base-system"), ["sh", "-c", command], platform=IMAGE.platform.oci))
     assert said is not None and said.startswith(f"{FOREIGN}\ngcc ")
