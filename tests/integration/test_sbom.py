@@ -48,9 +48,8 @@ manylinux-sbom --json /out/*.whl >/out/said.json
 for name in three alone private; do cp /out/$name-*.whl /out/$name.once; done
 manylinux-sbom /out/*.whl >&2
 for name in three alone private; do cmp /out/$name-*.whl /out/$name.once; done
-"$python" -m venv /tmp/venv
-/tmp/venv/bin/pip install -q --no-index --no-deps /out/*.whl
-/tmp/venv/bin/pip show --files three
+"$python" -m pip install -q --root-user-action ignore --no-index --no-deps /out/*.whl
+"$python" -m pip show --files three
 """
 
 
