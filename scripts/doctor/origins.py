@@ -40,7 +40,7 @@ COMPONENT_OF = {
 
 # Where sources of a distribution's packages stay, by the ID of its os-release.
 SOURCES_OF = {
-    "debian": "https://snapshot.debian.org/package/{source}/{version}/",
+    "debian": "https://sources.debian.org/src/{source}/{version}/",
     "ubuntu": "https://launchpad.net/ubuntu/+source/{source}/{version}",
 }
 

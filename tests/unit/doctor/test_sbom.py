@@ -176,7 +176,7 @@ def test_dpkg_is_asked_by_both_paths(made: Made) -> None:
         "pkg:deb/debian/libz1@1:2.0~rc1%2Bdfsg-1%2Bb2?arch=amd64&distro=debian-12&upstream=zlib%401:2.0~rc1%2Bdfsg-1"
     )
     assert [each["url"] for each in found[z]["externalReferences"]] == [
-        "https://snapshot.debian.org/package/zlib/1:2.0~rc1+dfsg-1/",
+        "https://sources.debian.org/src/zlib/1:2.0~rc1+dfsg-1/",
         "https://example.org/z",
     ]
     assert found[own]["purl"] == "pkg:deb/debian/libown1@3-1?arch=amd64&distro=debian-12&upstream=libown1"
