@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import copy
 import csv
 import hashlib
 import io
 import os
-import shutil
 import struct
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+
+from portable import files
 
 from .wheel import MAX_TEXT, NotAWheel, Wheel
 
@@ -41,7 +38,8 @@ def add(wheel: Wheel, name: str, content: bytes, target: Path) -> None:
     if min(entry.header_offset for entry in entries) < 0:
         raise NotAWheel(f"{wheel.path.name} is cut off")
     renewed = _renewed(wheel.read(record, MAX_TEXT), name, content)
-    with replacing(target, wheel.path) as stream, zipfile.ZipFile(stream, "w") as written:
+    mode = wheel.path.stat().st_mode & 0o777
+    with files.replacing(target, mode) as stream, zipfile.ZipFile(stream, "w") as written:
         for entry in entries:
             if entry.filename == record:
                 written.writestr(_like(entry, name), content)
@@ -95,20 +93,3 @@ def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, written: zipfile.Zip
     written.filelist.append(made)
     written.NameToInfo[made.filename] = made
     written.start_dir = target.tell()
-
-
-@contextlib.contextmanager
-def replacing(target: Path, like: Path) -> Iterator[IO[bytes]]:
-    """A file beside `target` that takes its place at the end, with the mode of `like`; after a failure it is gone."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    beside = Path(name)
-    try:
-        with os.fdopen(descriptor, "w+b") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        shutil.copymode(like, beside)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

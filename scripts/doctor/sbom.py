@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from portable import errors, outputs
+from portable.files import replacing
 
 from . import rewriting
 from .elf import MAGIC
@@ -159,7 +160,7 @@ def treat(path: Path, target: Path, container: Container) -> list[Grafted]:
                 content = document(wheel, files, str(container.manifest["image"]["name"]))
                 rewriting.add(wheel, f"{wheel.dist_info}/sboms/{NAME}", content, target)
             elif not target.exists() or not target.samefile(path):
-                with rewriting.replacing(target, path) as stream, path.open("rb") as source:
+                with replacing(target, path.stat().st_mode & 0o777) as stream, path.open("rb") as source:
                     shutil.copyfileobj(source, stream)
             return files
     except NotAWheel as error:

@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
@@ -30,11 +31,17 @@ def write(path: Path, content: str | bytes) -> None:
 
     Makes the directory. The mode stays as it was; that of a new file is 0644, whatever the umask is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    with replacing(path, path.stat().st_mode & 0o777 if path.exists() else 0o644) as stream:
+        stream.write(content if isinstance(content, bytes) else content.encode())
+
+
+@contextlib.contextmanager
+def replacing(path: Path, mode: int) -> Iterator[IO[bytes]]:
+    """A file beside `path` that takes its place at the end, with this mode; after a failure it is gone."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content if isinstance(content, bytes) else content.encode())
+        with os.fdopen(descriptor, "w+b") as stream:
+            yield stream
             stream.flush()
             os.fsync(descriptor)
         Path(name).chmod(mode)
