@@ -15,6 +15,7 @@ from portable import errors
 
 INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 MANIFEST_TYPES = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"  # of a configuration that says nothing
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DOCKER_HUB = "docker.io"
 # Variants that are the default of their architecture (containerd's package `platforms` drops the same ones).
@@ -65,6 +66,14 @@ class IndexEntry:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A layer as a manifest names it; `size` in bytes."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A manifest or an index, byte for byte as the registry stores it; `where` is for messages."""
 
@@ -103,6 +112,23 @@ class Manifest:
     def blobs(self) -> tuple[str, ...]:
         """The digests of the configuration and the layers of an image manifest."""
         return (self.configuration, *(layer["digest"].text(DIGEST) for layer in self.answer["layers"].rows()))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of an image manifest, or the documents of an artifact."""
+        return tuple(Layer(row["digest"].text(DIGEST), row["size"].number()) for row in self.answer["layers"].rows())
+
+    @property
+    def subject(self) -> str:
+        """The digest of the manifest that this one refers to; "" where it refers to none."""
+        subject = self.answer["subject"]
+        return "" if subject.value is None else subject["digest"].text(DIGEST)
+
+    @property
+    def kind(self) -> str:
+        """The type of an artifact: `artifactType`, else the type of its configuration; "" where neither is there."""
+        configured = "" if self.answer["config"].value is None else self.answer["config"]["mediaType"].text(default="")
+        return self.answer["artifactType"].text(default="") or configured
 
     @property
     def entries(self) -> tuple[IndexEntry, ...]:

@@ -27,6 +27,7 @@ from portable import environment, errors
 
 TIMEOUT = (10, 60)  # seconds: to connect, between two bytes
 MOST_BYTES = 4 << 20  # of one answer: what registries take as a manifest at most
+MOST_DOCUMENT = 64 << 20  # bytes of a document that is attached to an image
 MOST_PAGES = 1000  # of a list of tags
 _HUB_API = "registry-1.docker.io"
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
@@ -97,10 +98,10 @@ class Registry:
         _ = found.entries if found.is_index else found.blobs  # raises where it is neither
         return found
 
-    def blob(self, repository: str, digest: str) -> bytes:
-        """A small blob, such as an image's configuration. Raises NotFound, or Failure if its digest is wrong."""
+    def blob(self, repository: str, digest: str, most: int = MOST_BYTES) -> bytes:
+        """A blob of at most `most` bytes. Raises NotFound, or Failure if its digest is wrong."""
         path = f"{repository}/blobs/{digest}"
-        content = self._call("GET", path, repository, "pull").content
+        content = self._call("GET", path, repository, "pull", most=most).content
         if oci.digest_of(content) != digest:
             raise errors.Failure(f"{self.host}/{path} arrived damaged")
         return content
@@ -110,9 +111,11 @@ class Registry:
         digest = manifest.configuration
         return Configuration.parse(self.blob(repository, digest), f"{self.host}/{repository}/blobs/{digest}")
 
-    def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> None:
-        """Stores a manifest under a tag or its digest; the blobs it names must be there."""
-        self._call(
+    def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> bool:
+        """Stores a manifest under a tag or its digest; the blobs it names must be there.
+
+        Returns whether the registry lists it from now on among what refers to its subject."""
+        reply = self._call(
             "PUT",
             f"{repository}/manifests/{reference}",
             repository,
@@ -120,6 +123,18 @@ class Registry:
             data=manifest.content,
             headers={"Content-Type": manifest.media_type},
         )
+        return "OCI-Subject" in reply.headers
+
+    def put_blob(self, repository: str, content: bytes) -> str:
+        """Stores a blob unless it is there; returns its digest."""
+        digest = oci.digest_of(content)
+        if not self._exists(f"{repository}/blobs/{digest}", repository):
+            path = f"{repository}/blobs/uploads/"
+            location = self._call("POST", path, repository, "pull,push").headers.get("Location", "")
+            to = self.path_of(path, location)
+            headers = {"Content-Type": "application/octet-stream"}
+            self._call("PUT", to, repository, "pull,push", data=content, headers=headers, params={"digest": digest})
+        return digest
 
     def mount_blob(self, repository: str, digest: str, origin: str) -> None:
         """Adds a blob of the repository `origin` to `repository`; the registry copies it."""
@@ -148,7 +163,7 @@ class Registry:
             if "tags" not in answer.members():  # null is an empty list to some
                 raise errors.Failure(f"{where}: tags is missing")
             found |= {row.text(SYNTAX): None for row in answer["tags"].rows(optional=True)}
-            path = self._next_path(path, reply.following)
+            path = self.path_of(path, reply.following) if reply.following else ""
             if path in seen or len(seen) > MOST_PAGES:
                 raise errors.Failure(f"{where}: its list of tags does not end")
         return list(found)
@@ -173,20 +188,22 @@ class Registry:
             return False
         return True
 
-    def _next_path(self, path: str, following: str) -> str:
-        """The path of a list's next page below the API's root. Raises Failure for a link that leads elsewhere."""
-        if not following:
-            return ""
+    def path_of(self, path: str, link: str) -> str:
+        """The path, below the API's root, of a link in the answer to `path`. Raises Failure if it leads elsewhere."""
         try:
-            url = urljoin(urljoin(self.base, path), following)
-            elsewhere = urlsplit(url)[:2] != urlsplit(self.base)[:2] or not url.startswith(self.base)
+            url = urljoin(urljoin(self.base, path), link)
+            elsewhere = not link or urlsplit(url)[:2] != urlsplit(self.base)[:2] or not url.startswith(self.base)
         except ValueError:
             elsewhere = True
         if elsewhere:
-            raise errors.Failure(f"{self.host}/{path}: its next page is at another place than the registry")
+            raise errors.Failure(f"{self.host}/{path}: it leads to another place than the registry")
         return url.removeprefix(self.base)
 
-    def _call(
+    def ask(self, path: str, repository: str, accept: str) -> Reply:
+        """The answer to a GET, whatever its status. Follows no redirect: it may lead to what is not the API."""
+        return self._authorised("GET", path, repository, "pull", headers={"Accept": accept}, allow_redirects=False)
+
+    def _authorised(
         self,
         method: str,
         path: str,
@@ -197,7 +214,7 @@ class Registry:
         also: str | None = None,
         **options: Any,
     ) -> Reply:
-        """One request, authorised as the registry asks. Raises NotFound for 404, Failure for any other error."""
+        """One request, authorised as the registry asks, and its answer. Raises Failure where there is no answer."""
         scopes = [f"repository:{repository}:{actions}", *([also] if also else [])]
         key = " ".join(scopes)
         where = f"{self.host}/{path}"
@@ -207,6 +224,12 @@ class Registry:
             if reply.status != 401 or attempt == 2:
                 break
             self._tokens[key] = self._authorization(reply.headers.get("WWW-Authenticate", ""), where, scopes)
+        return reply
+
+    def _call(self, method: str, path: str, repository: str, actions: str, **options: Any) -> Reply:
+        """Like `_authorised`; raises NotFound for 404, and Failure for any other error."""
+        where = f"{self.host}/{path}"
+        reply = self._authorised(method, path, repository, actions, **options)
         if reply.status == 404:
             raise NotFound(f"{where} does not exist")
         if reply.status in (401, 403):
@@ -216,18 +239,16 @@ class Registry:
             raise errors.Failure(f"{self.host} answers {reply.status} to {method} {path}: {said}")
         return reply
 
-    def _send(self, method: str, url: str, where: str, **options: Any) -> Reply:
+    def _send(self, method: str, url: str, where: str, most: int = MOST_BYTES, **options: Any) -> Reply:
         """One request and its whole answer. Only reading requests follow redirects, and none away from TLS."""
-        reads = method in ("GET", "HEAD")
+        options = {"allow_redirects": method in ("GET", "HEAD"), **options}
         try:
-            with self._session.request(
-                method, url, timeout=TIMEOUT, stream=True, allow_redirects=reads, **options
-            ) as answer:
+            with self._session.request(method, url, timeout=TIMEOUT, stream=True, **options) as answer:
                 if urlsplit(url).scheme == "https" and urlsplit(answer.url).scheme != "https":
                     raise errors.Failure(f"{where}: it redirects to a place without TLS")
                 if answer.headers.get("Content-Encoding", "identity") != "identity":
                     raise errors.Failure(f"{where}: it is compressed although nobody asked for that")
-                content = b"".join(session.chunks(answer, MOST_BYTES))
+                content = b"".join(session.chunks(answer, most))
                 following = answer.links.get("next", {}).get("url", "")
                 return Reply(answer.status_code, answer.headers, content, following)
         except (web.Refused, web.Unreachable) as error:

@@ -298,7 +298,7 @@ def test_a_list_goes_on_at_the_registry_only(server: servers.Server, client: Reg
         ):
             page = servers.status(200, {"Link": f'<{link}>; rel="next"'}, b'{"tags": ["a"]}')
             server.routes[f"{PATH}/tags/list?n=100"] = page
-            with pytest.raises(errors.Failure, match="its next page is at another place than the registry"):
+            with pytest.raises(errors.Failure, match="it leads to another place than the registry"):
                 client.tags(REPOSITORY)
         assert other.requests == []
     assert {path for _, path, _ in server.requests} == {f"{PATH}/tags/list?n=100"}
