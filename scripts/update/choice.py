@@ -22,13 +22,13 @@ from packaging.version import Version
 from catalogue.dependencies import Dependency
 from catalogue.pins import Pin
 from network import oci, registry, web
+from network.bundles import BadSignature
 from portable import errors, fetch
 from update import releases
 from update.proof import Case, NotYet, Proof
 from update.releases import Release
 from update.report import State
 from update.sightings import Sightings
-from update.signatures import BadSignature
 from update.witness import Witness
 
 T = TypeVar("T")

@@ -20,13 +20,13 @@ from packaging.version import Version
 
 from catalogue import paths
 from network import web
+from network.bundles import BadSignature
 from portable import archives, downloads, errors
 from update import pipeline
 from update.choice import Choice, PassedOver, RunContext, choose
 from update.pipeline import Bump, Outcome, Subject
 from update.releases import date, is_version, understood
 from update.report import Row, State
-from update.signatures import BadSignature
 
 DOWNLOADS = "docker/downloads.toml"
 COOLDOWN = 7  # days

@@ -21,6 +21,7 @@ from catalogue import dependencies, paths, pins
 from catalogue.dependencies import Dependency
 from catalogue.pins import Pin
 from network import web
+from network.bundles import BadSignature
 from portable import errors
 from portable.toml import REST, Name, Prose, Url, read, read_toml
 from update import commits, pipeline, withdrawals
@@ -29,7 +30,6 @@ from update.pipeline import Bump, Outcome, Subject
 from update.proof import NotYet, Proof
 from update.releases import Release
 from update.report import Row, State
-from update.signatures import BadSignature
 
 END_OF_LIFE_NEAR = timedelta(days=180)
 UNCONFIRMED = "docker/unconfirmed.toml"

@@ -19,11 +19,11 @@ from catalogue.dependencies import Dependency, OpenPgp
 from catalogue.paths import DOCKER
 from catalogue.pins import Pin
 from debian.source_packages import SourcePackage
-from network import web
+from network import bundles, web
+from network.bundles import BadSignature
 from portable import archives, files
 from update import signatures
 from update.releases import Release
-from update.signatures import BadSignature
 from update.witness import Witness
 
 KEYS = DOCKER / "keys"
@@ -175,8 +175,8 @@ def _sigstore(case: Case) -> tuple[Digests, str]:
     small = not case.dependency.folder  # such as a list of checksums
     digest = hashlib.sha256(case.client.get(case.url)).hexdigest() if small else case.file.sha256
     if row.attestation:
-        return digest, signatures.sigstore_attestation(bundle, "sha256", digest, identity, row.issuer)
-    return digest, signatures.sigstore_digest(bundle, digest, identity, row.issuer)
+        return digest, bundles.sigstore_attestation(bundle, "sha256", digest, identity, row.issuer)
+    return digest, bundles.sigstore_digest(bundle, digest, identity, row.issuer)
 
 
 def _openpgp(case: Case) -> tuple[Digests, str]:

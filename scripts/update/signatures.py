@@ -1,33 +1,23 @@
-"""Verifies who signed a file: OpenPGP through pysequoia, keyless signatures through sigstore.
+"""Verifies who signed a file with OpenPGP, through pysequoia; network/bundles.py does the same for sigstore.
 
-Only this module uses the two libraries. Each function returns who signed, or raises BadSignature; callers decide what
+Only this module uses that library. Each function returns who signed, or raises BadSignature; callers decide what
 follows from that.
 """
 
 from __future__ import annotations
 
-import functools
-import json
-import logging
 import re
-import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # both take a second to load, and most runs need neither
+from network.bundles import BadSignature, first_line
+
+if TYPE_CHECKING:  # it takes a second to load, and most runs do not need it
     import pysequoia
-    from sigstore.models import Bundle
-    from sigstore.verify.policy import Identity
-    from sigstore.verify.verifier import Verifier
 
 _ARMORED = re.compile(rb"-----BEGIN PGP SIGNATURE-----.*?-----END PGP SIGNATURE-----", re.DOTALL)
-_LOADING = threading.Lock()  # one thread loads sigstore and fetches its root, the others wait
 _MOST_SIGNATURES = 8  # to try: each try reads the whole file
-
-
-class BadSignature(Exception):
-    """The signature does not prove what it should; the message says why, in one line."""
 
 
 def certificate(armored: bytes, fingerprint: str) -> bytes:
@@ -39,7 +29,7 @@ def certificate(armored: bytes, fingerprint: str) -> bytes:
     try:
         certificates = pysequoia.Cert.split_bytes(armored)
     except Exception as error:
-        raise BadSignature(f"not an OpenPGP keyring: {_first_line(error)}") from None
+        raise BadSignature(f"not an OpenPGP keyring: {first_line(error)}") from None
     for found in certificates:
         if found.fingerprint.upper() == fingerprint:
             return str(found).encode()
@@ -77,68 +67,13 @@ def openpgp_cleartext(document: bytes, keys: Collection[bytes]) -> tuple[str, st
     raise BadSignature(_told(problems) or "OpenPGP: there is no signature in the text")
 
 
-def sigstore_digest(bundle: bytes, sha256: str, identity: str, issuer: str) -> str:
-    """Verifies that `identity`, vouched for by `issuer`, signed a file with this digest; returns it."""
-    from sigstore.hashes import Hashed
-    from sigstore_models.common.v1 import HashAlgorithm
-
-    hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(sha256))
-
-    def verify(verifier: Verifier, parsed: Bundle, policy: Identity) -> None:
-        verifier.verify_artifact(hashed, parsed, policy)
-
-    return _sigstore(bundle, identity, issuer, verify)
-
-
-def sigstore_attestation(bundle: bytes, algorithm: str, digest: str, identity: str, issuer: str) -> str:
-    """Like sigstore_digest for an in-toto attestation, which must have a subject with this digest (hex)."""
-
-    def verify(verifier: Verifier, parsed: Bundle, policy: Identity) -> None:
-        _, payload = verifier.verify_dsse(parsed, policy)
-        subjects = json.loads(payload)["subject"]
-        if digest not in [subject["digest"].get(algorithm) for subject in subjects]:
-            raise BadSignature("the attestation is about other files")
-
-    return _sigstore(bundle, identity, issuer, verify)
-
-
-def _sigstore(bundle: bytes, identity: str, issuer: str, verify: Callable[[Verifier, Bundle, Identity], None]) -> str:
-    with _LOADING:
-        from sigstore.errors import Error
-        from sigstore.models import Bundle, InvalidBundle
-        from sigstore.verify.policy import Identity
-
-        verifier = _verifier()
-    try:
-        verify(verifier, Bundle.from_json(bundle), Identity(identity=identity, issuer=issuer))
-    except (Error, InvalidBundle, ValueError, KeyError) as error:
-        raise BadSignature(f"sigstore: {_first_line(error)}") from None
-    return identity
-
-
-@functools.cache
-def _verifier() -> Verifier:
-    """The verifier of sigstore's public instance.
-
-    Its trusted root is refreshed over the network. Where that cannot be reached, the one inside the sigstore
-    package counts: our hash-locked requirements pin it."""
-    from sigstore.errors import Error
-    from sigstore.verify.verifier import Verifier
-
-    logging.getLogger("sigstore").setLevel(logging.ERROR)
-    try:
-        return Verifier.production()
-    except Error:
-        return Verifier.production(offline=True)
-
-
 def _certificates(keys: Iterable[bytes]) -> list[pysequoia.Cert]:
     import pysequoia
 
     try:
         return [pysequoia.Cert.from_bytes(key) for key in keys]
     except Exception as error:
-        raise BadSignature(f"OpenPGP: a pinned key cannot be read ({_first_line(error)})") from None
+        raise BadSignature(f"OpenPGP: a pinned key cannot be read ({first_line(error)})") from None
 
 
 def _packets(text: bytes) -> list[pysequoia.Sig]:
@@ -177,7 +112,7 @@ def _why_not(signature: pysequoia.Sig, certificates: Iterable[pysequoia.Cert], w
     try:
         until = certificate.expiration
     except Exception as error:
-        return f"{key} binds itself in a way that proves nothing any more ({_first_line(error)})"
+        return f"{key} binds itself in a way that proves nothing any more ({first_line(error)})"
     if until and signature.created and signature.created >= until:
         return f"it is signed by {key}, which had expired on {until:%Y-%m-%d}"
     return f"the signature of {key} and {what} do not belong together"
@@ -195,8 +130,3 @@ def _signer(fingerprints: list[str], keys: list[pysequoia.Cert]) -> str:
         if fingerprint.upper() in ours:
             return fingerprint.upper()
     raise BadSignature("no signature by a pinned key")
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -17,7 +17,7 @@ from tests.support.repositories import git
 from tests.support.upstreams import ROOT, days_ago, serve_repository, sha256
 
 from catalogue import dependencies
-from network import oci, web
+from network import bundles, oci, web
 from update import bases as update_base_images
 from update import interpreters as update_interpreters_download
 from update import links, native, sightings, signatures, static_clang
@@ -305,7 +305,7 @@ def test_static_clang_grows_on_top(place: Place, monkeypatch: pytest.MonkeyPatch
         asked.append((digest, identity))
         return identity
 
-    monkeypatch.setattr(signatures, "sigstore_attestation", attested)
+    monkeypatch.setattr(bundles, "sigstore_attestation", attested)
     status, report = place.run(static_clang)
     row = report["rows"][0]
     assert (row["newest"], row["acceptable"], row["state"]) == ("23.1.2.0", "23.1.0.0", "update")

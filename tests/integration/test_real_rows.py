@@ -14,7 +14,8 @@ from tests.support.repositories import git
 from catalogue import pins
 from debian import archive
 from host.apt import MIRROR_VARIABLE
-from update import native, sightings, signatures
+from network import bundles
+from update import native, sightings
 from update.report import State
 
 
@@ -48,8 +49,8 @@ def test_every_pin_moves(
         signers[identity] = issuer
         return identity
 
-    monkeypatch.setattr(signatures, "sigstore_digest", signed)
-    monkeypatch.setattr(signatures, "sigstore_attestation", lambda *arguments: arguments[3])
+    monkeypatch.setattr(bundles, "sigstore_digest", signed)
+    monkeypatch.setattr(bundles, "sigstore_attestation", lambda *arguments: arguments[3])
     before = pins.read(upstreams.root / "docker" / "Dockerfile")
     status = native.main(["--json"], upstreams.root)
     report = json.loads(capfd.readouterr().out)

@@ -18,6 +18,7 @@ from packaging.version import Version
 from catalogue import dependencies
 from catalogue.pins import Pin
 from network import web
+from network.bundles import BadSignature
 from update import choice, native, releases
 from update.choice import Choice, Dated, Listing, PassedOver, RunContext, Taken, choose
 from update.native import Run
@@ -25,7 +26,6 @@ from update.proof import Proof
 from update.releases import Release
 from update.report import Row, State
 from update.sightings import Sightings
-from update.signatures import BadSignature
 from update.witness import changelog_dates
 
 ROWS = dependencies.load()

@@ -14,9 +14,9 @@ from tests.support.upstreams import sha256, tarball
 from catalogue import dependencies
 from catalogue.pins import Pin
 from network import web
+from network.bundles import BadSignature
 from update.proof import Case, NotYet, Proof
 from update.releases import Release
-from update.signatures import BadSignature
 
 OLD, YOUNG = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -1,14 +1,10 @@
-"""OpenPGP with keys and signatures made here; sigstore with a bundle that a real release was published with."""
+"""OpenPGP with keys and signatures made here."""
 
 from __future__ import annotations
 
-import base64
-import json
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,18 +12,9 @@ import pysequoia
 import pytest
 from pysequoia import SignatureMode
 from tests.support.programs import require
-from tests.support.sigstore_bundles import (
-    BUNDLE,
-    DIGEST,
-    FILE_BUNDLE,
-    FILE_DIGEST,
-    FILE_IDENTITY,
-    IDENTITY,
-    ISSUER,
-)
 
+from network.bundles import BadSignature
 from update import signatures
-from update.signatures import BadSignature
 
 
 @pytest.fixture(scope="module")
@@ -204,96 +191,3 @@ def test_a_certificate_is_known_by_its_fingerprint(key: pysequoia.Tsk, stranger:
         signatures.certificate(public(stranger), fingerprint(key))
     with pytest.raises(BadSignature, match="not an OpenPGP keyring"):
         signatures.certificate(b"<html>", fingerprint(key))
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No cache of an earlier run: what counts is the root inside the sigstore package."""
-    for variable in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "HOME"):
-        monkeypatch.setenv(variable, str(tmp_path))
-
-
-def test_a_real_bundle() -> None:
-    assert signatures.sigstore_attestation(BUNDLE, "sha256", DIGEST, IDENTITY, ISSUER) == IDENTITY
-
-
-def test_another_file_than_the_attested() -> None:
-    with pytest.raises(BadSignature, match="about other files"):
-        signatures.sigstore_attestation(BUNDLE, "sha256", f"0{DIGEST[1:]}", IDENTITY, ISSUER)
-
-
-@pytest.mark.parametrize(
-    ("identity", "issuer"),
-    [
-        (IDENTITY.replace("v0.0.4a2", "v0.0.5"), ISSUER),
-        (IDENTITY.replace("trailofbits", "somebody"), ISSUER),
-        (IDENTITY, "https://accounts.google.com"),
-    ],
-)
-def test_another_identity(identity: str, issuer: str) -> None:
-    with pytest.raises(BadSignature, match=r"does not match|do not match"):
-        signatures.sigstore_attestation(BUNDLE, "sha256", DIGEST, identity, issuer)
-
-
-def test_a_changed_statement() -> None:
-    bundle = json.loads(BUNDLE)
-    statement = base64.b64decode(bundle["dsseEnvelope"]["payload"]).replace(DIGEST.encode(), f"0{DIGEST[1:]}".encode())
-    bundle["dsseEnvelope"]["payload"] = base64.b64encode(statement).decode()
-    with pytest.raises(BadSignature, match="sigstore"):
-        signatures.sigstore_attestation(json.dumps(bundle).encode(), "sha256", f"0{DIGEST[1:]}", IDENTITY, ISSUER)
-
-
-@pytest.mark.parametrize("bundle", [b"{}", b"not json", b"[]", b"null"])
-def test_what_is_no_bundle(bundle: bytes) -> None:
-    with pytest.raises(BadSignature):
-        signatures.sigstore_attestation(bundle, "sha256", DIGEST, IDENTITY, ISSUER)
-
-
-def test_a_real_bundle_of_a_file() -> None:
-    assert signatures.sigstore_digest(FILE_BUNDLE, FILE_DIGEST, FILE_IDENTITY, ISSUER) == FILE_IDENTITY
-
-
-@pytest.mark.parametrize(
-    ("digest", "identity", "issuer"),
-    [
-        (f"0{FILE_DIGEST[1:]}", FILE_IDENTITY, ISSUER),
-        (FILE_DIGEST, FILE_IDENTITY.replace("v0.1.2", "v0.1.3"), ISSUER),
-        (FILE_DIGEST, "hugo@python.org", ISSUER),
-        (FILE_DIGEST, FILE_IDENTITY, "https://github.com/login/oauth"),
-    ],
-)
-def test_another_file_or_another_signer(digest: str, identity: str, issuer: str) -> None:
-    with pytest.raises(BadSignature):
-        signatures.sigstore_digest(FILE_BUNDLE, digest, identity, issuer)
-
-
-def test_a_bundle_that_claims_another_digest() -> None:
-    bundle = json.loads(FILE_BUNDLE)
-    bundle["messageSignature"]["messageDigest"]["digest"] = base64.b64encode(bytes(32)).decode()
-    forged = json.dumps(bundle).encode()
-    with pytest.raises(BadSignature):
-        signatures.sigstore_digest(forged, "00" * 32, FILE_IDENTITY, ISSUER)
-
-
-def test_an_attestation_is_no_signature_of_a_file() -> None:
-    with pytest.raises(BadSignature):
-        signatures.sigstore_digest(BUNDLE, DIGEST, IDENTITY, ISSUER)
-
-
-def test_several_threads_load_the_verifier_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[int] = []
-
-    def slow(**options: object) -> object:
-        made.append(1)
-        time.sleep(0.1)
-        return object()
-
-    monkeypatch.setattr("sigstore.verify.verifier.Verifier.production", slow)
-    signatures._verifier.cache_clear()
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            wrong = [pool.submit(signatures.sigstore_digest, b"{}", "00" * 32, IDENTITY, ISSUER) for _ in range(4)]
-        assert all(isinstance(each.exception(), BadSignature) for each in wrong)
-        assert len(made) == 1
-    finally:
-        signatures._verifier.cache_clear()
