@@ -42,7 +42,7 @@ def environment(scratch: Path, arch: str, machine: str = "x86_64", machine32: st
     """An environment with a kernel that calls itself `machine`, and `machine32` where linux32 is used."""
     write(scratch / "uname", f'#!/bin/sh\n[ "$LINUX32" = 1 ] && echo {machine32} || echo {machine}\n')
     write(scratch / "linux32", '#!/bin/sh\nLINUX32=1 exec "$@"\n')
-    return {"PATH": f"{scratch}:{os.environ['PATH']}", "AUDITWHEEL_ARCH": arch}
+    return {"PATH": f"{scratch}:{os.environ['PATH']}", "AUDITWHEEL_ARCH": arch, "TMPDIR": str(scratch)}
 
 
 @pytest.mark.parametrize(
