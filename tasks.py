@@ -126,10 +126,17 @@ def chosen_engine() -> Engine:
         raise Exit(f"error: {error}", 1) from None
 
 
-@task(name="list", help={"all": "also unpublished images and variants", "json": "every fact about each, as JSON"})
-def list_(context: Context, all: bool = False, json: bool = False) -> None:
+@task(
+    name="list",
+    help={
+        "all": "also unpublished images and variants",
+        "json": "every fact about each, as JSON",
+        "ends": "what leaves the images and when, instead of the images",
+    },
+)
+def list_(context: Context, all: bool = False, json: bool = False, ends: bool = False) -> None:
     """Show the images of the table."""
-    script(context, "list", *given(all=all, json=json))
+    script(context, "list", *given(all=all, json=json, ends=ends))
 
 
 @task(

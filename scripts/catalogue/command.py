@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import sys
 from typing import Any
 
-from catalogue import images
+from catalogue import dependencies, deprecations, images
 from catalogue.model import Catalogue, Image
 
 
 def list_images() -> None:
-    """Prints the images of the table, one a line: by default the published ones without variants."""
+    """Prints the images of the table, one a line: by default the published ones without variants.
+
+    Says on standard error which policies end within a year."""
     parser = argparse.ArgumentParser(description=list_images.__doc__)
     parser.add_argument("--all", action="store_true", help="unpublished images and variants too")
     parser.add_argument("--json", action="store_true", help="all facts about each image, as JSON")
+    parser.add_argument("--ends", action="store_true", help="what leaves the images and when, instead of the images")
     options = parser.parse_args()
     catalogue = images.load()
+    if options.ends:
+        endings = deprecations.load(catalogue, dependencies.load())
+        rows = [vars(ending) for ending in endings]
+        print(json.dumps(rows, indent=2, default=str) if options.json else "\n".join(e.sentence() for e in endings))
+        return
     found = catalogue.images(published_only=not options.all, variants=options.all)
     if options.json:
         print(json.dumps([_summary(catalogue, image) for image in found], indent=2))
     else:
         print("\n".join(image.name for image in found))
+        soon = today() + datetime.timedelta(days=365)
+        policies = {image.policy.name for image in found}
+        for ending in deprecations.load(catalogue, dependencies.load()):
+            if ending.name in policies and ending.ends < soon:
+                print(ending.sentence(), file=sys.stderr)
+
+
+def today() -> datetime.date:
+    """The day by this machine's clock."""
+    return datetime.date.today()
 
 
 def matrix() -> None:
@@ -64,6 +84,7 @@ def _summary(catalogue: Catalogue, image: Image) -> dict[str, Any]:
         "base": image.policy.base,
         "compiler": image.policy.compiler,
         "eol": image.policy.eol.isoformat(),
+        "ends": deprecations.end_of(image.policy).isoformat(),
         "interpreters": [i.tag for i in image.interpreters],
         "on_demand": [i.tag for i in image.on_demand],
         "tools": [t.name for t in image.tools],

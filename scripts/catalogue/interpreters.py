@@ -17,6 +17,7 @@ from portable import errors
 from portable.downloads import PREBUILT_TAG
 from portable.toml import NAME, Minor, Name, Prose, Version, filled, form
 
+IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
 OLDEST_TOOLS_PYTHON = "3.11"  # what the locks in requirements/tools are compiled for
 
 PlatformName = Annotated[str, form(r"[a-z0-9_]+", "a platform like x86_64")]
@@ -57,6 +58,11 @@ class Interpreter:
         """Whether the tools of an image can run on it."""
         stable = self.implementation == "cpython" and self.status == "stable" and not self.threaded
         return stable and version_key(self.minor) >= version_key(OLDEST_TOOLS_PYTHON)
+
+    @property
+    def title(self) -> str:
+        """For people: "CPython 3.13, free-threaded"."""
+        return f"{IMPLEMENTATIONS[self.implementation]} {self.minor}{', free-threaded' if self.threaded else ''}"
 
     @property
     def pin(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from catalogue import deprecations
 from catalogue import pins as native_pins
 from catalogue.interpreters import OLDEST_TOOLS_PYTHON, Interpreter, SharedInterpreter, Tool, matches, tools_python
 from catalogue.model import Image
@@ -144,6 +145,7 @@ class Plan:
             "org.opencontainers.image.source": self.image.source,
             "org.opencontainers.image.title": self.image.name,
             "org.opencontainers.image.base.name": self.base,
+            "org.pypa.manylinux.ends": deprecations.end_of(self.image.policy).isoformat(),
             "org.pypa.manylinux.complete": "true" if self.complete and not self.missing_pockets else "false",
         }
 

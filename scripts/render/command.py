@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from catalogue import images
+from catalogue import dependencies, deprecations, images
 from catalogue.markers import rendered
 from catalogue.model import Catalogue
 from catalogue.paths import ROOT
@@ -18,11 +18,19 @@ from render.dockerfile import dockerfile_blocks
 from render.readme import document_blocks
 
 COMMAND = "nox -s render"
+ENDINGS = Path("docker/rootfs/opt/_internal/manylinux/endings.py")
 
 
 def all_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
     """File -> marker name -> text."""
-    return {**document_blocks(catalogue), Path("docker/Dockerfile"): dockerfile_blocks(catalogue)}
+    ended = [i.tag for i in catalogue.interpreters.values() if i.status == "eol"]
+    endings = {e.name: e.ends for e in deprecations.load(catalogue, dependencies.load())}
+    lines = [f'    "{tag}": "{endings[tag]}",\n' for tag in ended if tag in endings]
+    return {
+        **document_blocks(catalogue),
+        Path("docker/Dockerfile"): dockerfile_blocks(catalogue),
+        ENDINGS: {"endings": f"ENDINGS = {{\n{''.join(lines)}}}\n"},
+    }
 
 
 def main() -> int:

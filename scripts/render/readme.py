@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+from catalogue import dependencies, deprecations
+from catalogue.deprecations import Deprecation
 from catalogue.distributions import NAMES, DistributionRelease, read_releases
+from catalogue.interpreters import IMPLEMENTATIONS
 from catalogue.markers import markdown_table
 from catalogue.model import Catalogue, Image
 from catalogue.paths import DOCKER
@@ -23,8 +26,6 @@ from portable.toml import Version, filled, form, read, read_toml
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
 MEASURED_JSON = DOCKER.parent / "tests" / "benchmarks" / "results.json"
 CROSS_JSON = DOCKER.parent / "tests" / "benchmarks" / "cross.json"
-
-IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def document_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
             "components": _components(catalogue),
             "variants": _variants(catalogue),
         },
+        "docs/deprecations.md": {"endings": _endings(deprecations.load(catalogue, dependencies.load()))},
         "docs/retention.md": {"retention": _retention(catalogue), "retired": _retired(catalogue)},
         "docs/building.md": {"measured": _measured(MEASURED_JSON), "cross": _cross(CROSS_JSON)},
     }
@@ -117,6 +119,15 @@ def _contents(catalogue: Catalogue) -> str:
         f"- {', '.join(catalogue.tools)}, each in a virtual environment of its own; `pipx` to add others; "
         "`manylinux-install-clang` for a static clang in `/opt/clang`.\n"
     )
+
+
+def _endings(endings: Sequence[Deprecation]) -> str:
+    """What leaves the images, soonest first."""
+    rows = [
+        [f"`{e.name}`", e.title, f"{e.upstream or ''}", f"{e.ends}", f"`{e.replacement}`" if e.replacement else ""]
+        for e in endings
+    ]
+    return markdown_table(["what", "", "upstream's support ends", "leaves the images", "use instead"], rows)
 
 
 def _oldest(catalogue: Catalogue, releases: Sequence[DistributionRelease]) -> str:
@@ -175,11 +186,9 @@ def _interpreters(catalogue: Catalogue) -> str:
     rows = []
     for interpreter in catalogue.interpreters.values():
         tag = interpreter.tag
-        threaded = ", free-threaded" if interpreter.threaded else ""
         having = [image for image in every if interpreter in (*image.interpreters, *image.on_demand)]
         how = "preinstalled" if interpreter.preinstalled else f"`manylinux-interpreters ensure {tag}`"
-        name = f"{IMPLEMENTATIONS[interpreter.implementation]} {interpreter.minor}{threaded}"
-        rows.append([f"`{tag}`", name, _where(every, having), how, notes[interpreter.status]])
+        rows.append([f"`{tag}`", interpreter.title, _where(every, having), how, notes[interpreter.status]])
     return markdown_table(["tag", "interpreter", "in", "how", ""], rows)
 
 

@@ -46,6 +46,7 @@ class Real(MockContext):
         environment = {**os.environ, **kwargs.get("env", {})}
         done = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, check=False)
         object.__setattr__(self, "said", done.stdout + done.stderr)
+        object.__setattr__(self, "printed", done.stdout)
         return Result(exited=done.returncode)
 
 
@@ -67,7 +68,7 @@ class Engine:
 def test_list_shows_names_or_json() -> None:
     context = Real()
     tasks.list_(context)
-    assert context.said.split() == [image.name for image in CATALOGUE.images()]
+    assert context.printed.split() == [image.name for image in CATALOGUE.images()]
     tasks.list_(context, all=True, json=True)
     rows = json.loads(context.said)
     assert {row["image"] for row in rows} >= {image.name for image in CATALOGUE.images(published_only=False)}

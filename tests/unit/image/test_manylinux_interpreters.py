@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -101,6 +102,10 @@ def test_list_orders_by_implementation_and_number(image: FakeImage) -> None:
         "pp310-pypy310_pp73",
         "pp311-pypy311_pp73",
     ]
+    (line,) = result.stderr.splitlines()
+    days = re.findall(r"(\S+) on (\d{4}-\d\d-\d\d)", line)
+    assert [tag for tag, _ in days] == ["cp39-cp39", "cp310-cp310", "pp39-pypy39_pp73", "pp310-pypy310_pp73"]
+    assert image.run(COMMAND, "list", "--format", "json").stderr == "", "JSON is for programs"
 
 
 def test_list_installed(image: FakeImage) -> None:

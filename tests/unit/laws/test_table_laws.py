@@ -28,7 +28,7 @@ from tests.support import mutations
 from tests.support.mutations import Mutation, shape
 from tests.support.tables import OVERLAY
 
-from catalogue import bases, dependencies, distributions, images, packages, pins
+from catalogue import bases, dependencies, deprecations, distributions, images, packages, pins
 from catalogue.model import Image
 from explain import reach
 from plan import expectations
@@ -62,6 +62,7 @@ def real(name: str) -> str:
 IMAGES = tomllib.loads(real("images.toml"))
 CATALOGUE = images.parse(IMAGES, "images.toml:")
 PINS = pins.read()
+ROWS = dependencies.load()
 
 
 def read_dependencies(raw: dict[str, Any]) -> None:
@@ -91,6 +92,11 @@ TABLES = {
     "compatibility.toml": Table(real("compatibility.toml"), lambda raw: readme.parse_pip(raw, "compatibility.toml:")),
     "reach.toml": Table(
         real("reach.toml"), lambda raw: reach.parse(raw, "reach.toml:"), ("downloads", "downloads.*", "downloads.*.*")
+    ),
+    "deprecations.toml": Table(
+        real("deprecations.toml"),
+        lambda raw: deprecations.parse(raw, "deprecations.toml:", CATALOGUE, ROWS),
+        ("ends",),
     ),
     "roots.toml": Table(real("roots.toml"), lambda raw: roots.parse(raw, "roots.toml:"), ("",)),
     "unconfirmed.toml": Table(
@@ -133,6 +139,8 @@ FINE = [
     ("dependencies.toml", "text instead|empty instead", r".*\.(glob|folder|source)", "another name of the right form"),
     ("dependencies.toml", "renamed", r".*\.refuse\..*", "another version of the right form"),
     ("bases.toml", "renamed", ".*", "another image of the right form"),
+    ("deprecations.toml", "7 instead", r"rules\..*", "another number of the right size"),
+    ("deprecations.toml", "deleted|empty (table|text)? ?instead", r"ends.*", "a row less; nothing serves instead"),
     ("roots.toml", "renamed", ".*", "another release of the right form"),
     ("unconfirmed.toml", "renamed", ".*", "another name of the right form"),
     ("reach.toml", "renamed|7 instead", r"downloads.*", "another name or number of the right form"),

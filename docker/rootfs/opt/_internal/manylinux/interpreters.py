@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from endings import ENDINGS
 from portable import environment, errors, files
 from toolbox import ENVIRONMENT_HELP, HERE, INTERNAL, ROOT, clean_up_when_terminated, image, obtain, table, unpack
 
@@ -103,6 +104,7 @@ def show(options: argparse.Namespace) -> None:
     tags = [tag for tag in known_tags() if not options.installed or (PYTHONS / tag).exists()]
     if options.format == "text" and not options.verbose:
         print("\n".join(tags))
+        say_what_leaves(tags)
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = list(pool.map(describe, tags))
@@ -116,6 +118,13 @@ def show(options: argparse.Namespace) -> None:
         print(f"  implementation:         {row['implementation']}")
         print(f"  implementation version: {row['implementation_version']}")
         print(f"  install_path:           {row['install_path']}")
+    say_what_leaves(tags)
+
+
+def say_what_leaves(tags: list[str]) -> None:
+    """One line on stderr with the interpreters that leave the images on a day that is known, and the day."""
+    if leaving := [f"{tag} on {ENDINGS[tag]}" for tag in tags if tag in ENDINGS]:
+        print(f"these leave the images: {', '.join(leaving)}", file=sys.stderr)
 
 
 # --- Installing -------------------------------------------------------------------------------------------------------
