@@ -47,6 +47,7 @@ link_duplicates "${PREFIX}"
 mkdir -p "${ROOTFS}${PREFIX%/*}" "${ROOTFS}/usr/local/bin"
 write_launchers
 record interpreter "${TAG}" "${VERSION}" "${URL}" "${SHA256}"
+keep_sbom
 check
 mv "${PREFIX}" "${ROOTFS}${PREFIX}"
 clamp_times "${ROOTFS}" /static

@@ -13,6 +13,6 @@ case "${LIBC}" in
     *) die "unknown C library '${LIBC}': add it to configure-system.sh and finish-image.sh" ;;
 esac
 rm -rf /var/cache/ldconfig
-/opt/_internal/tools/bin/python -IB "${HERE}/write_manifest.py"
+/opt/_internal/tools/bin/python -IB "${HERE}/../describe"
 find /opt/_internal -name __pycache__ -exec rm -rf {} +
 find /tmp -mindepth 1 -delete

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from build import base as build_base
-from build import cache, cross, locks, log
+from build import cache, cross, description, locks, log
 from build.base import BaseImage
 from build.cross import CrossClang
 from build.options import BuildOptions
@@ -48,12 +48,13 @@ def build_of(
     update = {}
     if options.update_system:  # once a day is enough
         update = {"IMAGE_SYSTEM": "updated-system", "SYSTEM_UPDATED": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"}
+    told = description.of_build(plan, base, clang, options.update_system)
     return ImageBuild(
         context=ROOT,
         dockerfile=DOCKERFILE,
         tag=stage_tag(plan, options.stage) if options.stage else temporary_tag(plan),
         platform=plan.image.platform.oci,
-        args={**plan.build_args, "BASEIMAGE": base.reference, **clang.args, **update},
+        args={**plan.build_args, "BASEIMAGE": base.reference, **clang.args, **update, "DESCRIPTION": told},
         inherited=site.proxies,
         labels=labels,
         secrets=secrets,

@@ -111,6 +111,12 @@ def revision(root: Path = ROOT) -> str:
     return commit(root) + (DIRTY if changes(root) else "")
 
 
+def date(root: Path = ROOT) -> int:
+    """When the commit of HEAD was made, in seconds since 1970."""
+    said = _of(root, "--no-replace-objects", "rev-list", "--timestamp", "--max-count=1", "HEAD").strip()
+    return int(_checked(_DATE, said, "rev-list").partition(" ")[0])
+
+
 def version_tag(root: Path = ROOT, now: float | None = None) -> str:
     """`YYYY.MM.DD-N` of HEAD: its UTC day, and its number among the first-parent commits of that day, from 1.
 

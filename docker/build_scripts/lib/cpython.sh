@@ -177,6 +177,12 @@ write_launcher() {
     chmod 755 "${launcher}"
 }
 
+# CPython from 3.12 on says which sources of others it contains; the image's manifest takes that over.
+keep_sbom() {
+    if [[ ! -f Misc/sbom.spdx.json ]]; then return 0; fi
+    install -m 644 Misc/sbom.spdx.json "${ROOTFS}/opt/_internal/manifest.d/${TAG}.spdx"
+}
+
 # configure does not fail when it leaves a module out or links it to another library; this does.
 check() {
     "${PREFIX}/bin/python" "${HERE}/check-cpython.py" "${TAG}" "${VERSION}"

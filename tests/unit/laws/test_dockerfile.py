@@ -175,7 +175,8 @@ def test_one_stage_copies_from_the_checkout_and_gives_it_modes_and_dates() -> No
 
 
 def test_every_file_of_the_checkout_that_is_copied_is_there() -> None:
-    tops = {"/manylinux/requirements": "requirements", "/manylinux": "docker", "/rootfs": "docker/rootfs"}
+    tops = {"/manylinux/requirements": "requirements", "/manylinux/describe": "scripts/describe"}
+    tops |= {"/manylinux": "docker", "/rootfs": "docker/rootfs"}
     for copied in re.findall(r"(?m)^COPY --from=checkout ((?:[^\n]|\\\n)+) \S+$", TEXT):
         for path in copied.replace("\\\n", " ").split():
             top = next(top for top in tops if path == top or path.startswith(f"{top}/"))

@@ -22,7 +22,8 @@ LINES = [
     "debian",
     "host",
     "engine network",
-    "catalogue doctor",
+    "catalogue describe",
+    "doctor",
     "portable",
 ]
 LEVEL = {room: level for level, line in enumerate(reversed(LINES)) for room in line.split()}
