@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 from doctor import code, decoders, elf  # noqa: E402
 from doctor.instructions import Scanner  # noqa: E402
 from doctor.wheel import Wheel  # noqa: E402
-from portable import environment  # noqa: E402
+from portable.environment import for_pip  # noqa: E402
 
 WHEELS = ("markupsafe", "pyzmq", "numpy", "scipy")
 SECONDS_FOR_20_MB = 3.0
@@ -37,6 +36,15 @@ def seconds(command: list[str], expected: tuple[int, ...] = (0, 1)) -> float:
     if done.returncode not in expected:
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
     return time.perf_counter() - start
+
+
+def installed_auditwheel(environment: Path) -> str:
+    """The auditwheel that the images carry, in an environment of its own. Raises CalledProcessError."""
+    lock = ROOT / "requirements/tools/auditwheel.txt"
+    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(lock)]
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    subprocess.run([environment / "bin/pip", "install", *options], env=for_pip(), check=True)
+    return str(environment / "bin/auditwheel")
 
 
 def decoding(wheels: list[Path]) -> dict[str, float]:
@@ -61,13 +69,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("wheel", nargs="*", type=Path, help="wheels to measure (default: some of the Python index)")
     options = parser.parse_args()
-    auditwheel = shutil.which("auditwheel")
     with tempfile.TemporaryDirectory() as directory:
         wheels: list[Path] = options.wheel
         if not wheels:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
-            subprocess.run([*pip, "--dest", directory, *WHEELS], env=environment.for_pip(), check=True)
+            subprocess.run([*pip, "--dest", directory, *WHEELS], env=for_pip(), check=True)
             wheels = sorted(Path(directory).glob("*.whl"))
+        auditwheel = installed_auditwheel(Path(directory, "environment"))
         doctor = [sys.executable, str(ROOT / "scripts"), "doctor", "--json"]
         rows, ok = [], True
         for wheel in wheels:
@@ -75,7 +83,7 @@ def main() -> int:
             row: dict[str, object] = {"wheel": wheel.name, "MB": round(megabytes, 1)}
             row["without scan"] = taken = round(seconds([*doctor, "--no-scan", str(wheel)]), 2)
             row["with scan"] = round(seconds([*doctor, str(wheel)]), 2)
-            row["auditwheel show"] = round(seconds([auditwheel, "show", str(wheel)]), 2) if auditwheel else None
+            row["auditwheel show"] = round(seconds([auditwheel, "show", str(wheel)]), 2)
             ok = ok and taken < SECONDS_FOR_20_MB * max(1, megabytes / 20)
             rows.append(row)
         speed = decoding(wheels)
