@@ -43,7 +43,13 @@ class Code:
 
 def regions(elf: Elf, data: bytes) -> list[Region]:
     """The functions of an object, in order; whole sections or segments where .eh_frame leaves most of them out."""
-    found = functions(elf, data)
+    found, whole = functions(elf, data), executable(elf, data)
+    covered = sum(region.size for region in found)
+    return found if 2 * covered >= sum(region.size for region in whole) else whole
+
+
+def executable(elf: Elf, data: bytes) -> list[Region]:
+    """The sections that hold code, by address; the segments of an object without sections."""
     whole = [
         Region(section.address, section.offset, section.size)
         for section in elf.sections
@@ -52,8 +58,20 @@ def regions(elf: Elf, data: bytes) -> list[Region]:
     if not whole:
         loads = [segment for segment in elf.segments if segment.type == PT_LOAD and segment.flags & PF_X]
         whole = [Region(load.address, load.offset, min(load.file_size, len(data) - load.offset)) for load in loads]
-    covered = sum(region.size for region in found)
-    return found if 2 * covered >= sum(region.size for region in whole) else sorted(whole, key=lambda r: r.address)
+    return sorted(whole, key=lambda region: region.address)
+
+
+def between(elf: Elf, data: bytes, found: list[Region]) -> list[Region]:
+    """What executable sections have beside `found`: hand-written assembly, tables, padding."""
+    gaps = []
+    for whole in executable(elf, data):
+        inside = [region for region in found if whole.address <= region.address < whole.address + whole.size]
+        at = whole.address
+        for start, end in [(r.address, r.address + r.size) for r in inside] + [(whole.address + whole.size,) * 2]:
+            if start > at:
+                gaps.append(Region(at, at - whole.address + whole.offset, start - at))
+            at = max(at, end)
+    return gaps
 
 
 def functions(elf: Elf, data: bytes) -> list[Region]:

@@ -16,7 +16,12 @@ from .instructions import Decoded, is_interesting
 
 TIME_LIMIT = 300  # seconds for one chunk
 _PREFIXES = rb"(?:lock|rep[a-z]*|notrack|bnd|data16|data32|addr16|addr32|[c-gs]s|rex[.A-Z]*|xacquire|xrelease|\{\w+\})"
-_NAMES = re.compile(rb":\t(?:" + _PREFIXES + rb" )*([a-z0-9]*)")
+_OPENING = rb":\t(?:" + _PREFIXES + rb" )*"  # what stands between an instruction's place and its name
+_NAMES = re.compile(_OPENING + rb"([a-z0-9_]*)")
+# objdump writes some operands into the name: vcmpltps, vpcmpnequb, vpclmulhqlqdq.
+_OPERANDS = re.compile(
+    r"^(vcmp)[a-z_]+?([ps][sdh])$|^(vpcmp)(?:eq(?=u)|n?l[te]|neq)(u?[bwdq])$|^(vpclmul)[lh]q[lh](qdq)$"
+)
 _STRINGS = re.compile(r"(?:MOVSD|CMPSD)_M32_M32")
 
 
@@ -37,14 +42,12 @@ class Objdump:
                 done = subprocess.run([*command, file.name], capture_output=True, timeout=TIME_LIMIT, check=True)
             except (OSError, subprocess.SubprocessError) as error:
                 raise errors.Failure(f"{self.program} cannot decode x86 instructions: {error}") from error
-        names = _NAMES.findall(done.stdout)
-        counts = Counter(names)
-        interesting = {name for name in counts if is_interesting(name.decode())}
+        counts = Counter(_NAMES.findall(done.stdout))
         hits = []
-        if interesting:
-            lines = [line for line in done.stdout.split(b"\n") if b":\t" in line]
-            found = zip(lines, names, strict=True)
-            hits = [(int(line.partition(b":")[0], 16), name.decode()) for line, name in found if name in interesting]
+        if interesting := [name for name in counts if is_interesting(name.decode())]:
+            for match in re.finditer(_OPENING + b"(" + b"|".join(interesting) + rb")(?![a-z0-9_])", done.stdout):
+                place = done.stdout[done.stdout.rfind(b"\n", 0, match.start()) + 1 : match.start()]
+                hits.append((int(place, 16), _OPERANDS.sub(r"\1\2\3\4\5\6", match[1].decode())))
         return Decoded(Counter({name.decode(): number for name, number in counts.items()}), hits)
 
 

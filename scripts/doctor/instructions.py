@@ -6,13 +6,11 @@ which the developers' environment has. Both get the functions alone, so that nei
 
 from __future__ import annotations
 
-import functools
-import itertools
 import os
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,7 +40,9 @@ _LEGACY = re.compile(
     r"pandn|pack\w+|palignr|ps[lr][la]\w+|pinsr\w|pextr\w|pblend\w+|ptest|lddqu|mpsadbw|extractps|insertps"
 )
 _EXTRACT_TO_MEMORY = b"\x0f\x3a\x15"  # PEXTRW of SSE4.1; the one of SSE2 has another code
-_SIGNS = re.compile(r"__cpu_(?:model|indicator_init)|__get_cpuid|getauxval|(?i:cpu_?(?:supports|features?|info|id))")
+_SIGNS = re.compile(
+    r"__cpu_(?:model|indicator_init)|__get_cpuid|getauxval|(?i:cpu_?(?:supports|features?|flags|info|id|detect))"
+)
 
 
 @dataclass(frozen=True)
@@ -113,18 +113,26 @@ class Scanner:
                     first.setdefault(level, f"{joined.address(at):#x} {name}")
         names = (symbol.name for symbol in (*elf.imports, *elf.exports))
         signs |= {name for name in names if _SIGNS.search(name)} | ({"IFUNC"} if elf.ifunc else set())
+        if first and not signs:  # what asks the processor may be hand-written assembly, without a frame
+            for _, decoded in self._decoded(elf, data, code.between(elf, data, found)):
+                signs |= DISPATCH & decoded.counts.keys()
         counts = {"bytes": size, **{name: totals[name] for name in ("legacy", "v2", "v3", "v4")}}
         entry = self._entry(elf, data, found) if counts["v3"] or counts["v4"] else ()
         return Scan(counts, first, entry, min(signs, default=""))
 
     def _decoded(self, elf: Elf, data: bytes, found: list[code.Region]) -> Iterator[tuple[code.Code, Decoded]]:
-        """The chunks of an object, decoded side by side: what waits is objdump, a process of its own."""
-        workers = min(4, os.cpu_count() or 1)
-        parts = iter(chunks(found))
+        """The chunks of an object, in order, decoded side by side: what waits is objdump, a process of its own."""
+        workers = min(4, os.cpu_count() or 1) + 1  # one of them reads what objdump wrote
+        waiting: deque[tuple[code.Code, Future[Decoded]]] = deque()
         with ThreadPoolExecutor(workers) as pool:
-            while group := [code.join(part, data) for part in itertools.islice(parts, workers)]:
-                decode = functools.partial(self.decoder.decode, bits=elf.bits)
-                yield from zip(group, pool.map(decode, [each.data for each in group]), strict=True)
+            for part in chunks(found):
+                joined = code.join(part, data)
+                waiting.append((joined, pool.submit(self.decoder.decode, joined.data, elf.bits)))
+                if len(waiting) > workers:
+                    joined, future = waiting.popleft()
+                    yield joined, future.result()
+            for joined, future in waiting:
+                yield joined, future.result()
 
     def _entry(self, elf: Elf, data: bytes, found: list[code.Region]) -> tuple[str, ...]:
         starts = dict.fromkeys(elf.init, "a function that runs when it is loaded")

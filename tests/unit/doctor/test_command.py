@@ -153,6 +153,19 @@ class TestDecoders:
     def data(self, request: pytest.FixtureRequest, tmp_path: Path) -> bytes:
         return compiled(tmp_path, request.param + INIT, "-O3", "-mavx2", "-mpopcnt")
 
+    @pytest.mark.parametrize(
+        "instruction",
+        ["vcmpunordps %ymm0, %ymm1, %ymm2", "vcmpnge_uqsd %xmm0, %xmm1, %xmm2", "vpcmpnequb %zmm0, %zmm1, %k1",
+         "vpcmpeqb %ymm0, %ymm1, %ymm2", "vpclmulhqlqdq %ymm0, %ymm1, %ymm2"],
+    )  # fmt: skip
+    def test_names_with_an_operand(self, tmp_path: Path, instruction: str) -> None:
+        data = compiled(tmp_path, f'void f(void) {{ __asm__ volatile("{instruction}"); }}' + INIT)
+        iced, objdump = decoders.find(), decoders.Objdump("objdump")
+        assert isinstance(iced, decoders.Iced)
+        found = Scanner(iced).scan(elf.parse(data), data)
+        assert found and found.first
+        assert found == Scanner(objdump).scan(elf.parse(data), data)
+
     def test_both(self, data: bytes) -> None:
         iced, objdump = decoders.find(), decoders.Objdump("objdump")
         assert isinstance(iced, decoders.Iced)
