@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from . import loading, symbols
-from .elf import STB_WEAK, Elf, Symbol, parse
+from .elf import ET_REL, STB_WEAK, Elf, Symbol, parse
 from .instructions import Scan, Scanner
 from .policies import Policies, Promise
 from .wheel import PLATFORM, FileName, Wheel, canonical
@@ -242,19 +242,27 @@ class Analysis:
     def provider(self, library: str) -> str:
         """The requirement that may bring a library, by its name; "" where none looks like it."""
         stem = re.sub(r"[^a-z0-9]", "", library.partition(".so")[0].removeprefix("lib").lower())
+        own = canonical(self.file_name.name)
         for requirement in self.requires:
-            name = canonical(re.split(r"[ ;<>=!~\[(]", requirement, maxsplit=1)[0])
+            asked, _, marker = requirement.partition(";")
+            if _OTHER_SYSTEM.search(marker) and not re.search(r"\bor\b", marker):
+                continue
+            name = canonical(re.split(r"[ <>=!~\[(]", asked, maxsplit=1)[0])
             short = name.replace("-", "")
             words = [word for word in name.split("-") if len(word) > 3]
-            if short in stem or (stem and stem in short) or any(word in stem for word in words):
+            if min(len(short), len(stem)) > 2 and (short in stem or stem in short):
+                return name
+            if any(word in stem for word in words):
                 return name
             if any(stem.startswith(start) and any(word in name for word in brought) for start, brought in PROVIDERS):
                 return name
-            if re.search(r"={2,3}\s*[\d]", requirement.partition(";")[0]):
+            pin = re.search(r"={2,3}\s*(\d[\w.]*)", asked)
+            if pin and (pin[1] == self.file_name.version or name.split("-")[0] in own):
                 return name  # companions are pinned to one version
         return ""
 
 
+_OTHER_SYSTEM = re.compile(r"(?:sys_platform|platform_system|os_name)\s*==\s*[\"'](?!linux|posix)", re.IGNORECASE)
 _DRIVERS = re.compile(r"lib(cuda|nvidia-ml|nvcuvid|nvidia-encode|OpenCL|vulkan|ze_loader)\.so")
 # Libraries whose name does not show which distribution brings them.
 PROVIDERS = (
@@ -310,6 +318,8 @@ def analyse(path: Path, scanner: Scanner | None) -> Analysis:
             except ValueError as error:
                 found.damaged.append((name, str(error)))
                 continue
+            if elf.type == ET_REL:
+                continue  # for a linker; no loader takes it
             scan = scanner.scan(elf, data) if scanner and fits(elf.machine, found.platforms or (elf.machine,)) else None
             found.objects.append(Object(name, installed(name), elf, loading.isa_needed(elf, data), scan))
         if any(where for _, _, where in found.unresolved):

@@ -217,14 +217,16 @@ def search_paths(analysis: Analysis, say: Say) -> Iterator[Symptom]:
     """RPATHs and RUNPATHs that lead out of where wheels are installed."""
     for each in analysis.native:
         kind = "RUNPATH" if each.elf.runpath else "RPATH"
-        for entry in filter(None, (each.elf.runpath or each.elf.rpath).split(":")):
+        paths = each.elf.runpath or each.elf.rpath
+        for entry in dict.fromkeys(paths.split(":") if paths else ()):
             if entry.startswith(("$ORIGIN", "${ORIGIN}")):
                 continue
             if entry.startswith("/"):
                 text = f"Its {kind} has {entry}, a directory of the machine that built it: whoever can write there on "
                 yield say(Level.WARNING, each.path, f"{text}the user's machine decides what is loaded.")
             else:
-                text = f"Its {kind} has {entry}, relative to the working directory: what is loaded depends on where "
+                named = f"{entry}, relative to" if entry else "an empty entry, which means"
+                text = f"Its {kind} has {named} the working directory: what is loaded depends on where "
                 yield say(Level.WARNING, each.path, f"{text}the program was started.")
         out = [path for path in search_path(each) if path.split("/")[0] == ".."]
         if out and not each.place.startswith(OUTSIDE):

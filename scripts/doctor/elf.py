@@ -17,7 +17,7 @@ from typing import Any
 from .machines import IRELATIVE, machine_name
 
 MAGIC = b"\x7fELF"
-ET_EXEC, ET_DYN = 2, 3
+ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
 PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
 PT_GNU_EH_FRAME, PT_GNU_STACK = 0x6474E550, 0x6474E551
 PF_X, PF_W = 1, 2

@@ -12,7 +12,7 @@ from .instructions import Scan
 _NOTES = {2: 2, 4: 3, 8: 4}  # bit of GNU_PROPERTY_X86_ISA_1_NEEDED -> level
 # Names of files that something chooses by what the processor has.
 _CHOSEN = re.compile(
-    r"(?i)(?<![a-z])(?:avx\w*|sse\w*|fma\d?|bmi\d?|haswell|broadwell|skylake\w*|icelake\w*|sapphire\w*|sandybridge|"
+    r"(?i)(?<![a-z])(?:avx\w*|s?sse\w*|fma\d?|bmi\d?|p?clmul(?:qdq)?|aes[_-]?ni|popcnt|haswell|broadwell|skylake\w*|icelake\w*|sapphire\w*|sandybridge|"
     r"ivybridge|alderlake|cooperlake|cascadelake|zen\d?|x86[_-]64[_-]?v\d|v[234])(?![a-z])"
 )
 
@@ -58,20 +58,17 @@ def _instructions(analysis: Analysis, each: Object, scan: Scan, promised: int, s
             f"It {reason}: on processors without AVX, which the tag promises to serve, {what}.",
             (*scan.entry, *first),
         )
-    elif above and not scan.dispatch:
+    elif (above or (scan.counts["v2"] and promised < 2)) and not scan.dispatch:
+        chosen = _CHOSEN.search(each.place.rpartition("/")[2])
+        which = f"above x86-64-v{max(promised, 2)}" if above else "of x86-64-v2 (SSE3 to SSE4.2, POPCNT, CMPXCHG16B)"
+        older = "older processors" if above else "x86-64 processors from before 2009"
+        wrong = " (LZCNT: with wrong results)" if above else ""
+        risk = f"where they are reached, {older} end with `Illegal instruction`{wrong}."
         yield say(
-            Level.WARNING,
+            Level.NOTE if chosen else Level.WARNING,
             each.path,
-            f"It has instructions above x86-64-v{max(promised, 2)}, and nothing in it looks at the processor: if they "
-            "are reached, older processors end with `Illegal instruction` (LZCNT: with wrong results).",
-            first,
-        )
-    elif scan.counts["v2"] and promised < 2 and not scan.dispatch:
-        yield say(
-            Level.WARNING,
-            each.path,
-            "It has instructions of x86-64-v2 (SSE3 to SSE4.2, POPCNT, CMPXCHG16B), and nothing in it looks at the "
-            "processor: x86-64 processors from before 2009 may end with `Illegal instruction`.",
+            f"It has instructions {which}, and nothing in it looks at the processor: "
+            + ("something has to choose it by the processor." if chosen else risk),
             first,
         )
 

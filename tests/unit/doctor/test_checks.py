@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.built_wheels import INIT, MODULE, NAME, RUN_TIME_CHOICE, WIDE, compiled, packed
 
-from doctor import command
+from doctor import command, elf
 from doctor.findings import CHECKS, Level, Symptom
 from doctor.report import Examination
 
@@ -126,6 +126,17 @@ class TestLibraries:
         (finding,) = bench.found(self.module(bench), metadata="Requires-Dist: Own-Runtime>=1\n")
         assert finding.level is Level.NOTE and "own-runtime of Requires-Dist" in finding.message
 
+    @pytest.mark.parametrize(
+        ("requirement", "level"),
+        [("q==1", Level.NOTE), ("p-data==2", Level.NOTE), ("q==2", Level.ERROR), ("ow", Level.ERROR),
+         ("own==1; sys_platform == 'win32' and python_version == '3.11'", Level.ERROR),
+         ("own==1; sys_platform == 'win32' or sys_platform == 'linux'", Level.NOTE)],
+    )  # fmt: skip
+    def test_who_may_bring_it(self, bench: Bench, requirement: str, level: Level) -> None:
+        self.library(bench)
+        (finding,) = bench.found(self.module(bench), metadata=f"Requires-Dist: {requirement}\n")
+        assert (finding.check, finding.level) == ("library", level)
+
     @pytest.mark.parametrize("tag", ["--enable-new-dtags", "--disable-new-dtags"])
     def test_one_of_the_wheel(self, bench: Bench, tag: str) -> None:
         library = self.library(bench)
@@ -154,7 +165,7 @@ class TestLibraries:
 @pytest.mark.parametrize(
     ("path", "what"),
     [("lib", "relative to the working directory"), ("/opt/x", "of the machine that built it"),
-     ("$ORIGIN/../../x", "leads out of site-packages")],
+     ("$ORIGIN/../../x", "leads out of site-packages"), ("$ORIGIN:", "an empty entry, which means the working")],
 )  # fmt: skip
 def test_search_paths(bench: Bench, path: str, what: str) -> None:
     (finding,) = bench.found(bench.build(INIT, f"-Wl,-rpath,{path}"))
@@ -222,6 +233,17 @@ class TestProcessorLevel:
         ((level, details),) = self.level(bench, 'void f(void) { __asm__ volatile("pshufb %xmm0, %xmm1"); }')
         assert level is Level.WARNING
         assert "1 of v2, the first at 0x" in details[0] and details[0].endswith("pshufb")
+
+    def test_a_processor_that_assembly_looks_at(self, bench: Bench) -> None:
+        single = 'void f(void) { __asm__ volatile("pshufb %xmm0, %xmm1"); }'
+        bare = '__asm__(".text\\n.type look, @function\\nlook: cpuid\\nret\\n");'  # without a frame
+        assert self.level(bench, single + bare) == []
+        assert self.level(bench, single + bare.replace("cpuid", "rdtsc")) != []
+
+    def test_a_module_named_after_what_it_needs(self, bench: Bench) -> None:
+        data = bench.build('void f(void) { __asm__ volatile("pshufb %xmm0, %xmm1"); }' + INIT)
+        found = bench.found({"p/_ghash_clmul.abi3.so": data}, NAME.replace("cp311-cp311", "cp311-abi3"))
+        assert [(finding.check, finding.level) for finding in found] == [("processor-level", Level.NOTE)]
 
     def test_a_wrong_lzcnt(self, bench: Bench) -> None:
         ((level, details),) = self.level(bench, "int f(int a) { return __builtin_clz(a); }", "-mlzcnt")
@@ -291,6 +313,12 @@ def test_a_damaged_object_is_said(bench: Bench, make: Callable[[bytes], bytes]) 
     data = bench.build(INIT)
     found = bench.found({MODULE: data, "p/broken.so": make(data)})
     assert (names(found), names(found, Level.WARNING)) == ([], ["damaged"])
+
+
+def test_what_only_a_linker_takes_is_left_alone(bench: Bench) -> None:
+    data = bench.build("int x;", "-c")
+    assert elf.parse(data).type == elf.ET_REL
+    assert bench.found({MODULE: bench.build(INIT), "p/objects/init.o": data}) == []
 
 
 def test_a_library_of_the_desktop_is_a_note(bench: Bench) -> None:
