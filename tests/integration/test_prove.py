@@ -7,17 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support import built_wheels
+from tests.support import built_wheels, registries
 
 from catalogue.paths import ROOT
 from engine import choose, probe
+from engine.engine import Engine
 from host.mirror import Mirror
-from prove import roots, trial
+from portable import places
+from prove import command, roots
+from publish.push import without_tls
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc: apt-get install gcc libc6-dev"),
@@ -59,36 +61,48 @@ def test_an_executable_stack_loads_on_debian_12_and_fails_on_13(tmp_path: Path) 
 
 
 @pytest.mark.engine
-def test_the_loader_of_an_image_without_python_says_what_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    files = tmp_path / "root"
-    for directory in ("bin", "mnt", "proc", "tmp", "dev"):
-        (files / directory).mkdir(parents=True)
-    probe.copy_with_libraries("bash", files)
-    (files / "bin/sh").symlink_to("bash")
-    archive, reference = tmp_path / "root.tar", f"localhost/manylinux-test-root:{uuid.uuid4().hex}"
-    subprocess.run(["tar", "-C", files, "-cf", archive, "."], check=True)
-    engine = choose.engine()
-    engine.call(engine.import_(archive, reference, "linux/amd64", {}))
+@pytest.mark.program("docker-registry")
+def test_an_image_of_a_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no Python: its loader says what is missing. A newer image under the same tag is unpacked anew."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(roots, "known", lambda: {"almalinux-9": reference})
-    (tmp_path / "work").mkdir()
-    sources = {
+    engine = choose.engine()
+    sources: dict[str, bytes | str] = {
         "p/fine.so": built_wheels.compiled(tmp_path, "int x;"),
         "p/lost.so": built_wheels.compiled(tmp_path, "int nowhere(void); int y(void) { return nowhere(); }"),
         "p/python.so": built_wheels.compiled(tmp_path, "int PyX(void); int z(void) { return PyX(); }"),
     }
-    wheel = built_wheels.packed(tmp_path, dict(sources))
-    said = {"objects": list(sources), "findings": []}
-    installed = trial.install(wheel, tmp_path / "work/site", said)
-    try:
-        root = roots.obtain("almalinux-9", "x86_64")
-        made = root.path.stat().st_ino
-        found = {each.name: each for each in trial.run(root, tmp_path / "work", installed)}
-        assert roots.obtain("almalinux-9", "x86_64").path.stat().st_ino == made  # nothing has changed
-    finally:
+    wheel = built_wheels.packed(tmp_path, sources, "p-1-cp36-cp36m-manylinux_2_17_x86_64.whl")
+    with registries.running(tmp_path) as host:
+        reference = f"{host}/test/root:9"
+        (tmp_path / "roots.toml").write_text(f'almalinux-9 = "{reference}"\nfedora-43 = "{host}/test/none:43"\n')
+        (tmp_path / "registries.conf").write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "registries.conf"))  # podman's
+        monkeypatch.setattr(roots, "TABLE", tmp_path / "roots.toml")
+        made = []
+        for content in ("one", "", "other"):
+            if content:
+                publish(engine, host, reference, content, tmp_path / "root")
+            found, missing = command.prove(wheel, ["almalinux-9", "fedora-43"], processor=False)
+            made.append((places.state() / "roots/almalinux-9-x86_64/content").stat().st_ino)
         engine.ask(engine.remove(reference))
-    assert {each.what for each in found.values()} == {"resolve"}
-    assert found["p/fine.so"].problem == found["p/python.so"].problem == ""
-    assert "undefined symbol: nowhere" in found["p/lost.so"].problem
+    assert made[0] == made[1] != made[2]
+    assert "test/none:43 cannot be pulled" in missing.skipped
+    assert {each.what for each in found.trials} == {"resolve"}
+    problems = {each.name: each.problem for each in found.trials}
+    assert problems["p/fine.so"] == problems["p/python.so"] == ""
+    assert "undefined symbol: nowhere" in problems["p/lost.so"]
+
+
+def publish(engine: Engine, host: str, reference: str, content: str, files: Path) -> None:
+    """Pushes an image with a shell, a loader and a file of this content, and leaves none of it in the engine."""
+    if not files.exists():
+        for directory in ("bin", "mnt", "proc", "tmp", "dev"):
+            (files / directory).mkdir(parents=True)
+        probe.copy_with_libraries("bash", files)
+        (files / "bin/sh").symlink_to("bash")
+    archive = files.with_suffix(".tar")
+    (files / "content").write_text(content, encoding="ascii")
+    subprocess.run(["tar", "-C", files, "-cf", archive, "."], check=True)
+    engine.call(engine.import_(archive, reference, "linux/amd64", {}))
+    engine.call(engine.command("push", *without_tls(engine, host), reference))
+    engine.call(engine.remove(reference))
