@@ -102,13 +102,14 @@ def package_url(distribution: Mapping[str, str], row: Mapping[str, str]) -> str:
 
 def known_licence(expression: str) -> str:
     """A licence as SPDX may have it, empty for what is not made of known ids."""
-    spoken = re.sub(r"\b(and|or|with)\b", lambda match: match[0].upper(), expression)
+    spoken = re.sub(r"(?<![\w.+-])(and|or|with)(?![\w.+-])", lambda match: match[0].upper(), expression)
     words = re.findall(r"[()]|[^\s()]+", spoken)
-    names = [word for word in words if word not in ("(", ")", "AND", "OR", "WITH")]
-    well_formed = re.fullmatch(r"[( ]*[\w.+-]+[) ]*((AND|OR|WITH) +[( ]*[\w.+-]+[) ]*)*", spoken)
-    balanced = words.count("(") == words.count(")")
-    known = names and all(name in LICENCES or name in EXCEPTIONS for name in names)
-    return spoken if well_formed and balanced and known else ""
+    form = r"[( ]*[\w.+-]+[) ]*((AND|OR|WITH) +[( ]*[\w.+-]+[) ]*)*"
+    known = words.count("(") == words.count(")") and bool(re.fullmatch(form, spoken))
+    for before, word in zip(["", *words], words, strict=False):
+        if word not in ("(", ")", "AND", "OR", "WITH"):
+            known = known and word in (EXCEPTIONS if before == "WITH" else LICENCES)
+    return spoken if known else ""
 
 
 class _Document:

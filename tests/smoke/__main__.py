@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import (
     configuration,
+    descriptions,
     distribution,
     interpreters,
     layout,
@@ -40,6 +41,7 @@ TOPICS = (
     tools,
     tls,
     layout,
+    descriptions,
     distribution,
     restricted,
     shared,
