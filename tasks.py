@@ -299,6 +299,18 @@ def doctor(
     script(context, "doctor", *options, *[f"--for={name}" for name in for_], wheel)
 
 
+@task(
+    help={
+        "descriptions": "a directory with what is known of published images, one directory for each",
+        "output": "where to write it (default: build/site)",
+        "address": "where it is going to be (default: the source's GitHub Pages)",
+    },
+)
+def site(context: Context, descriptions: str = "", output: str = "", address: str = "") -> None:
+    """Write the page about the images, static files for any web server."""
+    script(context, "site", *given(descriptions=descriptions, output=output, address=address))
+
+
 PUBLISHING = {
     "registry": "<host>/<namespace>, repeatable (default: the table's)",
     "login": "a user; the password is read from standard input (default: what `docker login` has stored)",
@@ -383,4 +395,4 @@ def prune(
     script(context, "prune", *words)
 
 
-ns = Collection(list_, build, test, shell, prefetch, bake, choose_, doctor, push, manifest, rollback, prune)
+ns = Collection(list_, build, test, shell, prefetch, bake, choose_, doctor, site, push, manifest, rollback, prune)

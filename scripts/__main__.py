@@ -38,6 +38,7 @@ COMMANDS = {
     "prune": Command("publish.prune:main", "delete published tags that no retention rule keeps"),
     "choose": Command("explain.choose:main", "say which policy to build wheels for, and whom it reaches"),
     "prove": Command("prove.command:main", "run wheels in real root file systems, and compare with the doctor"),
+    "site": Command("page.command:main", "write the page about the images into build/site"),
     "render": Command("render.command:main", "rewrite what follows from the tables"),
     "update native": Command("update.native:main", "move the pins of the Dockerfile"),
     "update python": Command("update.python:main", "renew the locks of Python packages"),

@@ -126,6 +126,7 @@ class Policy:
     platforms: Annotated[Mapping[PlatformName, Exceptions], filled]
     symbols: Symbols | None = None
     local_first: bool = False
+    released: datetime.date | None = None
     eol_note: Prose = ""
     sqlite_exposed: bool = False
 

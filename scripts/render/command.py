@@ -1,4 +1,4 @@
-"""Writes the parts of files that follow from the tables, between markers in comments: `begin name` to `end name`.
+"""Writes what follows from the tables: pictures, and parts of files between `begin name` and `end name` in comments.
 
 With --check it changes nothing, and fails if a part is not up to date.
 """
@@ -13,6 +13,7 @@ from catalogue import dependencies, deprecations, images
 from catalogue.markers import rendered
 from catalogue.model import Catalogue
 from catalogue.paths import ROOT
+from pictures.files import picture_files
 from portable import errors, files
 from render.dockerfile import dockerfile_blocks
 from render.readme import document_blocks
@@ -33,15 +34,24 @@ def all_blocks(catalogue: Catalogue) -> dict[Path, dict[str, str]]:
     }
 
 
+def all_files(catalogue: Catalogue) -> dict[Path, tuple[str, str]]:
+    """File -> its text as it is, "" where it is missing, and as it should be: those with blocks, and the pictures."""
+    found = {}
+    for path, blocks in all_blocks(catalogue).items():
+        before = (ROOT / path).read_text(encoding="utf-8")
+        found[path] = (before, rendered(before, blocks, str(path)))
+    for path, after in picture_files(catalogue).items():
+        found[path] = ((ROOT / path).read_text(encoding="utf-8") if (ROOT / path).exists() else "", after)
+    return found
+
+
 def main() -> int:
-    """Brings the rendered parts of README.md, docs/ and docker/Dockerfile up to date."""
+    """Brings the rendered parts of README.md, docs/ and docker/Dockerfile and the pictures up to date."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; end with 1 if a part is not up to date")
     options = parser.parse_args()
     stale = []
-    for path, blocks in all_blocks(images.load(overlay=images.NO_OVERLAY)).items():
-        before = (ROOT / path).read_text(encoding="utf-8")
-        after = rendered(before, blocks, str(path))
+    for path, (before, after) in all_files(images.load(overlay=images.NO_OVERLAY)).items():
         if before != after:
             stale.append(str(path))
             if not options.check:

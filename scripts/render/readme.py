@@ -21,10 +21,10 @@ from catalogue.paths import DOCKER
 from catalogue.versions import version_key
 from explain import reach
 from explain.documents import reach_blocks
+from pictures.layers import MEASURED_JSON
 from portable.toml import Version, filled, form, read, read_toml
 
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
-MEASURED_JSON = DOCKER.parent / "tests" / "benchmarks" / "results.json"
 CROSS_JSON = DOCKER.parent / "tests" / "benchmarks" / "cross.json"
 
 

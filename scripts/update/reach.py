@@ -1,7 +1,7 @@
 """Renews docker/reach.toml: how many downloads a policy serves, from a week of the daily files of manylinux-timeline.
 
-The documents that quote it go into the same commit. Nobody signs the files: each must have the form that it had, and a
-week must count about as much as the week before.
+The documents and pictures that quote it go into the same commit. Nobody signs the files: each must have the form that
+it had, and a week must count about as much as the week before.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from explain.documents import reach_blocks
 from explain.reach import ReachTable
 from network import web
 from network.answers import Answer
+from pictures.files import reach_files
 from portable import errors
 from update import pipeline
 from update.pipeline import Bump, Outcome, Subject
@@ -187,11 +188,12 @@ def _bump(table: ReachTable, before: str, body: str) -> Bump:
     def edit(read: Callable[[str], str]) -> Mapping[str, str]:
         text = write(table)
         catalogue = images.load(overlay=images.NO_OVERLAY)
-        blocks = reach_blocks(catalogue, reach.parse(tomllib.loads(text), f"{REACH}:"))
+        after = reach.parse(tomllib.loads(text), f"{REACH}:")
+        blocks, pictures = reach_blocks(catalogue, after), reach_files(catalogue, after)
         changed = {
             str(path): rendered(read(str(path)), parts, str(path), others=True) for path, parts in blocks.items()
         }
-        return {REACH: text, **changed}
+        return {REACH: text, **changed, **{str(path): picture for path, picture in pictures.items()}}
 
     return Bump(f"Renew the reach of the policies {before} → {table.last}", body, edit)
 

@@ -28,7 +28,13 @@ from portable import errors
 from update import reach as update_reach
 
 HEAD = "cpu,num_downloads,python_version,glibc_version,project\n"
-FILES = ("README.md", "docker/reach.toml", "docs/where-wheels-run.md")
+FILES = (
+    "README.md",
+    "docker/reach.toml",
+    "docs/pictures/reach-dark.svg",
+    "docs/pictures/reach-light.svg",
+    "docs/where-wheels-run.md",
+)
 PLATFORMS = ("x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64")
 NOISE = random.Random(1)  # names of projects that do not compress: real files are large
 # What a day counts in these tests: 90 % with glibc 2.28 and newer on x86_64.

@@ -98,7 +98,7 @@ def test_the_build_workflow_reads_the_matrix_and_no_key_that_it_lacks() -> None:
 def test_every_invoke_command_is_understood() -> None:
     text = "\n".join(line for _, line in COMMANDS)
     assert list(wrong_invocations(re.sub(r'"\$\w+"', "x", re.sub(r'"\$\{\w+\[[@*]\]\}"', "", text)))) == []
-    assert set(re.findall(r"\binvoke (\w+)", text)) == {"build", "push", "manifest", "prune"}
+    assert set(re.findall(r"\binvoke (\w+)", text)) == {"build", "push", "manifest", "prune", "site"}
 
 
 def test_options_that_stand_in_an_array_are_understood() -> None:
@@ -223,7 +223,9 @@ def test_actions_are_pinned_by_commit_or_are_our_own(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     used = re.findall(r"(?m)^ +(?:- )?uses: (.+)", text)
     for use in used:
-        if use.startswith("$/"):
+        if use.startswith("$/.github/workflows/"):
+            assert "workflow_call" in triggers(paths.ROOT / use.removeprefix("$/"))
+        elif use.startswith("$/"):
             action = paths.ROOT / use.removeprefix("$/") / "action.yml"
             assert action.is_file()
             given = [set(step["with"]) for step in steps(path) if step.get("uses") == use]
@@ -249,9 +251,10 @@ def test_nobody_may_more_than_needed(path: Path) -> None:
     assert content["permissions"] == {}
     for name, job in content["jobs"].items():
         assert "permissions" in job, f"{path.name}: {name}"
-        assert "timeout-minutes" in job, f"{path.name}: {name}"
+        assert "timeout-minutes" in job or "uses" in job, f"{path.name}: {name}"  # a called workflow has its own
         granted = {key for key, value in job["permissions"].items() if value == "write"}
-        assert granted <= {"packages"}, f"{path.name}: {name}"
+        deploys = "deploy-pages" in json.dumps(job) or job.get("uses") == "$/.github/workflows/site.yml"
+        assert granted <= ({"pages", "id-token"} if deploys else {"packages"}), f"{path.name}: {name}"
         if "secrets." in json.dumps(job):
             assert "environment" in job, f"{path.name}: {name} uses secrets that no environment guards"
 

@@ -1,0 +1,1 @@
+"""Pictures of the tables, as SVG: the same bytes each time."""

@@ -1,0 +1,96 @@
+"""What is known of published images: every file may be absent, and a wrong one is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from catalogue import images
+from page.published import Published, SmokeResults, read_published
+from portable import errors
+from smoke.results import Result, Results
+
+CATALOGUE = images.load(overlay=images.NO_OVERLAY)
+NAME = "manylinux_2_36_x86_64"
+DIGEST = f"sha256:{'a' * 64}"
+MANIFEST = {
+    "schema": 1,
+    "image": {"name": NAME},
+    "interpreters": [{"name": "cp313-cp313", "version": "3.13.1", "url": "https://example.org/x", "sha256": "0" * 64}],
+    "tools": [{"name": "uv", "version": "0.1"}],
+    "components": [],
+    "packages": [{"name": "apt", "version": "2.6", "architecture": "amd64"}],
+    "compilers": {"gcc": "gcc 12.2.0", "gfortran": ""},
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / NAME).mkdir()
+    return tmp_path / NAME
+
+
+def read(place: Path) -> Published:
+    return read_published(place.parent, CATALOGUE)[NAME]
+
+
+def test_every_file_may_be_absent(place: Path) -> None:
+    assert read(place) == Published()
+
+
+def test_the_manifest_of_an_image_is_read(place: Path) -> None:
+    (place / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
+    content = read(place).content
+    assert content is not None
+    assert content["interpreters"] == MANIFEST["interpreters"]
+    assert content["packages"] == [{"name": "apt", "version": "2.6"}]
+    assert content["compilers"] == {"gcc": "gcc 12.2.0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "tag"),
+    [
+        (f"{DIGEST}\n", ""),
+        (f"quay.io/pypa/{NAME}:2026.11.24-1@{DIGEST}", "2026.11.24-1"),
+        (f"quay.io/pypa/{NAME}@{DIGEST}\n", ""),
+    ],
+)
+def test_a_digest_is_read_in_the_forms_that_commands_print(place: Path, text: str, tag: str) -> None:
+    (place / "digest.txt").write_text(text, encoding="utf-8")
+    assert (read(place).digest, read(place).tag) == (DIGEST, tag)
+
+
+def test_results_are_those_that_the_smoke_tests_write(place: Path) -> None:
+    results = Results("an image")
+    for result in (Result("ssl", "cp313-cp313", (), 1.0), Result("env", "", ("no PATH",), 0.1)):
+        results.add(result)
+    (place / "smoke.xml").write_text(results.junit(), encoding="utf-8")
+    assert read(place).smoke == SmokeResults(2, ("image: env",))
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "complaint"),
+    [
+        ("digest.txt", "sha256:123", "has no digest"),
+        ("manifest.json", "{", "is not JSON"),
+        ("manifest.json", "[]", "must hold an object"),
+        ("manifest.json", '{"schema": 99}', "schema 99 is not one of 1, 2"),
+        ("smoke.xml", "<testsuites>", "is not XML"),
+        ("sbom.spdx.json", "\udcff", "is not UTF-8"),
+    ],
+)
+def test_a_wrong_file_is_named(place: Path, file: str, text: str, complaint: str) -> None:
+    (place / file).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(errors.UserError, match=complaint) as raised:
+        read(place)
+    assert file in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_an_image_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manylinux_2_36_x86-64").mkdir()
+    with pytest.raises(errors.UserError, match=r"did you mean .*manylinux_2_36_x86_64"):
+        read_published(tmp_path, CATALOGUE)
+    with pytest.raises(errors.UserError, match="is not a directory"):
+        read_published(tmp_path / "nowhere", CATALOGUE)
