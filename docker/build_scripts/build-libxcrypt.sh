@@ -24,9 +24,8 @@ if [[ ! -e configure ]]; then autoreconf --force --install; fi # Debian's archiv
 cp -a /build/new /build/compatible
 build new --disable-obsolete-api
 # Keep only glibc's symbol versions: programs linked to glibc's libcrypt.so.1 need no others, and new ones link to libcrypt.so.2.
-sed -i -e '/^[a-z_]\+[[:space:]]\+XCRYPT_4/d' -e '/[[:space:]]-[[:space:]]\+XCRYPT_2\.0/d' \
-    -e 's/^\([a-z_]\+[[:space:]]\+\)XCRYPT_2\.0/\1-/' \
-    -e '/^%chain/{s/ OW_CRYPT_1\.0//; s/ XCRYPT_[0-9.]*//g; /^%chain$/d}' /build/compatible/lib/libcrypt.map.in
+edit /build/compatible/lib/libcrypt.map.in '/^[a-z_]+[[:space:]]+XCRYPT_4/d' '/[[:space:]]-[[:space:]]+XCRYPT_2\.0/d' \
+    's/^([a-z_]+[[:space:]]+)XCRYPT_2\.0/\1-/' '/^%chain/s/ OW_CRYPT_1\.0//' '/^%chain/s/ XCRYPT_[0-9.]*//g' '/^%chain$/d'
 build compatible --enable-obsolete-api=glibc --disable-xcrypt-compat-files
 
 mkdir -p "${ROOTFS}/usr/local/lib"

@@ -14,7 +14,7 @@ cd /build/source
 make -j "$(nproc)"
 make install DESTDIR="${DEVROOT}"
 rm -rf "${DEVROOT}${PREFIX}/share"
-sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/libmpdec.pc"
+edit "${DEVROOT}${PREFIX}/lib/pkgconfig/libmpdec.pc" "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|"
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"
 cp -a "${DEVROOT}${PREFIX}"/lib/libmpdec.so* "${ROOTFS}${PREFIX}/lib/"

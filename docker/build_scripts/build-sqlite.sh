@@ -25,7 +25,7 @@ cd /build/source
 ./configure --prefix="${PREFIX}" --disable-static --disable-tcl --disable-readline \
     CFLAGS="${flags}" LDFLAGS="${HARDEN_LDFLAGS} ${rpath}"
 make -j "$(nproc)" install-dll install-headers install-pc DESTDIR="${DEVROOT}"
-sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/sqlite3.pc"
+edit "${DEVROOT}${PREFIX}/lib/pkgconfig/sqlite3.pc" "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|"
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"
 if [[ "${SQLITE_EXPOSED}" == 1 ]]; then

@@ -23,7 +23,8 @@ build tcl
 build tk --with-tcl=/build/tcl/unix
 cd "${DEVROOT}/usr/local"
 rm -rf share lib/libtclstub8.6.a lib/libtkstub8.6.a
-sed -i 's/ *-ltclstub8\.6//; s/ *-ltkstub8\.6//' lib/pkgconfig/tcl.pc lib/pkgconfig/tk.pc
+edit lib/pkgconfig/tcl.pc 's/ *-ltclstub8\.6//'
+edit lib/pkgconfig/tk.pc 's/ *-ltkstub8\.6//'
 chmod u+w lib/*.so # strip rejects the read-only files that make has installed
 cp -a "${DEVROOT}/." "${ROOTFS}/"
 finish

@@ -12,7 +12,7 @@ cd /build/source/lib
 # In the environment, so that the makefile can add to them
 export CPPFLAGS="${HARDEN_CPPFLAGS} -DZSTD_MULTITHREAD" CFLAGS="${HARDEN_CFLAGS} -fvisibility=hidden -pthread" LDFLAGS="${HARDEN_LDFLAGS} -pthread"
 make -j "$(nproc)" PREFIX="${PREFIX}" DESTDIR="${DEVROOT}" install-shared install-pc install-includes
-sed -i "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|" "${DEVROOT}${PREFIX}/lib/pkgconfig/libzstd.pc"
+edit "${DEVROOT}${PREFIX}/lib/pkgconfig/libzstd.pc" "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|"
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"
 cp -a "${DEVROOT}${PREFIX}"/lib/libzstd.so* "${ROOTFS}${PREFIX}/lib/"

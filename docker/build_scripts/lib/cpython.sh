@@ -35,16 +35,16 @@ own_gcc() {
 # Up to 3.11 setup.py asks the compiler where Debian keeps its libraries; clang has no answer, so gcc is asked.
 ask_gcc_for_multiarch() {
     at_least 3.12 && return 0
-    sed -i "s|'%s -print-multiarch |': %s; $(own_gcc) -print-multiarch |" setup.py
+    edit setup.py "s|'%s -print-multiarch |': %s; $(own_gcc) -print-multiarch |"
 }
 
 # Up to 3.10 setup.py searches its own list of directories for SQLite and does not use pkg-config.
 use_own_sqlite() {
     at_least 3.11 && return 0
     local sqlite=/opt/_internal/sqlite3
-    sed -i -e "s|sqlite_inc_paths = \[ *'/usr/include'|sqlite_inc_paths = ['${sqlite}/include', '/usr/include'|" \
-        -e "s|sqlite_extra_link_args = ()|sqlite_extra_link_args = ('-Wl,-rpath,${sqlite}/lib', '-Wl,--enable-new-dtags')|" \
-        -e 's|self.inc_dirs + sqlite_inc_paths|sqlite_inc_paths + self.inc_dirs|' setup.py
+    edit setup.py "s|sqlite_inc_paths = \[ *'/usr/include'|sqlite_inc_paths = ['${sqlite}/include', '/usr/include'|" \
+        "s|sqlite_extra_link_args = \(\)|sqlite_extra_link_args = ('-Wl,-rpath,${sqlite}/lib', '-Wl,--enable-new-dtags')|" \
+        's|self\.inc_dirs \+ sqlite_inc_paths|sqlite_inc_paths + self.inc_dirs|'
 }
 
 # Hardening flags go into *_NODIST: extensions that users build must not inherit them.
@@ -101,19 +101,19 @@ find_out_by_gcc() {
 keep_flags_of_clang() {
     local gcc flag flags published="^(BASECFLAGS|OPT|CONFIGURE_CFLAGS)="
     if ! is_clang; then return 0; fi
-    sed -i -E -e 's/\$\(CFLAGS_ALIASING\)/-fno-strict-aliasing/' -e 's/^CFLAGS_ALIASING=.*/CFLAGS_ALIASING=/' Makefile
+    edit Makefile 's/\$\(CFLAGS_ALIASING\)/-fno-strict-aliasing/' 's/^CFLAGS_ALIASING=.*/CFLAGS_ALIASING=/'
     gcc="$(own_gcc)"
     flags="$(sed -n -E "s/${published}//p" Makefile | tr -s '[:space:]' '\n' | sed -n '/^-[fm]/p' | sort -u)"
     for flag in ${flags}; do
         if "${gcc}" -Werror "${flag}" -E -x c /dev/null >/dev/null 2>&1; then continue; fi
-        sed -i -E -e "/${published}/s/(^|[[:space:]])${flag}([[:space:]]|\$)/\1\2/g" -e "s/^CONFIGURE_CFLAGS_NODIST=.*/& ${flag}/" Makefile
+        edit Makefile "/${published}/s/(^|[[:space:]])${flag}([[:space:]]|\$)/\1\2/g" "s/^CONFIGURE_CFLAGS_NODIST=.*/& ${flag}/"
     done
 }
 
-# `make install` would byte-compile the whole library three times, and we delete the .pyc files. This joins the lines of each
-# recipe and removes the recipes that call compileall.
+# `make install` would byte-compile the whole library several times, and we delete the .pyc files. This joins the lines of each
+# recipe and removes the recipes that call compileall. The lines of a variable stay apart, as sysconfig publishes its first line.
 skip_byte_compilation() {
-    sed -i -e ':join' -e '/\\$/{N; s/\\\n[[:space:]]*/ /; b join' -e '}' -e '/^\t-.*compileall\.py/d' Makefile
+    edit Makefile $':join\n/^\t.*\\\\$/{\nN\ns/\\\\\\n[[:space:]]*/ /\nb join\n}' '/^\t-.*compileall\.py/d'
     if grep -q 'DESTDIR.*compileall\.py' Makefile; then die "make install of CPython ${VERSION} byte-compiles in a new way: adapt skip_byte_compilation in cpython.sh"; fi
 }
 

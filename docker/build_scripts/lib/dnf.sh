@@ -12,7 +12,7 @@ dnf_() {
 
 repositories() {
     if ! grep -q '^tsflags=nodocs$' /etc/dnf/dnf.conf; then
-        sed -i '/^\[main\]/a tsflags=nodocs' /etc/dnf/dnf.conf
+        edit /etc/dnf/dnf.conf '/^\[main\]/a tsflags=nodocs'
     fi
     dnf_ install dnf-plugins-core # config-manager
     case "${DISTRIBUTION}" in

@@ -70,6 +70,22 @@ shows() {
     grep -Eq -e "${pattern}" <<<"${said}"
 }
 
+# edit FILE EXPRESSION...: edits a text file with expressions of sed -E, one after the other. It is an error if one of them changes
+# nothing: what it was written for has another form now.
+edit() {
+    local file="$1" expression edited
+    edited="$(mktemp)"
+    shift
+    for expression in "$@"; do
+        sed -E -e "${expression}" "${file}" >"${edited}"
+        if [[ "$(<"${file}")" == "$(<"${edited}")" ]]; then
+            die "${file} has nothing for sed -E '${expression}' to change: adapt ${BASH_SOURCE[1]##*/}, line ${BASH_LINENO[0]}"
+        fi
+        cat "${edited}" >"${file}" # not mv: mode and owner stay
+    done
+    rm -f "${edited}"
+}
+
 has_sha256() {
     echo "$2  $1" | sha256sum -c - >/dev/null 2>&1
 }

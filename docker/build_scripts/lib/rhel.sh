@@ -45,6 +45,9 @@ repair_toolset() {
 # --as-needed the linker drops the system's library before it reads the static one, so the script names it again afterwards.
 # https://github.com/pypa/manylinux/issues/1760
 name_libstdcxx_twice() {
-    find "${DEVTOOLSET_ROOTPATH:?}/usr/lib/gcc" -name libstdc++.so -type f -exec \
-        sed -i -E 's/^INPUT \( ([^ ]+) ([^ ]+) \)$/INPUT ( \1 \2 \1 )/' {} +
+    local scripts script
+    scripts="$(find "${DEVTOOLSET_ROOTPATH:?}/usr/lib/gcc" -name libstdc++.so -type f)"
+    while read -r script; do
+        edit "${script}" 's/^INPUT \( ([^ ]+) ([^ ]+) \)$/INPUT ( \1 \2 \1 )/'
+    done <<<"${scripts:?no libstdc++.so in ${DEVTOOLSET_ROOTPATH}}"
 }

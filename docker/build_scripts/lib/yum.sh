@@ -16,7 +16,7 @@ yum_() {
 repositories() {
     set_option multilib_policy best # https://unix.stackexchange.com/questions/41784
     set_option skip_missing_names_on_install False
-    sed -i '/^override_install_langs=/d' /etc/yum.conf
+    if grep -q '^override_install_langs=' /etc/yum.conf; then edit /etc/yum.conf '/^override_install_langs=/d'; fi
     fixup-mirrors
     if [[ "${PLATFORM}" == i686 ]]; then
         echo i386 >/etc/yum/vars/basearch # the kernel may be x86_64
@@ -41,8 +41,8 @@ upgrade() {
 
 # set_option KEY VALUE: sets an option of yum; repeated calls leave one line.
 set_option() {
-    sed -i "/^$1=/d" /etc/yum.conf
-    sed -i "/^\[main\]/a $1=$2" /etc/yum.conf
+    if grep -q "^$1=" /etc/yum.conf; then edit /etc/yum.conf "/^$1=/d"; fi
+    edit /etc/yum.conf "/^\[main\]/a $1=$2"
 }
 
 # The base image on aarch64 contains a kernel and parts of a virtual machine by mistake.

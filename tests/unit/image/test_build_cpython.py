@@ -13,11 +13,13 @@ from catalogue import pins
 SCRIPTS = pins.DOCKERFILE.parent / "build_scripts"
 CPYTHON = SCRIPTS / "lib" / "cpython.sh"
 MAKEFILE = """\
+CFLAGS_ALIASING=-fno-strict-aliasing
 CONFIGURE_CFLAGS=
 CONFIGURE_CFLAGS_NODIST=-O2 -std=c11
 OPT=\t\t-DNDEBUG -g -O3 -Wall
 BASECFLAGS=\t -fno-strict-overflow -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -mno-thumb -Wsign-compare
 CFLAGS= $(BASECFLAGS) $(OPT) $(CONFIGURE_CFLAGS) -mno-thumb
+\t$(CC) -c $(PY_CORE_CFLAGS) $(CFLAGS_ALIASING) -o $@ $<
 """
 
 
@@ -36,7 +38,7 @@ def published(tmp_path: Path, first: str) -> list[str]:
     (tmp_path / "cpython.sh").write_text(text, encoding="utf-8")
     (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
     subprocess.run(
-        ["bash", "-c", "set -Eeuo pipefail; source cpython.sh; keep_flags_of_clang"],
+        ["bash", "-c", f"set -Eeuo pipefail; source {SCRIPTS}/lib/lib.sh; source cpython.sh; keep_flags_of_clang"],
         cwd=tmp_path,
         env={"PATH": f"{tmp_path / 'clang'}:{tmp_path / 'bin'}:{os.environ['PATH']}"},
         check=True,
@@ -46,14 +48,33 @@ def published(tmp_path: Path, first: str) -> list[str]:
 
 def test_flags_that_gcc_refuses_stay_with_this_build(tmp_path: Path) -> None:
     lines = published(tmp_path, "clang version 22")
-    assert lines[1] == "CONFIGURE_CFLAGS_NODIST=-O2 -std=c11 -mno-omit-leaf-frame-pointer -mno-thumb"
-    assert lines[3].split() == ["BASECFLAGS=", "-fno-strict-overflow", "-fno-omit-frame-pointer", "-Wsign-compare"]
-    assert [lines[0], lines[2], lines[4]] == [MAKEFILE.splitlines()[number] for number in (0, 2, 4)]
+    assert lines[2] == "CONFIGURE_CFLAGS_NODIST=-O2 -std=c11 -mno-omit-leaf-frame-pointer -mno-thumb"
+    assert lines[4].split() == ["BASECFLAGS=", "-fno-strict-overflow", "-fno-omit-frame-pointer", "-Wsign-compare"]
+    assert [lines[0], lines[6]] == ["CFLAGS_ALIASING=", "\t$(CC) -c $(PY_CORE_CFLAGS) -fno-strict-aliasing -o $@ $<"]
+    assert [lines[1], lines[3], lines[5]] == [MAKEFILE.splitlines()[number] for number in (1, 3, 5)]
 
 
 @pytest.mark.parametrize("compiler", ["gcc (GCC) 12", "gcc (Debian 12.2.0-14) 12.2.0"])
 def test_what_gcc_has_configured_is_left_alone(tmp_path: Path, compiler: str) -> None:
     assert published(tmp_path, compiler) == MAKEFILE.splitlines()
+
+
+INSTALL = """\
+OBJS=\t\tPython/a.o \\
+\t\tPython/b.o
+libinstall:
+\t-PYTHONPATH=$(DESTDIR)$(LIBDEST) $(RUNSHARED) \\
+\t\t$(PYTHON_FOR_BUILD) -Wi $(DESTDIR)$(LIBDEST)/compileall.py \\
+\t\t$(DESTDIR)$(LIBDEST)
+\t@ # done
+"""
+
+
+def test_the_library_is_not_byte_compiled_and_variables_keep_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(INSTALL, encoding="utf-8")
+    step(tmp_path, "skip_byte_compilation")
+    wanted = "OBJS=\t\tPython/a.o \\\n\t\tPython/b.o\nlibinstall:\n\t@ # done\n"
+    assert (tmp_path / "Makefile").read_text(encoding="utf-8") == wanted
 
 
 # --- The shared variant ---------------------------------------------------------------------------------------------
@@ -133,7 +154,7 @@ def test_setup_py_asks_the_images_own_gcc_where_libraries_are(tmp_path: Path, mi
         [
             "bash",
             "-c",
-            f"set -Eeuo pipefail; MINOR={minor}; source cpython.sh; ask_gcc_for_multiarch; python3 setup.py",
+            f"set -Eeuo pipefail; MINOR={minor}; source {SCRIPTS}/lib/lib.sh; source cpython.sh; ask_gcc_for_multiarch; python3 setup.py",
         ],
         cwd=tmp_path,
         env={"PATH": f"{tmp_path / 'clang'}:{tmp_path / 'bin'}:{os.environ['PATH']}"},

@@ -204,3 +204,33 @@ def test_compiler_wrapper_says_what_is_missing(tmp_path: Path) -> None:
     subprocess.run(["gcc", '-DREAL_DIRECTORY="/nonexistent"', "-o", wrapper, SOURCE], check=True)
     done = subprocess.run([wrapper], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (127, "/nonexistent/gcc: No such file or directory\n")
+
+
+# --- Edits of what upstream wrote -----------------------------------------------------------------------------------
+
+
+def test_an_edit_changes_the_file_and_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "script"
+    path.write_text("Libs: -lz\nOther: 1\n", encoding="utf-8")
+    path.chmod(0o751)
+    done = bash("""edit "$1" 's|^Libs:.*|& -Wl,-rpath|' '/^Other/d'""", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.read_text(encoding="utf-8") == "Libs: -lz -Wl,-rpath\n"
+    assert path.stat().st_mode & 0o777 == 0o751
+
+
+def test_an_edit_that_finds_nothing_is_an_error_and_names_who_must_change(tmp_path: Path) -> None:
+    path = tmp_path / "zstd.pc"
+    path.write_text("Libs: -lz\n", encoding="utf-8")
+    (tmp_path / "recipe.sh").write_text(f"\nedit {path} 's/^Libs/&/;s/lz/lzstd/' 's/-lcrypt//'\n", encoding="utf-8")
+    done = bash('source "$1"; echo went on', tmp_path / "recipe.sh")
+    assert (done.returncode, done.stdout) == (1, "")
+    wanted = f"error: {path} has nothing for sed -E 's/-lcrypt//' to change: adapt recipe.sh, line 2\n"
+    assert done.stderr == wanted
+
+
+def test_an_expression_that_sed_does_not_understand_ends_the_build(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("text\n", encoding="utf-8")
+    assert bash("""edit "$1" 's/text'; echo went on""", path).stdout == ""
+    assert bash("""edit "$1" 's/a/b/'; echo went on""", tmp_path / "missing").stdout == ""

@@ -57,6 +57,13 @@ def test_asks_a_command_by_shows_and_not_through_a_pipe(path: Path) -> None:
     assert not found
 
 
+@pytest.mark.parametrize("path", sorted(BUILD_SCRIPTS.rglob("*.sh")), ids=lambda path: path.name)
+def test_edits_files_by_edit_which_fails_where_nothing_matches(path: Path) -> None:
+    """`sed -i` says nothing when what it was written for has another form."""
+    found = [line for _, line in code_of(path.read_text()) if re.search(r"\bsed\b.* (-i|-\w*i\b|--in-place)", line)]
+    assert not found
+
+
 def test_no_shell_script_loops_over_a_command_that_may_fail() -> None:
     """The list of `for` is expanded without errexit: a failure would be an empty list. An assignment fails."""
     loops = re.compile(r"\bfor \w+ in [^;\n]*(?:\$\(|`)")
