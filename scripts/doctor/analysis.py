@@ -16,7 +16,7 @@ from .policies import Policies, Promise
 from .wheel import PLATFORM, FileName, Wheel, canonical
 
 SUFFIX = re.compile(
-    r"\.(?P<tag>cpython-(?P<minor>\d+)t?d?(-[\w-]+)?|abi3t?|pypy\d+-pp\d+(-[\w-]+)?|graalpy[\w-]+)\.so$"
+    r"\.(?P<tag>cpython-(?P<minor>\d+)t?d?(-[\w-]+)?|abi3t?(-[\w-]+)?|pypy\d+-pp\d+(-[\w-]+)?|graalpy[\w-]+)\.so$"
 )
 _LOADS = re.compile(rb"\bCDLL\b|RTLD_GLOBAL|\bLoadLibrary\b|\bdlopen\b")
 OUTSIDE = "@"  # where .data/scripts and the like are installed, seen from site-packages

@@ -150,7 +150,7 @@ def _event(line: str) -> Result | str:
     except ValueError:
         return ""
     if "check" in row:
-        return Result(row["check"], row["interpreter"], tuple(row["problems"]), row["seconds"])
+        return Result(row["check"], row["interpreter"], tuple(row["problems"]), row["seconds"], row.get("skipped", ""))
     return next(iter(row), "")
 
 

@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(frozen=True)
 class Result:
-    """What one check found; no problems means that it passed. `interpreter` is a tag, or "" for the whole image."""
+    """What one check found; no problems means that it passed, unless it was `skipped` for a reason.
+
+    `interpreter` is a tag, or "" for the whole image."""
 
     check: str
     interpreter: str
     problems: tuple[str, ...]
     seconds: float
+    skipped: str = ""
 
     @property
     def title(self) -> str:
@@ -25,6 +28,8 @@ class Result:
 
     def line(self) -> str:
         """For people: one line, and one more for each problem."""
+        if self.skipped:
+            return f"skip   {self.title}: {self.skipped}"
         head = f"{'FAILED' if self.problems else 'ok':6} {self.title}  {self.seconds:.1f} s"
         return "\n".join([head, *(f"       {problem}" for problem in self.problems)])
 
@@ -50,13 +55,19 @@ class Results:
     @property
     def passed(self) -> bool:
         """Whether checks ran and all of them passed."""
-        return bool(self.results) and not self.failed
+        return len(self.results) > len(self.skipped) and not self.failed
+
+    @property
+    def skipped(self) -> list[Result]:
+        """The results without an answer."""
+        return [result for result in self.results if result.skipped]
 
     def summary(self) -> str:
         """The last lines: the failed checks, and how many passed and failed."""
         lines = [f"FAILED {result.title}: {result.problems[0].splitlines()[0]}" for result in self.failed]
         seconds = time.monotonic() - self.started
-        count = f"{len(self.results) - len(self.failed)} passed, {len(self.failed)} failed"
+        passed = len(self.results) - len(self.failed) - len(self.skipped)
+        count = f"{passed} passed, {len(self.failed)} failed" + (f", {len(self.skipped)} skipped" * bool(self.skipped))
         return "\n".join([*lines, f"{self.reference}: {count} in {seconds:.0f} s"])
 
     def junit(self) -> str:
@@ -67,11 +78,14 @@ class Results:
             tests=str(len(self.results)),
             failures=str(len(self.failed)),
             errors="0",
+            skipped=str(len(self.skipped)),
             time=f"{time.monotonic() - self.started:.3f}",
         )
         for result in self.results:
             attributes = {"classname": f"smoke.{result.interpreter or 'image'}", "name": result.check}
             case = ElementTree.SubElement(suite, "testcase", attributes, time=f"{result.seconds:.3f}")
+            if result.skipped:
+                ElementTree.SubElement(case, "skipped", message=_xml_text(result.skipped))
             if result.problems:
                 message = _xml_text(result.problems[0].splitlines()[0])
                 failure = ElementTree.SubElement(case, "failure", message=message)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ FLAGS = (
 ).split()
 # What a compiler of another kind understands, or what only hardened our own build.
 FOREIGN = re.compile(
-    r"clang|-fuse-ld=lld|-mno-omit-leaf-frame-pointer|-mno-thumb|--gcc-toolchain|--gcc-triple|-D_FORTIFY_SOURCE|-fstack-protector"
+    r"clang|-fuse-ld=lld|-mno-thumb|--gcc-toolchain|--gcc-triple|-D_FORTIFY_SOURCE|-fstack-protector"
     r"|-fdebug-prefix-map|-ffile-prefix-map|-Wdate-time|-Bsymbolic|-z,now|-Werror=format-security|/tmp/|/build/|/sources/|/rootfs"
 )
 
@@ -34,6 +35,31 @@ CFLAGS = {
     (3, 11): "-Wsign-compare -DNDEBUG -g -fwrapv -O3 -Wall",
     (3, 12): "-fno-strict-overflow -Wsign-compare -DNDEBUG -g -O3 -Wall",
 }
+
+
+# From 3.15 on every extension keeps frame pointers (PEP 831), by the flags that the platform's gcc takes.
+FRAME_POINTERS_FROM = (3, 15)
+FRAME_POINTERS = {
+    "x86_64": "-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer",
+    "i686": "-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer",
+    "aarch64": "-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer",
+    "armv7l": "-fno-omit-frame-pointer -marm",
+    "ppc64le": "",
+    "s390x": "-fno-omit-frame-pointer -mbackchain",
+    "riscv64": "-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer",
+    "loongarch64": "-fno-omit-frame-pointer",
+}
+FRAME_POINTER = re.compile(r"-\S*(?:frame-pointer|backchain)\S*|-marm\b|-mno-thumb\b")
+
+
+@check("sysconfig-frame-pointers", each_interpreter=True, suits=_is_cpython)
+def frame_pointers(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
+    """What sysconfig hands on about frame pointers is what PEP 831 asks for here, and nothing before 3.15."""
+    platform = context.expected.platform
+    wanted = FRAME_POINTERS[platform] if interpreter.key >= FRAME_POINTERS_FROM else ""
+    for name in ("CFLAGS", "BASECFLAGS", "PY_CFLAGS"):
+        said = FRAME_POINTER.findall(identity(context, interpreter)["variables"][name])
+        yield from difference(f"flags of frame pointers in {name} of {platform}", wanted.split(), said)
 
 
 def compilers(expected: Expected, interpreter: InstalledInterpreter) -> dict[str, str]:
@@ -133,6 +159,36 @@ def paths(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
             {"Makefile", "Setup", "config.c", "install-sh", "makesetup"} - present,
             {name for name in present if name.endswith(".a")},
         )
+
+
+def build_details_problems(details: Mapping[str, Any], interpreter: InstalledInterpreter) -> Iterator[str]:
+    """What is wrong with build-details.json (PEP 739): a key that it must have, or a path that is not there."""
+    program = f"{interpreter.prefix}/bin/python{interpreter.minor}" + ("t" if interpreter.threaded else "")
+    wanted = {"schema_version": "1.0", "base_prefix": interpreter.prefix, "base_interpreter": program}
+    yield from differences(wanted, dict(details))
+    yield from differences({"version": interpreter.minor}, details.get("language", {}))
+    yield from differences({"name": interpreter.implementation}, details.get("implementation", {}))
+    paths = {key: details[key] for key in ("base_prefix", "base_interpreter") if key in details}
+    for section in ("libpython", "c_api"):
+        for key, value in details.get(section, {}).items():
+            if isinstance(value, str):  # whether the interpreter itself links libpython is not a path
+                paths[f"{section}.{key}"] = value
+    for key, value in paths.items():
+        if not os.path.exists(os.path.join(interpreter.prefix, value)):
+            yield f"{key} is {value}, which does not exist"
+
+
+@check("build-details", each_interpreter=True, suits=lambda i: i.is_cpython and i.key >= (3, 14))
+def build_details(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
+    """build-details.json (PEP 739) is true of the finished interpreter, and the interpreter that it names runs."""
+    details = json.loads((interpreter.stdlib / "build-details.json").read_text(encoding="utf-8"))
+    yield from build_details_problems(details, interpreter)
+    said = identity(context, interpreter)
+    if details["platform"] != said["platform"]:
+        yield f"platform is {details['platform']}, sysconfig says {said['platform']}"
+    version = context.output([details["base_interpreter"], "-c", "import platform; print(platform.python_version())"])
+    if version != interpreter.version:
+        yield f"{details['base_interpreter']} is {version}, expected {interpreter.version}"
 
 
 # One header of each part of the C API; that all of them are there is what the compile check shows.

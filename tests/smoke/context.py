@@ -30,6 +30,10 @@ class Problem(Exception):
     """Something in the image is not as it should be; the message says what."""
 
 
+class Skip(Exception):
+    """The image lacks what a check is about; the message says what."""
+
+
 @dataclass(frozen=True)
 class InstalledInterpreter:
     """An interpreter that the image must have."""

@@ -77,8 +77,17 @@ def path(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
             yield f"sys.path holds {entry}, outside {interpreter.prefix}"
     for entry in context.before.below(interpreter.prefix):
         name = os.path.basename(entry.path)
-        if name.endswith(".pth") or name in ("sitecustomize.py", "usercustomize.py"):
+        if name.endswith((".pth", ".start")) or name in ("sitecustomize.py", "usercustomize.py"):
             yield f"{entry.path} changes every start"
+
+
+@check("pth-imports")
+def pth_imports(context: Context) -> Iterator[str]:
+    """No .pth file of the image has a line that imports: from 3.18 on such a line does nothing (PEP 829)."""
+    for entry in context.before.below("/opt"):
+        if entry.path.endswith(".pth"):
+            lines = Path(entry.path).read_text(encoding="utf-8", errors="replace").splitlines()
+            yield from (f"{entry.path}: {line[:80]}" for line in lines if line.startswith(("import ", "import\t")))
 
 
 @check("interpreter-tag", each_interpreter=True)

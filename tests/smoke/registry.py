@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .context import Context, Expected, InstalledInterpreter, Problem
+from .context import Context, Expected, InstalledInterpreter, Problem, Skip
 
 Function = Callable[..., Iterable[str] | None]
 MAIN = "main"
@@ -47,12 +47,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What one job found; no problems means that it passed. Times are in seconds."""
+    """What one job found, in `seconds`; no problems means that it passed, unless it was `skipped` for a reason."""
 
     check: str
     interpreter: str
     problems: tuple[str, ...]
     seconds: float
+    skipped: str = ""
 
     def event(self) -> str:
         """One line of JSON, as scripts/smoke reads it."""
@@ -79,8 +80,8 @@ class CheckRegistry:
         """Registers a function under a name.
 
         The function takes the context and, if it runs for `each_interpreter` or for each one of the `shared` variant,
-        the interpreter, which must be one that `suits`. It returns or yields problems, or raises Problem. `when` says
-        in which images it runs, `container` in which container. `heavy` checks start first."""
+        the interpreter, which must be one that `suits`. It returns or yields problems, or raises Problem, or Skip with
+        a reason. `when` says in which images it runs, `container` in which container. `heavy` checks start first."""
 
         def register(function: Function) -> Function:
             if name in self.checks:
@@ -114,15 +115,18 @@ def run_job(job: Job, context: Context) -> Result:
     """Runs one job; whatever goes wrong inside becomes a problem of that job."""
     start = time.monotonic()
     problems: list[str] = []
+    skipped = ""
     arguments: tuple[Any, ...] = (context, job.interpreter) if job.interpreter else (context,)
     try:
         problems.extend(job.check.function(*arguments) or ())
+    except Skip as reason:
+        skipped = str(reason)
     except Problem as problem:
         problems.append(str(problem))
     except Exception as error:  # a broken image can make a check itself fail
         problems.append(f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-4)}")
     tag = job.interpreter.tag if job.interpreter else ""
-    return Result(job.check.name, tag, tuple(problems), round(time.monotonic() - start, 3))
+    return Result(job.check.name, tag, tuple(problems), round(time.monotonic() - start, 3), skipped)
 
 
 def run_jobs(jobs: Sequence[Job], context: Context, workers: int) -> Iterator[Result]:

@@ -125,6 +125,10 @@ def pypy(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
 def test_package(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
     """`import test` and test.support work; CPython's own tests, half of its size, are left out."""
     context.run([interpreter.python, "-c", "import test, test.support; from test.support import script_helper"])
+    if interpreter.key >= (3, 15):
+        code = "from _missing_stdlib_info import _MISSING_STDLIB_MODULE_MESSAGES as said; print(said['test'])"
+        if "leave CPython's own tests out" not in (said := context.output([interpreter.python, "-c", code])):
+            yield f"_missing_stdlib_info says of test: {said!r}"
     directory = interpreter.stdlib / "test"
     tests = [name for name in os.listdir(directory) if name.startswith("test_")]
     if tests:

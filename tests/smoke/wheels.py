@@ -47,9 +47,15 @@ def has_stable_abi(interpreter: InstalledInterpreter) -> bool:
     return interpreter.is_cpython and not interpreter.threaded
 
 
+def has_stable_abi_of_both(interpreter: InstalledInterpreter) -> bool:
+    """Whether the interpreter builds and loads cp315-abi3.abi3t wheels (PEP 803), with or without the GIL."""
+    return interpreter.is_cpython and interpreter.key >= (3, 15)
+
+
 def kinds(interpreter: InstalledInterpreter) -> list[str]:
     """The projects that every such interpreter builds."""
-    return ["c", "cxx", "graft", *(["abi3"] if has_stable_abi(interpreter) else [])]
+    stable = {"abi3": has_stable_abi(interpreter), "abi3t": has_stable_abi_of_both(interpreter)}
+    return ["c", "cxx", "graft", *(kind for kind, built in stable.items() if built)]
 
 
 PRIVATE_LIBRARIES = ("smoke_private", *(f"smoke_many{number}" for number in range(1, 31)))
@@ -123,8 +129,8 @@ def _only(directory: Path) -> Path:
 
 
 def python_tag(interpreter: InstalledInterpreter, kind: str) -> str:
-    """InstalledInterpreter and ABI tag of a wheel."""
-    return "cp38-abi3" if kind == "abi3" else interpreter.tag
+    """Python and ABI tag of a wheel, which may name several ABIs."""
+    return {"abi3": "cp38-abi3", "abi3t": "cp315-abi3.abi3t"}.get(kind, interpreter.tag)
 
 
 def tag_problems(
@@ -138,7 +144,9 @@ def tag_problems(
         yield f"the wheel is called {wheel.path.name}, expected {name}..."
     text = next(wheel.files.glob("*.dist-info/WHEEL")).read_text(encoding="utf-8")
     tags = set(re.findall(r"(?m)^Tag: (\S+)", text))
-    yield from difference("tags in WHEEL", {f"{python_tag(interpreter, kind)}-{platform}" for platform in wanted}, tags)
+    python, abis = python_tag(interpreter, kind).split("-")
+    each = {f"{python}-{abi}-{platform}" for abi in abis.split(".") for platform in wanted}
+    yield from difference("tags in WHEEL", each, tags)
 
 
 def structure_problems(expected: Expected, wheel: RepairedWheel) -> Iterator[str]:
@@ -185,7 +193,7 @@ def _register(kind: str) -> None:
         yield from structure_problems(context.expected, repaired)
 
 
-for _kind in ("c", "cxx", "abi3"):
+for _kind in ("c", "cxx", "abi3", "abi3t"):
     _register(_kind)
 
 
@@ -317,57 +325,6 @@ def install_uv(context: Context, interpreter: InstalledInterpreter) -> Iterator[
     python = environment / "bin/python"
     context.run([uv, "pip", "install", "-q", "--no-index", "--no-deps", "--python", python, *wheels], env=offline)
     yield from _use(context, interpreter, environment)
-
-
-# --- abi3 -------------------------------------------------------------------------------------------------
-
-
-def _stable(expected: Expected) -> bool:
-    return "abi3audit" in expected.tools
-
-
-@check("abi3audit-good", each_interpreter=True, when=_stable, suits=has_stable_abi, heavy=True)
-def abi3_good(context: Context, interpreter: InstalledInterpreter) -> Iterator[str]:
-    """abi3audit audits the abi3 wheel, and finds nothing."""
-    said = _abi3audit(context, repaired_wheel(context, interpreter, "abi3", "--only-plat").path)
-    if said != (True, 0):
-        yield f"audited and violations: {said}"
-
-
-@check("abi3audit-bad", when=_stable, heavy=True)
-def abi3_bad(context: Context) -> Iterator[str]:
-    """abi3audit refuses a wheel that says abi3 and uses what is not in the stable ABI."""
-    interpreter = context.expected.interpreter(context.expected.tools_python)
-    audited, violations = _abi3audit(context, built_wheel(context, interpreter, "abi3", SMOKE_ABI3_BROKEN="1"))
-    if not audited or not violations:
-        yield "a wheel with PyFunction_GetDefaults passed"
-
-
-def _abi3audit(context: Context, wheel: Path) -> tuple[bool, int]:
-    """Whether it audited anything, and the number of offending symbols."""
-    report = context.directory("abi3audit") / f"{wheel.name}-{wheel.parent.name}.json"
-    done = context.run([LOCAL_BIN / "abi3audit", "--verbose", "--report", "--output", report, wheel], status=None)
-    if not report.exists():
-        raise Problem(f"abi3audit wrote no report: {(done.stdout + done.stderr)[-800:]}")
-    specs = json.loads(report.read_text(encoding="utf-8"))["specs"]
-    objects = [item["result"] for spec in specs.values() for item in spec.get("wheel", [])]
-    violations = sum(len(item["non_abi3_symbols"]) + len(item["future_abi3_objects"]) for item in objects)
-    return bool(objects), violations
-
-
-@check("regression-28-abi3-everywhere", when=lambda e: any(map(has_stable_abi, e.interpreters)), heavy=True)
-def abi3_everywhere(context: Context) -> Iterator[str]:
-    """The abi3 wheel of the oldest interpreter imports in every newer one."""
-    stable = [interpreter for interpreter in context.expected.interpreters if has_stable_abi(interpreter)]
-    files = repaired_wheel(context, min(stable, key=lambda i: i.key), "abi3", "--only-plat").files
-    environment = {**context.environment, "PYTHONPATH": str(files)}
-    for interpreter in stable:
-        try:
-            context.run(
-                [interpreter.python, "-c", "import smoke_abi3; assert smoke_abi3.answer() == 42"], env=environment
-            )
-        except Problem as problem:
-            yield f"{interpreter.tag}: {problem}"
 
 
 # --- C++ --------------------------------------------------------------------------------------------------

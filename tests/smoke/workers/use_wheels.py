@@ -25,6 +25,12 @@ def use_abi3():
     assert smoke_abi3.answer() == 42
 
 
+def use_abi3t():
+    import smoke_abi3t
+
+    assert smoke_abi3t.answer() == 42
+
+
 def use_graft():
     import smoke_graft
 

@@ -139,6 +139,17 @@ class TestReport:
         assert failure.get("message") == "first [31mproblem"
         assert "another" in (failure.text or "")
 
+    def test_what_was_skipped_has_neither_passed_nor_failed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        report = Results("image")
+        report.add(Result("abi3t", "", (), 0.1, "no CPython 3.15"))
+        assert not report.passed
+        report.add(Result("tls", "", (), 0.1))
+        assert report.passed and "1 passed, 0 failed, 1 skipped" in report.summary()
+        assert capsys.readouterr().err.splitlines()[0].split(maxsplit=1) == ["skip", "abi3t: no CPython 3.15"]
+        suite = ElementTree.fromstring(report.junit())[0]
+        assert suite.get("skipped") == "1"
+        assert suite[0][0].tag == "skipped" and suite[0][0].get("message") == "no CPython 3.15"
+
     def test_json(self, report: Results) -> None:
         content = json.loads(report.json())
         assert content["passed"] is False
@@ -147,6 +158,7 @@ class TestReport:
             "interpreter": "",
             "problems": list(report.results[1].problems),
             "seconds": 1.0,
+            "skipped": "",
         }
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from tests.smoke import __main__ as entry
-from tests.smoke import distribution, elf, interpreters, layout, stdlib, tools, wheels
-from tests.smoke.context import Context, Expected, Problem
+from tests.smoke import configuration, distribution, elf, interpreters, layout, stable_abi, stdlib, tools, wheels
+from tests.smoke.context import Context, Expected, Problem, Skip
 from tests.smoke.registry import MAIN, RESTRICTED, CheckRegistry, Job, difference, differences, run_job, run_jobs
 from tests.smoke.registry import registry as real
 from tests.smoke.snapshot import Snapshot, is_dangling
@@ -99,6 +99,17 @@ class TestRegistry:
         assert found["yields"] == ("first", "second")
         assert found["raises"] == ("it is gone",)
         assert found["stumbles"][0].startswith("KeyError: 'x'")
+
+    def test_a_check_that_has_nothing_to_check_says_why(self, context: Context) -> None:
+        registry = CheckRegistry()
+
+        @registry.check("skips")
+        def skips(context: Context) -> Iterator[str]:
+            raise Skip("nothing here")
+            yield ""
+
+        result = run_job(registry.jobs(context.expected)[0], context)
+        assert (result.problems, json.loads(result.event())["skipped"]) == ((), "nothing here")
 
     def test_what_was_found_before_a_check_stumbles_is_kept(self, context: Context) -> None:
         registry = CheckRegistry()
@@ -307,6 +318,88 @@ class TestWheels:
     def test_abi3_is_for_interpreters_with_a_stable_abi(self) -> None:
         plain, threaded = expected().interpreters
         assert "abi3" in wheels.kinds(plain) and "abi3" not in wheels.kinds(threaded)
+        assert "abi3t" not in wheels.kinds(plain) + wheels.kinds(threaded)
+        newer = expected(
+            interpreters=[interpreter("cp315-cp315", minor="3.15"), interpreter("cp315-cp315t", minor="3.15")]
+        )
+        assert all("abi3t" in wheels.kinds(each) for each in newer.interpreters)
+
+    def test_both_abis_of_a_wheel_stand_in_its_tags(self, tmp_path: Path) -> None:
+        platforms = ["manylinux_2_36_x86_64"]
+        info = tmp_path / "smoke_abi3t-1.0.dist-info"
+        info.mkdir()
+        tags = [f"cp315-{abi}-{platform}" for abi in ("abi3", "abi3t") for platform in platforms]
+        (info / "WHEEL").write_text("".join(f"Tag: {tag}\n" for tag in tags), encoding="utf-8")
+        (built,) = expected(interpreters=[interpreter("cp315-cp315t", minor="3.15", threaded=True)]).interpreters
+        wheel = wheels.RepairedWheel(tmp_path / f"smoke_abi3t-1.0-cp315-abi3.abi3t-{'.'.join(platforms)}.whl", tmp_path)
+        assert list(wheels.tag_problems(expected(), built, "abi3t", wheel)) == []
+        (info / "WHEEL").write_text(f"Tag: {tags[0]}\n", encoding="utf-8")
+        assert list(wheels.tag_problems(expected(), built, "abi3t", wheel)) == [f"missing tags in WHEEL: {tags[1]}"]
+
+
+def test_an_image_without_3_15_says_that_the_stable_abi_of_both_was_not_tried(context: Context) -> None:
+    with pytest.raises(Skip, match="no CPython"):
+        list(stable_abi.abi3t_everywhere(context) or ())
+
+
+# What Debian's 3.15.2 says of itself, with our prefix.
+DETAILS = {
+    "schema_version": "1.0",
+    "base_prefix": "PREFIX",
+    "base_interpreter": "PREFIX/bin/python3.15",
+    "platform": "linux-x86_64",
+    "language": {"version": "3.15", "version_info": {"major": 3, "minor": 15}},
+    "implementation": {"name": "cpython", "cache_tag": "cpython-315"},
+    "abi": {"flags": []},
+    "libpython": {"link_extensions": False},
+    "c_api": {"headers": "PREFIX/include/python3.15"},
+}
+
+
+class TestBuildDetails:
+    def problems(self, prefix: Path, **changes: object) -> list[str]:
+        details = json.loads(json.dumps(DETAILS | changes).replace("PREFIX", str(prefix)))
+        row = expected(interpreters=[interpreter("cp315-cp315", minor="3.15", prefix=str(prefix))]).interpreters[0]
+        for name in ("bin/python3.15", "include/python3.15/Python.h"):
+            (prefix / name).parent.mkdir(parents=True, exist_ok=True)
+            (prefix / name).touch()
+        return list(configuration.build_details_problems(details, row))
+
+    def test_no_reader_asks_for_what_only_shared_builds_have(self, tmp_path: Path) -> None:
+        assert self.problems(tmp_path) == []
+
+    def test_paths_that_are_not_there(self, tmp_path: Path) -> None:
+        library = {"static": "PREFIX/lib/libpython3.15.a"}
+        wanted = [f"libpython.static is {tmp_path}/lib/libpython3.15.a, which does not exist"]
+        assert self.problems(tmp_path, libpython=library) == wanted
+
+    def test_another_interpreter(self, tmp_path: Path) -> None:
+        (said,) = self.problems(tmp_path, language={"version": "3.14"})
+        assert said == "version is '3.14', expected '3.15'"
+
+
+class TestFramePointers:
+    """The golden values of PEP 831, against what Debian's own interpreters of amd64 publish."""
+
+    @pytest.mark.parametrize(
+        ("minor", "cflags", "problems"),
+        [
+            ("3.14", "-fno-strict-overflow -Wsign-compare -DNDEBUG -g -O2 -Wall", 0),
+            ("3.15", "-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer  -fno-strict-overflow -Wsign-compare", 0),
+            ("3.15", "-fno-strict-overflow -Wsign-compare", 3),
+            ("3.14", "-fno-omit-frame-pointer -fno-strict-overflow", 3),
+            ("3.15", "-fno-omit-frame-pointer -mno-omit-leaf-frame-pointer -mno-thumb", 3),
+        ],
+    )
+    def test_flags(self, context: Context, minor: str, cflags: str, problems: int) -> None:
+        tag = f"cp{minor.replace('.', '')}"
+        (row,) = expected(interpreters=[interpreter(f"{tag}-{tag}", minor=minor)]).interpreters
+        variables = dict.fromkeys(("CFLAGS", "BASECFLAGS", "PY_CFLAGS"), cflags)
+        context.once(f"identity of {row.tag}", lambda: {"variables": variables})
+        assert len(list(configuration.frame_pointers(context, row) or ())) == problems
+
+    def test_every_platform_has_its_flags(self) -> None:
+        assert set(configuration.FRAME_POINTERS) == set(images.load().platforms)
 
 
 def test_tags_are_listed_by_implementation_then_minor() -> None:
