@@ -41,6 +41,7 @@ ln -sf "python${ABI}" "${PREFIX}/bin/python"
 install_pip
 
 keep_static_library
+forget_static_library
 strip_tree "${PREFIX}"
 find "${PREFIX}" -name __pycache__ -exec rm -rf {} +
 link_duplicates "${PREFIX}"

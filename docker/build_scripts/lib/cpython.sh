@@ -47,9 +47,10 @@ use_own_sqlite() {
         's|self\.inc_dirs \+ sqlite_inc_paths|sqlite_inc_paths + self.inc_dirs|'
 }
 
-# Hardening flags go into *_NODIST: extensions that users build must not inherit them.
+# Hardening flags go into *_NODIST: extensions that users build must not inherit them. An option that this minor does not know is an
+# error, which configure would only warn of.
 configure() {
-    local options=(--prefix="${PREFIX}") ldflags="${HARDEN_LDFLAGS}"
+    local options=(--enable-option-checking=fatal --prefix="${PREFIX}") ldflags="${HARDEN_LDFLAGS}"
     local own=(/opt/_internal/openssl-*) name
     if is_shared; then
         options+=(--enable-shared --without-static-libpython --with-lto --with-computed-gotos --enable-ipv6)
@@ -62,6 +63,11 @@ configure() {
     options+=(--with-ensurepip=no)
     if at_least 3.10; then options+=(--disable-test-modules); fi
     if [[ "${TAG}" == *t ]]; then options+=(--disable-gil); fi
+    if at_least 3.15; then
+        say_what_is_missing "${PWD}/missing-stdlib.json"
+        options+=(--with-missing-stdlib-config="${PWD}/missing-stdlib.json")
+    fi
+    if at_least 3.16; then options+=(--with-curses=ncursesw); fi
     if [[ -n "${BUILD_TRIPLE}" ]]; then options+=(--build="${BUILD_TRIPLE}"); fi
     if [[ -d "${own[0]}" ]]; then
         options+=(--with-openssl="${own[0]}")
@@ -80,6 +86,12 @@ configure() {
     export ac_cv_enable_unreachable_code_warning=no
     if is_clang; then find_out_by_gcc; fi
     CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${ldflags}" ./configure "${options[@]}"
+}
+
+# say_what_is_missing FILE: writes what _missing_stdlib_info of 3.15 and later says of what install_test_support leaves out. Tracebacks
+# show only what it says of sys.stdlib_module_names, which has no tests.
+say_what_is_missing() {
+    printf '{"test": "%s"}\n' "manylinux and musllinux images leave CPython's own tests out, except test.support" >"$1"
 }
 
 # Whether `gcc` is clang here.
@@ -156,6 +168,18 @@ keep_static_library() {
     truncate -s $(($(stat -c %s "${part}") - 1024)) "${part}"
     xz -9e "${part}"
     find "${PREFIX}" -name '*.a' -delete
+}
+
+# build-details.json (PEP 739, from 3.14 on) names the static library, which is in the archive for embedding now.
+forget_static_library() {
+    at_least 3.14 || return 0
+    "${PREFIX}/bin/python" - "${PREFIX}/lib/python${ABI}/build-details.json" <<'PYTHON'
+import json, pathlib, sys
+path = pathlib.Path(sys.argv[1])
+details = json.loads(path.read_text())
+details.get("libpython", {}).pop("static", None)
+path.write_text(json.dumps(details, indent=2) + "\n")
+PYTHON
 }
 
 # Launchers are scripts: venv finds the wrong prefix through symbolic links (https://github.com/python/cpython/issues/106045).

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from catalogue import pins
+from catalogue import images, pins
+from catalogue.versions import version_key
 
 SCRIPTS = pins.DOCKERFILE.parent / "build_scripts"
 CPYTHON = SCRIPTS / "lib" / "cpython.sh"
@@ -109,8 +112,64 @@ SHARED_OPTIONS = "--enable-shared --without-static-libpython --with-lto --with-c
 def test_configuration(tmp_path: Path, environment: dict[str, str], options: list[str]) -> None:
     program(tmp_path / "configure", 'echo "$LDFLAGS_NODIST"; printf "%s\\n" "$@"')
     flags, *said = step(tmp_path, "configure", **environment).splitlines()
-    assert said[: len(options) + 2] == [f"--prefix={environment['PREFIX']}", *options, "--with-ensurepip=no"]
+    first = ["--enable-option-checking=fatal", f"--prefix={environment['PREFIX']}"]
+    assert said[: len(options) + 3] == [*first, *options, "--with-ensurepip=no"]
     assert ("-Wl,-rpath,/opt/shared-cpython-3.13/lib -Wl,--enable-new-dtags" in flags) == (environment is not NORMAL)
+
+
+# Option of configure -> the minor that brought it, after docs.python.org/3/using/configure.html; tried with the
+# configure of 3.9.2, 3.11.2 and 3.13.15. None of these was removed up to 3.16.
+KNOWN_FROM = dict.fromkeys(
+    """--enable-option-checking --prefix --build --disable-shared --enable-shared --with-ensurepip --with-openssl
+    --with-lto --enable-optimizations --with-computed-gotos --enable-ipv6""".split(),
+    "3.8",
+) | {
+    "--disable-test-modules": "3.10",
+    "--with-openssl-rpath": "3.10",
+    "--without-static-libpython": "3.10",
+    "--disable-gil": "3.13",
+    "--with-missing-stdlib-config": "3.15",
+    "--with-curses": "3.16",
+}
+SHARED_MINORS = images.load().variants["shared"].minors
+MINORS = sorted({i.minor for i in images.load().interpreters.values() if i.implementation == "cpython"} | {"3.16"})
+
+
+@pytest.mark.parametrize("minor", MINORS)
+def test_configure_gets_no_option_that_the_minor_does_not_know(tmp_path: Path, minor: str) -> None:
+    program(tmp_path / "configure", 'printf "%s\\n" "$@"')
+    tags = [f"cp{minor}-cp{minor}", *([f"cp{minor}-cp{minor}t"] if version_key(minor) >= (3, 13) else [])]
+    tags += [f"shared-cpython-{minor}"] if minor in SHARED_MINORS else []
+    for tag in tags:
+        environment = SHARED | {"TAG": tag, "MINOR": minor, "BUILD_TRIPLE": "arm-linux-musleabihf"}
+        said = step(tmp_path, "configure", **environment).splitlines()
+        names = [word.split("=")[0] for word in said if word.startswith("-")]
+        assert names and all(version_key(KNOWN_FROM[name]) <= version_key(minor) for name in names), names
+
+
+def test_what_is_left_out_is_said_in_the_words_of_3_15(tmp_path: Path) -> None:
+    program(tmp_path / "configure", "true")
+    step(tmp_path, "configure", **NORMAL | {"TAG": "cp315-cp315", "MINOR": "3.15"})
+    (said,) = json.loads((tmp_path / "missing-stdlib.json").read_text(encoding="utf-8")).items()
+    assert said[0] == "test" and "tests" in said[1]
+
+
+def test_build_details_forget_the_static_library_and_nothing_else(tmp_path: Path) -> None:
+    details = tmp_path / "lib/python3.15t/build-details.json"
+    details.parent.mkdir(parents=True)
+    content = {
+        "schema_version": "1.0",
+        "libpython": {"static": "/x.a", "link_extensions": False},
+        "c_api": {"headers": "/h"},
+    }
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    environment = {"PREFIX": str(tmp_path), "ABI": "3.15t"}
+    step(tmp_path, "forget_static_library", **environment, MINOR="3.13")  # it has no such file
+    details.write_text(json.dumps(content), encoding="utf-8")
+    step(tmp_path, "forget_static_library", **environment, MINOR="3.15")
+    content["libpython"] = {"link_extensions": False}
+    assert json.loads(details.read_text(encoding="utf-8")) == content
 
 
 def test_the_profile_is_made_the_same_way_every_time(tmp_path: Path) -> None:
@@ -154,7 +213,8 @@ def test_setup_py_asks_the_images_own_gcc_where_libraries_are(tmp_path: Path, mi
         [
             "bash",
             "-c",
-            f"set -Eeuo pipefail; MINOR={minor}; source {SCRIPTS}/lib/lib.sh; source cpython.sh; ask_gcc_for_multiarch; python3 setup.py",
+            f"set -Eeuo pipefail; MINOR={minor}; source {SCRIPTS}/lib/lib.sh; source cpython.sh; "
+            "ask_gcc_for_multiarch; python3 setup.py",
         ],
         cwd=tmp_path,
         env={"PATH": f"{tmp_path / 'clang'}:{tmp_path / 'bin'}:{os.environ['PATH']}"},
