@@ -21,6 +21,7 @@ from explain import choose, reach
 from explain.calendar import Ending, endings
 from explain.documents import THRESHOLD
 from explain.reach import ReachTable
+from page.notes import joined
 from page.published import Published
 from portable import downloads, errors
 
@@ -55,6 +56,11 @@ class Tables:
     def end(self, kind: str, name: str) -> str | None:
         """The day on which something ends, as text; None where no table knows it."""
         return next((each.day.isoformat() for each in self.endings if (each.kind, each.name) == (kind, name)), None)
+
+    @cached_property
+    def notes(self) -> list[Facts]:
+        """What changed between tags, newest first."""
+        return joined([note for known in self.published.values() for note in known.notes])
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -100,7 +106,7 @@ def image_facts(tables: Tables, image: Image) -> Facts:
         "content": known.content,
         "smoke": known.smoke and {"checks": known.smoke.checks, "failed": list(known.smoke.failed)},
         "sbom": bool(known.sbom),
-        "notes": [],
+        "notes": [note["slug"] for note in tables.notes if image.name in note["images"]],
     }
 
 

@@ -62,14 +62,14 @@ def atom(notes: Sequence[dict[str, Any]], today: datetime.date, address: str) ->
     add(feed, "id", f"{address}notes/")
     add(feed, "link", href=f"{address}notes/")
     add(feed, "link", rel="self", href=f"{address}notes/atom.xml")
-    add(feed, "updated", f"{max((note['day'] for note in notes), default=today.isoformat())}T00:00:00Z")
+    add(feed, "updated", f"{max([note['day'] for note in notes if note['day']], default=today.isoformat())}T00:00:00Z")
     add(add(feed, "author"), "name", "manylinux")
     for note in notes:
         entry = add(feed, "entry")
         add(entry, "title", note["title"])
         add(entry, "id", f"{address}notes/{note['slug']}/")
         add(entry, "link", href=f"{address}notes/{note['slug']}/")
-        add(entry, "updated", f"{note['day']}T00:00:00Z")
+        add(entry, "updated", f"{note['day'] or today.isoformat()}T00:00:00Z")
         add(entry, "summary", note["summary"])
     ElementTree.indent(feed)
     return ElementTree.tostring(feed, encoding="unicode", xml_declaration=True) + "\n"

@@ -1,7 +1,8 @@
 """What is only known of an image that was published: from a directory with a directory for each image.
 
 `<image>/manifest.json` is what the image says of itself, `digest.txt` where the registry keeps it, `smoke.xml` what its
-tests said (JUnit), `sbom.spdx.json` its parts, `notes/*.json` what changed since another tag. Each may be absent.
+tests said (JUnit), `sbom.spdx.json` its parts, `notes/*.json` what changed since another tag: of that image, or beside
+the images of all of them. Each may be absent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from catalogue.model import Catalogue
+from page.notes import note_facts
 from portable import errors
 from portable.toml import near_matches, read_text
 
@@ -40,16 +42,18 @@ class Published:
     content: Mapping[str, Any] | None = None
     smoke: SmokeResults | None = None
     sbom: str = ""
-    notes: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[dict[str, Any]] = ()
 
 
 def read_published(directory: Path, catalogue: Catalogue) -> dict[str, Published]:
-    """Image -> what the directory knows of it. Raises UserError for what cannot be read and for an unknown image."""
+    """Image -> what the directory knows of it, and "" -> what it knows of all of them.
+
+    Raises UserError for what cannot be read, and for an unknown image."""
     if not directory.is_dir():
         raise errors.UserError(f"--descriptions {directory} is not a directory: it needs one for each image")
     known = [image.name for image in catalogue.all_images]
-    found = {}
-    for path in sorted(path for path in directory.iterdir() if path.is_dir()):
+    found = {"": Published(notes=_notes(directory))}
+    for path in sorted(path for path in directory.iterdir() if path.is_dir() and path.name != "notes"):
         if path.name not in known:
             raise errors.UserError(f"{path}: no image has this name{near_matches(path.name, known)}")
         tag, digest = _digest(path / "digest.txt")
@@ -59,7 +63,7 @@ def read_published(directory: Path, catalogue: Catalogue) -> dict[str, Published
             content=_content(path / "manifest.json"),
             smoke=_smoke(path / "smoke.xml"),
             sbom=read_text(path / "sbom.spdx.json") if (path / "sbom.spdx.json").exists() else "",
-            notes=tuple(_object(note) for note in sorted(path.glob("notes/*.json"))),
+            notes=_notes(path),
         )
     return found
 
@@ -79,6 +83,7 @@ def content(manifest: Mapping[str, Any], where: str) -> dict[str, Any]:
         ]
     compilers = manifest.get("compilers", {})
     found["compilers"] = {str(name): str(line) for name, line in compilers.items() if line}
+    found["commit"] = str(manifest.get("build", {}).get("commit", ""))  # schema 1 does not say
     return found
 
 
@@ -94,6 +99,10 @@ def _object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise errors.UserError(f"{path} must hold an object")
     return found
+
+
+def _notes(directory: Path) -> tuple[dict[str, Any], ...]:
+    return tuple(note_facts(_object(path), str(path)) for path in sorted(directory.glob("notes/*.json")))
 
 
 def _digest(path: Path) -> tuple[str, str]:

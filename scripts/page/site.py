@@ -16,7 +16,7 @@ from catalogue.paths import ROOT
 from catalogue.versions import version_key
 from explain import reach
 from explain.documents import THRESHOLD
-from page import facts, feeds, notes
+from page import facts, feeds
 from page.facts import Facts, Tables
 from pictures import layers, reached, svg, timeline
 
@@ -71,7 +71,7 @@ class Pages:
         self.distributions = [facts.distribution_facts(tables, release) for release in releases]
         self.choices = facts.choices(tables)
         self.calendar = [facts.ending_facts(tables, ending) for ending in tables.endings]
-        self.notes = notes.notes_facts(tables)
+        self.notes = tables.notes
         self.timeline = timeline.timeline(tables.catalogue, tables.endings, tables.today)
 
     def files(self) -> Iterator[tuple[str, str]]:
@@ -167,7 +167,7 @@ class Pages:
                 purpose=variant.purpose if variant else "",
                 soon=[row for row in image["endings"] if not row["ended"] and row["day"] < soon],
                 versions=_versions(image), layers=layers.layers() if image["name"] == measured else None,
-                notes=[note for note in self.notes if image["name"] in note["images"]], **shared,
+                notes=[note for note in self.notes if note["slug"] in image["notes"]], **shared,
             )  # fmt: skip
         yield self._page(
             "policies/", "policies.html", "Policies", "Every policy, its base, compiler and end.",
@@ -224,8 +224,11 @@ class Pages:
             past=[row for row in reversed(self.calendar) if row["ended"]],
         )  # fmt: skip
         yield self._page("notes/", "notes.html", "What changed", "What changed between tags.", notes=self.notes)
+        known = {image["name"] for image in self.images}
         for note in self.notes:
-            yield self._page(f"notes/{note['slug']}/", "note.html", note["title"], note["summary"], note=note)
+            yield self._page(
+                f"notes/{note['slug']}/", "note.html", note["title"], note["summary"], note=note, known=known
+            )
         yield self._page("api/", "api.html", "For programs", "The same as JSON.", documents=DOCUMENTS)
 
     def _platforms(self) -> list[str]:

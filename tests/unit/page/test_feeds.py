@@ -56,7 +56,7 @@ def test_the_feed_is_well_formed_and_has_addresses_of_its_own(plain: dict[str, s
 
 
 def test_a_note_is_an_entry() -> None:
-    note = {"slug": "a-b", "title": "A & B", "day": "2026-11-24", "summary": "<b>", "images": []}
+    note = {"slug": "a-b", "title": "A & B", "day": "2026-11-24", "summary": "<b>"}
     feed = ElementTree.fromstring(feeds.atom([note], TODAY, ADDRESS))
     atom = "{http://www.w3.org/2005/Atom}"
     (entry,) = feed.findall(f"{atom}entry")

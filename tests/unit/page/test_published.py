@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from catalogue import images
+from page.notes import joined
 from page.published import Published, SmokeResults, read_published
 from portable import errors
 from smoke.results import Result, Results
@@ -68,6 +69,36 @@ def test_results_are_those_that_the_smoke_tests_write(place: Path) -> None:
         results.add(result)
     (place / "smoke.xml").write_text(results.junit(), encoding="utf-8")
     assert read(place).smoke == SmokeResults(2, ("image: env",))
+
+
+NOTE = {
+    "schema": 1,
+    "old": "2026.11.17-1",
+    "new": "2026.11.24-1",
+    "day": "2026-11-24",
+    "title": "2026.11.17-1 → 2026.11.24-1",
+    "summary": "git has moved",
+    "images": [NAME],
+    "sections": [{"title": "Everything else", "changes": [{"text": "git 1 → 2", "url": "", "of": "all images"}]}],
+}
+
+
+def test_a_note_of_all_images_and_the_same_of_one_are_one(place: Path) -> None:
+    for directory in (place.parent / "notes", place / "notes"):
+        directory.mkdir()
+        (directory / "a.json").write_text(json.dumps(NOTE), encoding="utf-8")
+    known = read_published(place.parent, CATALOGUE)
+    (note,) = joined([note for each in known.values() for note in each.notes])
+    assert note["slug"] == "2026.11.17-1..2026.11.24-1"
+    assert note["sections"][0]["changes"][0] == {"text": "git 1 → 2", "url": "", "of": "all images"}
+
+
+@pytest.mark.parametrize("spoiled", [{"schema": 2}, {"sections": [{}]}, {"images": None}, {"sections": "x"}])
+def test_a_note_of_another_form_is_refused(place: Path, spoiled: dict[str, object]) -> None:
+    (place / "notes").mkdir()
+    (place / "notes" / "a.json").write_text(json.dumps({**NOTE, **spoiled}), encoding="utf-8")
+    with pytest.raises(errors.UserError, match=r"notes/a\.json"):
+        read(place)
 
 
 @pytest.mark.parametrize(

@@ -121,18 +121,25 @@ def test_what_is_known_of_a_published_image_is_shown() -> None:
         "components": [{"name": "git", "version": "99.2"}],
         "packages": [{"name": hostile, "version": "1"}],
         "compilers": {"gcc": "gcc (Debian) 99.3"},
+        "commit": "c" * 40,
     }
-    site = made({NAME: Published("2026.11.24-1", digest, content, None, '{"spdxVersion": "SPDX-2.3"}')})
+    change = {"text": hostile, "url": "javascript:alert(1)", "of": "all images"}
+    words = {"slug": "a..b", "old": "a", "new": "b", "title": "a → b", "day": "2026-11-24", "summary": "git has moved"}
+    note = {**words, "images": [NAME], "sections": [{"title": "Everything else", "changes": [change]}]}
+    site = made({NAME: Published("2026.11.24-1", digest, content, None, '{"spdxVersion": "SPDX-2.3"}', [note])})
     files = dict(site.files())
     text = files[f"images/{NAME}/index.html"]
     assert f"@{digest}" in text and f"{NAME}:2026.11.24-1" in text
     assert all(version in text for version in ("3.13.99", "99.1", "99.2", "99.3"))
     assert hostile not in text and "&lt;script&gt;" in text
+    assert 'href="../../notes/a..b/">a → b</a>' in text and f"/commit/{'c' * 40}" in text
+    assert hostile not in files["notes/a..b/index.html"] and "javascript:" not in files["notes/a..b/index.html"]
+    assert "git has moved" in files["notes/index.html"] and "git has moved" in files["notes/atom.xml"]
     assert files[f"images/{NAME}/sbom.spdx.json"] == '{"spdxVersion": "SPDX-2.3"}'
     assert json.loads(files[f"api/v1/images/{NAME}.json"])["image"]["content"] == content
     listed = {image["name"]: image for image in json.loads(files["api/v1/images.json"])["images"]}
     assert listed[NAME]["digest"] == digest and "packages" not in listed[NAME]["content"]
-    for path in (f"api/v1/images/{NAME}.json", "api/v1/images.json"):
+    for path in (f"api/v1/images/{NAME}.json", "api/v1/images.json", "api/v1/notes.json"):
         jsonschema.validate(json.loads(files[path]), SCHEMA)
 
 
