@@ -1,7 +1,8 @@
 """Retires published images: lists every tag of every repository with the reason why it stays or goes, then deletes.
 
 The rules are in docker/images.toml, [retention]; docs/retention.md explains them. A tag that one image keeps is kept
-for all images, and a kept digest keeps all of its tags. Images are deleted by digest, and only with `--execute`.
+for all images, and a kept digest keeps all of its tags. Images are deleted by digest, and only with `--execute`. What
+is attached to an image stays as long as the image and goes after it: once the image is gone, not before.
 
 It fails closed: anything that cannot be read stops it before the first deletion, and before each deletion it reads and
 judges the tags of the repository again. A wrong clock stops it, and so does a list with too many tags.
@@ -21,6 +22,8 @@ from pathlib import Path
 from catalogue import images
 from catalogue.model import Catalogue
 from catalogue.tags import dated, day_of, published
+from network import referrers
+from network.referrers import subject_of
 from network.registry import NotFound
 from portable import errors
 from publish.cibuildwheel import CIBUILDWHEEL, PinnedImage, cibuildwheel_pins
@@ -56,8 +59,12 @@ def decide(
     pins: Iterable[PinnedImage],
     today: datetime.date,
     inside: Mapping[str, Iterable[str]] | None = None,
+    gone: Iterable[tuple[str, str]] = (),
 ) -> tuple[list[Decision], list[str]]:
-    """What happens to every tag, in the order given, and warnings. `inside`: index -> the manifests that it lists."""
+    """What happens to every tag, in the order given, and warnings.
+
+    `inside`: index -> the manifests that it lists; `gone`: repository and digest of images that were asked for and are
+    not there."""
     retention = catalogue.retention
     limit = years_before(today, retention.years)
     warnings = []
@@ -78,6 +85,8 @@ def decide(
         if having and "latest" not in having:
             warnings.append(f"{name} has no latest, which would protect what is in use: it is left alone")
         for tag in having:
+            if subject_of(tag):
+                continue  # what happens to its image comes first
             if tag == "latest":
                 reasons[name, tag] = "latest"
             elif published(tag) in kept:
@@ -89,17 +98,44 @@ def decide(
                 reasons[name, tag] = f"not yet {retention.years} years old"
             elif "latest" not in having:
                 reasons[name, tag] = "its repository has no latest"
-    for name, tag in reasons:
-        digests.setdefault(tags[name][tag], f"its digest is that of {name}:{tag}")
-    for index in [digest for digest in digests if inside and digest in inside]:
-        for digest in (inside or {})[index]:
-            digests.setdefault(digest, f"the index {index} lists it")
+    inside = inside or {}
+    _protect(digests, tags, reasons, inside)
+    going: dict[tuple[str, str], str] = {}
+    for name, having in tags.items():
+        for tag, subject in ((tag, subject_of(tag)) for tag in having if subject_of(tag)):
+            known = {each for digest in having.values() for each in (digest, *inside.get(digest, ()))}
+            if subject in digests:
+                reasons[name, tag] = f"{subject} stays, to which this belongs"
+            elif "latest" not in having:
+                reasons[name, tag] = "its repository has no latest"
+            elif subject in known:
+                going[name, tag] = f"{subject} goes, to which this belongs"
+            elif (name, subject) in gone:
+                going[name, tag] = f"{subject} is gone, to which this belongs"
+            else:
+                reasons[name, tag] = f"{subject} has no tag any more, but may be in use"
+    _protect(digests, tags, reasons, inside)
     decisions = []
     for name, having in tags.items():
         for tag, digest in having.items():
             why = reasons.get((name, tag)) or digests.get(digest)
-            decisions.append(Decision(name, tag, digest, why is not None, why or f"older than {limit}"))
+            otherwise = going.get((name, tag), f"older than {limit}")
+            decisions.append(Decision(name, tag, digest, why is not None, why or otherwise))
     return decisions, warnings
+
+
+def _protect(
+    digests: dict[str, str],
+    tags: Tags,
+    reasons: Mapping[tuple[str, str], str],
+    inside: Mapping[str, Iterable[str]],
+) -> None:
+    """Adds the digest of every tag that stays to those that stay, and what it lists if it is an index."""
+    for name, tag in reasons:
+        digests.setdefault(tags[name][tag], f"its digest is that of {name}:{tag}")
+    for index in [digest for digest in digests if digest in inside]:
+        for digest in inside[index]:
+            digests.setdefault(digest, f"the index {index} lists it")
 
 
 def live_repositories(catalogue: Catalogue) -> list[str]:
@@ -137,6 +173,7 @@ class Pruning:
     pins: Iterable[PinnedImage]
     today: datetime.date
     tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    gone: set[tuple[str, str]] = field(default_factory=set)
 
     def read(self) -> None:
         """Reads every repository that exists, by content where a tag may go. Raises Failure for a wrong clock."""
@@ -147,32 +184,81 @@ class Pruning:
         if self.listing.is_quick:
             for name in dict.fromkeys(decision.name for decision in self.decide()[0] if not decision.keep):
                 self.tags[name] = self.listing.read(name)
+        for name in self.tags:
+            self._look_for_images(name)
         if any(not decision.keep for decision in self.decide()[0]):
             check_clock(self.tags, live, self.today)
 
     def decide(self) -> tuple[list[Decision], list[str]]:
         """What happens to every tag as it was last read, and warnings."""
-        return decide(self.catalogue, self.tags, self.pins, self.today, self.listing.inside)
+        return decide(self.catalogue, self.tags, self.pins, self.today, self.listing.inside, self.gone)
+
+    def _look_for_images(self, name: str) -> None:
+        """Asks for the images that no tag stands for any more, but to which something belongs."""
+        having, place = self.tags[name], self.listing.place
+        known = {each for digest in having.values() for each in (digest, *self.listing.inside.get(digest, ()))}
+        for subject in {subject_of(tag) for tag in having} - known - {""}:
+            if place.registry.digest(place.repository(name), subject) is None:
+                self.gone.add((name, subject))
+            else:
+                self.gone.discard((name, subject))
 
     def delete(self, decisions: Iterable[Decision]) -> list[str]:
         """Deletes every digest that nothing keeps; a failed deletion does not stop the rest. Returns the failures.
 
         It reads the tags again before each deletion: what was moved, published or taken back meanwhile is kept."""
         failures = []
-        place = self.listing.place
-        for name, digest in dict.fromkeys((d.name, d.digest) for d in decisions if not d.keep):
+        going = {(each.name, each.digest): subject_of(each.tag) for each in decisions if not each.keep}
+        for (name, digest), subject in sorted(going.items(), key=lambda item: bool(item[1])):  # images first
             try:
                 self.tags[name] = self.listing.read(name, self.tags[name])
+                self._look_for_images(name)
                 now = [each for each in self.decide()[0] if (each.name, each.digest) == (name, digest)]
                 if stays := [each for each in now if each.keep]:
                     print(f"keep {name}@{digest} after all: {stays[0].reason} ({stays[0].tag})", file=sys.stderr)
+                elif now and subject:
+                    self._delete_attached(name, subject)
+                    self._delete(name, digest)
                 elif now:
-                    place.registry.delete(place.repository(name), digest)
+                    self._delete_image(name, digest)
             except NotFound:
                 continue  # another run was faster
             except errors.Failure as error:
                 failures.append(f"{name}@{digest}: {error}")
         return failures
+
+    def _delete_image(self, name: str, digest: str) -> None:
+        """Deletes an image, then what is attached to it; of an index, also the images that nothing else keeps.
+
+        What is attached is read before: where it cannot be read, nothing is deleted."""
+        place = self.listing.place
+        attached = referrers.referrers(place.registry, place.repository(name), digest)
+        place.registry.delete(place.repository(name), digest)
+        self._delete_attached(name, digest, attached)
+        listed = self.listing.inside.get(digest, ())
+        for each in (each for each in listed if each not in self._kept()):
+            with contextlib.suppress(NotFound):
+                self._delete_image(name, each)
+
+    def _delete_attached(self, name: str, subject: str, found: Iterable[referrers.Referrer] | None = None) -> None:
+        """Deletes what is attached to an image. Raises Failure where the image is still there."""
+        place = self.listing.place
+        if place.registry.digest(place.repository(name), subject):
+            raise errors.Failure(f"{subject} is still there: what is attached to it stays")
+        if found is None:
+            found = referrers.referrers(place.registry, place.repository(name), subject)
+        kept = self._kept()
+        for each in (each.manifest.digest for each in found if each.manifest.digest not in kept):
+            self._delete(name, each)
+
+    def _delete(self, name: str, digest: str) -> None:
+        with contextlib.suppress(NotFound):
+            self.listing.place.registry.delete(self.listing.place.repository(name), digest)
+
+    def _kept(self) -> set[str]:
+        """The digests of every tag that stays, and of the images in indexes that stay."""
+        kept = {each.digest for each in self.decide()[0] if each.keep}
+        return kept.union(*(self.listing.inside.get(digest, ()) for digest in kept))
 
 
 def brake(going: int, of: int, consent: int | None) -> str:

@@ -11,18 +11,19 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import git
 import pytest
-from tests.support import registries, servers
+from tests.support import registries, servers, small_registry
 
 from catalogue import images, paths
 from catalogue.model import Catalogue
-from network import oci
+from network import oci, referrers
 from network.oci import MANIFEST_TYPES, Manifest
+from network.referrers import Artifact
 from network.registry import Registry
 from portable import errors
 from publish import cibuildwheel as pinned
@@ -146,6 +147,112 @@ def test_latest_that_is_taken_back_at_any_moment_protects(where: Destination) ->
     proxy.close()
     assert kept > 5
 
+
+# --- What is attached -----------------------------------------------------------------------------------------
+
+NOTES = [Artifact("application/vnd.example.note", "note", b"hello"), Artifact("application/spdx+json", "sbom", b"{}")]
+
+
+@pytest.fixture(params=["tag", "list"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    """A registry that knows no referrers, and one that does."""
+    with contextlib.ExitStack() as stack:
+        if request.param == "list":
+            host = stack.enter_context(small_registry.running()).host
+        else:
+            host = stack.enter_context(registries.running(tmp_path))
+        yield Destination(Registry(host), "pypa")
+
+
+def attached(where: Destination, subject: Manifest, name: str = IMAGE) -> list[str]:
+    """The manifests of what is attached to an image, whether or not a list names them."""
+    made = (note.manifest(subject).digest for note in NOTES)
+    return [digest for digest in made if where.registry.digest(where.repository(name), digest)]
+
+
+def attach(where: Destination, subjects: Iterable[Manifest], name: str = IMAGE) -> None:
+    for subject in subjects:
+        referrers.attach(where.registry, where.repository(name), subject, NOTES)
+
+
+@needs_registry
+def test_what_is_attached_goes_after_its_image(home: Destination) -> None:
+    found = shelf(home)
+    attach(home, found.values())
+    before = set(home.registry.tags(home.repository(IMAGE)))
+    failures, after = prune_all(home)
+    assert failures == []
+    assert before - after == {OLD, OLDER, *(before & {referrers.tag_of(found[tag].digest) for tag in (OLD, OLDER)})}
+    assert {tag: len(attached(home, manifest)) for tag, manifest in found.items()} == {OLDER: 0, OLD: 0, NEW: 2}
+    assert len(referrers.referrers(home.registry, home.repository(IMAGE), found[NEW].digest)) == 2
+    assert prune_all(home) == ([], after)
+
+
+@needs_registry
+@pytest.mark.parametrize("took_effect", [False, True], ids=["refused", "answer-lost"])
+def test_what_is_attached_never_goes_before_its_image(home: Destination, took_effect: bool) -> None:
+    """Request n fails, for every n; another run then leaves nothing of the old image on docker-registry."""
+    proxy = registries.FailingProxy(home.registry.host)
+    n = 0
+    while not n or proxy.count >= n:
+        n += 1
+        here = Destination(home.registry, f"run{n}")
+        found = {tag: store(here, tag) for tag in (OLD, NEW)}
+        here.registry.put_manifest(here.repository(IMAGE), "latest", found[NEW])
+        attach(here, found.values())
+        proxy.arm(n, took_effect)
+        with contextlib.suppress(errors.Failure):
+            prune_all(Destination(Registry(proxy.host), here.namespace))
+        assert len(attached(here, found[NEW])) == 2
+        if here.registry.digest(here.repository(IMAGE), found[OLD].digest):
+            assert len(attached(here, found[OLD])) == 2
+        has_tag = referrers.tag_of(found[OLD].digest) in here.registry.tags(here.repository(IMAGE))
+        assert prune_all(here)[0] == []
+        if has_tag:
+            assert attached(here, found[OLD]) == []
+    proxy.close()
+    assert n > 8
+
+
+@needs_registry
+def test_an_index_that_goes_takes_its_images_along(home: Destination) -> None:
+    """Those in its own repository, unless another index lists them; then what is attached to them."""
+    name = "manylinux_2_28"
+    catalogue = SMALL
+    first, second = (store(home, tag, name, f"platform {tag}") for tag in ("x", "y"))
+
+    def index(*images: Manifest) -> Manifest:
+        rows = [{"mediaType": i.media_type, "digest": i.digest, "size": len(i.content)} for i in images]
+        document = {"schemaVersion": 2, "mediaType": oci.INDEX_TYPES[0], "manifests": rows}
+        return Manifest(json.dumps(document).encode(), oci.INDEX_TYPES[0])
+
+    old, new = index(first, second), index(second)
+    for tag, each in ((OLD, old), (NEW, new), ("latest", new)):
+        home.registry.put_manifest(home.repository(name), tag, each)
+    attach(home, (first, second, old, new), name)
+    shelf(home)
+    for tag in ("x", "y"):  # untagged, as publishing leaves them
+        home.registry.put_manifest(home.repository(name), tag, new)
+    run = pruning(home, catalogue)
+    run.read()
+    assert run.delete(run.decide()[0]) == []
+    assert [len(attached(home, each, name)) for each in (first, second, old, new)] == [0, 2, 0, 2]
+    there = [home.registry.digest(home.repository(name), each.digest) for each in (first, second, old, new)]
+    assert there == [None, second.digest, None, new.digest]
+
+
+@needs_registry
+def test_a_list_cannot_make_another_image_go(where: Destination) -> None:
+    """An index under the tag of an old image that lists a new one."""
+    found = shelf(where)
+    row = {"mediaType": found[NEW].media_type, "digest": found[NEW].digest, "size": len(found[NEW].content)}
+    document = {"schemaVersion": 2, "mediaType": oci.INDEX_TYPES[0], "manifests": [row]}
+    lie = Manifest(json.dumps(document).encode(), oci.INDEX_TYPES[0])
+    where.registry.put_manifest(where.repository(IMAGE), referrers.tag_of(found[OLD].digest), lie)
+    assert prune_all(where) == ([], {NEW, "latest"})
+
+
+# --- Lies -----------------------------------------------------------------------------------------------------
 
 LIES: dict[str, tuple[str, servers.Route]] = {
     "none": ("/nowhere", servers.status(404)),

@@ -213,3 +213,66 @@ def test_a_wrong_clock_stops_only_a_run_that_would_delete(tags: dict[str, str], 
     else:
         run.read()
     assert run.tags == {IMAGE: tags}
+
+
+# --- What is attached to images -------------------------------------------------------------------------------
+
+A, B, C, ATTACHED = ("sha256:" + letter * 64 for letter in "abcf")
+
+
+def tag_of(digest: str, suffix: str = "") -> str:
+    return digest.replace(":", "-") + suffix
+
+
+def attached_to(
+    having: dict[str, str], inside: dict[str, tuple[str, ...]] | None = None, gone: tuple[str, ...] = ()
+) -> dict[str, tuple[bool, str]]:
+    """What happens to each tag of the image, and why."""
+    pairs = [(IMAGE, digest) for digest in gone]
+    decisions, warnings = prune.decide(CATALOGUE, {IMAGE: having}, [], TODAY, inside, pairs)
+    assert "latest" not in having or warnings == []
+    return {d.tag: (d.keep, d.reason) for d in decisions}
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig", ".att"])
+def test_what_is_attached_goes_with_its_image_and_stays_with_it(suffix: str) -> None:
+    old, new = tag_of(A, suffix), tag_of(B, suffix)
+    found = attached_to({"2020-01-01-aaaaaaa": A, "latest": B, old: ATTACHED, new: C})
+    assert found[old] == (False, f"{A} goes, to which this belongs")
+    assert found[new] == (True, f"{B} stays, to which this belongs")
+
+
+def test_an_image_that_anything_keeps_keeps_what_is_attached() -> None:
+    having = {"2020-01-01-aaaaaaa": A, "latest": B, tag_of(A): ATTACHED}
+    assert not attached_to(having)[tag_of(A)][0]
+    assert attached_to({**having, "2026.11.01-1": A})[tag_of(A)][0]  # another tag of it
+    assert attached_to({**having, "latest": C}, {C: (A, B)})[tag_of(A)][0]  # an index that lists it
+    decisions, _ = prune.decide(
+        CATALOGUE, {IMAGE: having}, [PinnedImage(IMAGE, "2019-01-01-ccccccc", A, "v4.1.1")], TODAY
+    )
+    assert all(decision.keep for decision in decisions)
+
+
+def test_what_is_attached_to_an_image_without_a_tag_stays_until_the_image_is_gone() -> None:
+    """Users pin digests, and a registry keeps an image for a while that a tag has left."""
+    having = {"latest": B, tag_of(A): ATTACHED}
+    assert attached_to(having)[tag_of(A)] == (True, f"{A} has no tag any more, but may be in use")
+    assert attached_to(having, gone=(A,))[tag_of(A)] == (False, f"{A} is gone, to which this belongs")
+    assert attached_to(having, gone=(A, B))["latest"][0]
+
+
+def test_what_is_attached_to_the_images_of_an_index_that_goes() -> None:
+    found = attached_to({"2020-01-01-aaaaaaa": A, "latest": B, tag_of(C): ATTACHED}, {A: (C,)})
+    assert found[tag_of(C)] == (False, f"{C} goes, to which this belongs")
+    assert attached_to({"2020-01-01-aaaaaaa": A, "latest": B, tag_of(C): ATTACHED}, {A: (C,), B: (C,)})[tag_of(C)][0]
+
+
+def test_a_list_that_two_images_share_stays_with_either() -> None:
+    """Two empty lists have the same digest: deleting one would delete the other."""
+    found = attached_to({"2020-01-01-aaaaaaa": A, "latest": B, tag_of(A): ATTACHED, tag_of(B): ATTACHED})
+    assert found[tag_of(A)][0] and found[tag_of(B)][0]
+
+
+def test_nothing_is_taken_from_a_repository_without_latest() -> None:
+    found = attached_to({"2020-01-01-aaaaaaa": A, tag_of(A): ATTACHED, tag_of(B): C}, gone=(B,))
+    assert all(keep for keep, _ in found.values())
