@@ -26,6 +26,8 @@ PROGRAMS = {
     "gpg": ("gpg", "gpg-agent"),
     "gpgv": ("gpgv",),
     "objdump": ("binutils",),
+    "openssl": ("openssl",),
+    "skopeo": ("skopeo",),
     "xz": ("xz-utils",),
 }
 

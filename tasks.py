@@ -316,16 +316,26 @@ PUBLISHING = {
     "login": "a user; the password is read from standard input (default: what `docker login` has stored)",
     "execute": "do it; without this option it only says what it would do",
 }
+SIGNING = {"sign-key": "sign with this private key (PEM, P-256) instead of the identity of a workflow"}
 TAGS = {"group": "<policy>[-<variant>]", "tag": "YYYY.MM.DD-N (default: that of this commit)"}
 
 
-@task(iterable=["registry"], help={"image": "its name", "local": "what to push (default: its `latest`)", **PUBLISHING})
+@task(
+    iterable=["registry"],
+    help={"image": "its name", "local": "what to push (default: its `latest`)", **SIGNING, **PUBLISHING},
+)
 def push(
-    context: Context, registry: list[str], image: str = "", local: str = "", login: str = "", execute: bool = False
+    context: Context,
+    registry: list[str],
+    image: str = "",
+    local: str = "",
+    sign_key: str = "",
+    login: str = "",
+    execute: bool = False,
 ) -> None:
-    """Push a tested image to its candidate tag, and print its repository and digest."""
+    """Push a tested image to its candidate tag with all that belongs to it; print its repository and digest."""
     chosen = only(image)
-    general = given(registry=registry, login=login, execute=execute)
+    general = given(registry=registry, login=login, execute=execute) + (["--sign-key", sign_key] if sign_key else [])
     script(context, "push", *general, chosen.name, *given(local=local))
 
 
@@ -336,6 +346,7 @@ def push(
         **TAGS,
         "verify": "only say whether the published images are complete",
         "candidates": "what `push` printed, as a file or a directory of files: these digests count, not the tags",
+        **SIGNING,
         **PUBLISHING,
     },
 )
@@ -346,14 +357,40 @@ def manifest(
     tag: str = "",
     verify: bool = False,
     candidates: str = "",
+    sign_key: str = "",
     login: str = "",
     execute: bool = False,
 ) -> None:
     """Publish the candidates of all platforms of a policy together: dated tags, index, latest."""
-    where, which = given(registry=registry, login=login), [group, *([tag] if tag else [])]
-    if verify:
-        return script(context, "verify", *where, *which)
-    script(context, "manifest", *where, *given(execute=execute, candidates=candidates), *which)
+    general = given(registry=registry, login=login, execute=execute, verify=verify, candidates=candidates)
+    general += ["--sign-key", sign_key] if sign_key else []
+    script(context, "manifest", *general, group, *([tag] if tag else []))
+
+
+@task(
+    name="verify",
+    positional=["reference"],
+    help={
+        "reference": "[<host>/<namespace>/]NAME[:TAG][@DIGEST] of an image or an index (default: latest)",
+        "key": "the public key of who signed it (PEM; default: the workflow of the table's source)",
+        "commit": "what it must be built from, at least 7 digits",
+        "unsigned": "do without a signature, if there is none",
+        "no-layers": "do not read the layers: who pulls them checks them",
+        "login": PUBLISHING["login"],
+    },
+)
+def verify_(
+    context: Context,
+    reference: str,
+    key: str = "",
+    commit: str = "",
+    unsigned: bool = False,
+    no_layers: bool = False,
+    login: str = "",
+) -> None:
+    """Say whether a published image is genuine: tag, index, attachments, signature, provenance."""
+    options = given(key=key, commit=commit, unsigned=unsigned, login=login) + (["--no-layers"] if no_layers else [])
+    script(context, "verify", *options, reference)
 
 
 @task(
@@ -395,4 +432,6 @@ def prune(
     script(context, "prune", *words)
 
 
-ns = Collection(list_, build, test, shell, prefetch, bake, choose_, doctor, site, push, manifest, rollback, prune)
+ns = Collection(
+    list_, build, test, shell, prefetch, bake, choose_, doctor, site, push, manifest, verify_, rollback, prune
+)

@@ -33,7 +33,7 @@ COMMANDS = {
     "prefetch": Command("sources.command:main", "fill docker/sources, which builds look into first"),
     "push": Command("publish.command:push", "push a tested image to its candidate tag"),
     "manifest": Command("publish.command:manifest", "publish the candidates of all platforms of a policy together"),
-    "verify": Command("publish.command:verify", "say whether a published tag is whole"),
+    "verify": Command("publish.verify:main", "say whether a published image is genuine, and what it was made of"),
     "rollback": Command("publish.command:rollback", "point `latest` back to a dated tag"),
     "prune": Command("publish.prune:main", "delete published tags that no retention rule keeps"),
     "choose": Command("explain.choose:main", "say which policy to build wheels for, and whom it reaches"),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # both take a second to load, and most runs need neither
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 STATEMENT_TYPE = "application/vnd.in-toto+json"
+GITHUB = "https://token.actions.githubusercontent.com"  # vouches for the identities of workflows
 _LOADING = threading.Lock()  # one thread loads sigstore and fetches its root, the others wait
 _NEW_KEY = "`openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out FILE` makes one"
 

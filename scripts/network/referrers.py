@@ -20,6 +20,9 @@ from network.oci import Manifest
 from network.registry import MOST_DOCUMENT, MOST_PAGES, NotFound, Registry
 from portable import errors
 
+# What we attach to images, besides provenance and its signature.
+DESCRIPTION = "application/vnd.pypa.manylinux.manifest.v2+json"  # /opt/_internal/manifest.json
+SBOM = "application/spdx+json"
 TITLE = "org.opencontainers.image.title"  # the name of a document's file; `oras pull` skips a layer without it
 TRIES = 5  # to add to a list that somebody else is writing, too
 _EMPTY = b"{}"
@@ -123,8 +126,8 @@ def document(registry: Registry, repository: str, digest: str, kind: str) -> byt
 def attach(registry: Registry, repository: str, subject: Manifest, artifacts: Iterable[Artifact]) -> list[str]:
     """Attaches documents to a manifest; what is there already stays. Returns the digests of their manifests."""
     manifests = []
+    registry.put_blob(repository, _EMPTY)
     for artifact in artifacts:
-        registry.put_blob(repository, _EMPTY)
         registry.put_blob(repository, artifact.content)
         manifests.append(artifact.manifest(subject))
     _put(registry, repository, subject.digest, manifests)
@@ -134,9 +137,8 @@ def attach(registry: Registry, repository: str, subject: Manifest, artifacts: It
 def copy(registry: Registry, origin: str, repository: str, digest: str) -> None:
     """Attaches in `repository` what is attached to the same manifest in the repository `origin`."""
     found = [each.manifest for each in referrers(registry, origin, digest) if not each.manifest.is_index]
-    for manifest in found:
-        for blob in manifest.blobs:
-            registry.mount_blob(repository, blob, origin)
+    for blob in dict.fromkeys(blob for manifest in found for blob in manifest.blobs):
+        registry.mount_blob(repository, blob, origin)
     _put(registry, repository, digest, found)
 
 
@@ -162,7 +164,9 @@ def _list(registry: Registry, repository: str, subject: str, rows: list[dict[str
         there = {row["digest"].text(oci.DIGEST) for row in document["manifests"].rows()}
         if not (lacking := [row for row in rows if row["digest"] not in there]):
             return
-        content = {**document.value, "manifests": [*document["manifests"].value, *lacking]}
+        # Some registries refuse an index that lists what is gone.
+        left = [row.value for row in document["manifests"].rows() if registry.digest(repository, row["digest"].text())]
+        content = {**document.value, "manifests": [*left, *lacking]}
         index = Manifest(json.dumps(content, separators=(",", ":")).encode(), oci.INDEX_TYPES[0])
         registry.put_manifest(repository, tag, index)
     raise errors.Failure(

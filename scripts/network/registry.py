@@ -8,8 +8,9 @@ not believed. Any answer of a registry becomes a result, NotFound, or a Failure 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -22,7 +23,7 @@ from catalogue.tags import SYNTAX
 from network import logins, oci, session, web
 from network.answers import Answer
 from network.logins import Login
-from network.oci import Configuration, Manifest
+from network.oci import Configuration, Layer, Manifest
 from portable import environment, errors
 
 TIMEOUT = (10, 60)  # seconds: to connect, between two bytes
@@ -105,6 +106,13 @@ class Registry:
         if oci.digest_of(content) != digest:
             raise errors.Failure(f"{self.host}/{path} arrived damaged")
         return content
+
+    def check_layer(self, repository: str, layer: Layer) -> None:
+        """Reads a layer of any size and compares its digest. Raises NotFound, or Failure where it is another one."""
+        path, seen = f"{repository}/blobs/{layer.digest}", hashlib.sha256()
+        self._call("GET", path, repository, "pull", most=layer.size, each=seen.update)
+        if f"sha256:{seen.hexdigest()}" != layer.digest:
+            raise errors.Failure(f"{self.host}/{path} arrived damaged")
 
     def configuration(self, repository: str, manifest: Manifest) -> Configuration:
         """The configuration of an image."""
@@ -239,8 +247,18 @@ class Registry:
             raise errors.Failure(f"{self.host} answers {reply.status} to {method} {path}: {said}")
         return reply
 
-    def _send(self, method: str, url: str, where: str, most: int = MOST_BYTES, **options: Any) -> Reply:
-        """One request and its whole answer. Only reading requests follow redirects, and none away from TLS."""
+    def _send(
+        self,
+        method: str,
+        url: str,
+        where: str,
+        most: int = MOST_BYTES,
+        each: Callable[[bytes], object] | None = None,
+        **options: Any,
+    ) -> Reply:
+        """One request and its whole answer; `each` gets the content of a good one instead, piece by piece.
+
+        Only reading requests follow redirects, and none away from TLS."""
         options = {"allow_redirects": method in ("GET", "HEAD"), **options}
         try:
             with self._session.request(method, url, timeout=TIMEOUT, stream=True, **options) as answer:
@@ -248,7 +266,12 @@ class Registry:
                     raise errors.Failure(f"{where}: it redirects to a place without TLS")
                 if answer.headers.get("Content-Encoding", "identity") != "identity":
                     raise errors.Failure(f"{where}: it is compressed although nobody asked for that")
-                content = b"".join(session.chunks(answer, most))
+                content = b""
+                if each and answer.status_code == 200:
+                    for chunk in session.chunks(answer, most):
+                        each(chunk)
+                else:
+                    content = b"".join(session.chunks(answer, most))
                 following = answer.links.get("next", {}).get("url", "")
                 return Reply(answer.status_code, answer.headers, content, following)
         except (web.Refused, web.Unreachable) as error:

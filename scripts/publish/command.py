@@ -1,4 +1,4 @@
-"""Publishes images, checks what is published, and takes it back: `push`, `manifest`, `verify`, `rollback`.
+"""Publishes images, checks what is published, and takes it back: `push`, `manifest`, `rollback`.
 
 Commands that write to a registry only say what they would do, unless --execute is given."""
 
@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from catalogue import checkout, images, tags
 from catalogue.model import Catalogue, Group, Image
@@ -14,9 +16,12 @@ from engine import choose
 from host import inputs
 from portable import errors
 from publish import push as pushing
+from publish.attachments import Signer
 from publish.destination import Destination, read_login
 from publish.push import candidate
 from publish.steps import carry_out, is_ahead, problems_of, read_handed, revision, rollback_steps, steps
+
+T = TypeVar("T")
 
 
 def push() -> int:
@@ -26,42 +31,44 @@ def push() -> int:
     parser.add_argument(
         "--local", metavar="REFERENCE", help="what to push (default: `latest` of the image, as it was built here)"
     )
+    _add_key(parser)
     options = parser.parse_args()
     catalogue = images.load()
     image = catalogue.image(options.image)
     local = inputs.reference("--local", options.local) if options.local else f"{image.repository}:latest"
-    _push_everywhere(_places(options, catalogue), image, local, checkout.version_tag(), options.execute)
-    return 0
+    places, signer = _places(options, catalogue), Signer.of(options.sign_key)
+    return _push_everywhere(places, image, local, checkout.version_tag(), signer, options.execute)
 
 
 def manifest() -> int:
     """Publishes the candidates of all platforms: dated tags, index, latest.
 
-    Without --execute it only says what it would do."""
+    Without --execute it only says what it would do. With --verify it ends with 1 if the tag is not complete."""
     parser = _parser(str(manifest.__doc__), writes=True)
     _add_group(parser)
     parser.add_argument(
         "--candidates", type=Path, metavar="PATH", help="the output of push, a file or a directory of files"
     )
+    parser.add_argument("--verify", action="store_true", help="only say whether the tag is published completely")
+    _add_key(parser)
     options = parser.parse_args()
     catalogue = images.load()
     places, tag, group = _places(options, catalogue), _dated(options.tag), catalogue.group(options.group)
+    if options.verify:
+        return _report(places, [group], tag)
     handed = read_handed(options.candidates) if options.candidates else None
-    plans = [steps(place, group, tag, revision(), handed) for place in places]
-    for plan in plans:
+    signer, commit = Signer.of(options.sign_key), revision()
+
+    def publish(place: Destination) -> bool:
+        plan = steps(place, group, tag, commit, handed, signer)
         carry_out(plan, options.execute)
-    if not any(plans):
+        return bool(plan)
+
+    done, failed = _at_each(places, publish)
+    if not failed and not any(something for _, something in done):
         print(f"{group.name}: {tag} is published: nothing to do", file=sys.stderr)
-    return _report(places, [group], tag) if options.execute else 0
-
-
-def verify() -> int:
-    """Says whether a published tag is complete, and where latest points. Ends with 1 if the tag is not complete."""
-    parser = _parser(str(verify.__doc__), writes=False)
-    _add_group(parser)
-    options = parser.parse_args()
-    catalogue = images.load()
-    return _report(_places(options, catalogue), [catalogue.group(options.group)], _dated(options.tag))
+    wrong = options.execute and _report([place for place, _ in done], [group], tag)
+    return 1 if failed or wrong else 0
 
 
 def rollback() -> int:
@@ -74,16 +81,25 @@ def rollback() -> int:
     options = parser.parse_args()
     catalogue = images.load()
     places, tag = _places(options, catalogue), _dated(options.tag)
-    names = options.group or [g.name for g in catalogue.groups() if _is_published(places, g, tag)]
-    if not names:
+    published, failed = _at_each(
+        places, lambda place: [g.name for g in catalogue.groups() if _is_published(place, g, tag)]
+    )
+    names = options.group or list(dict.fromkeys(name for _, found in published for name in found))
+    if not names and not failed:
         raise errors.Failure(f"nothing is published as {tag} at {', '.join(map(str, places))}")
     groups = [catalogue.group(name) for name in names]
-    plans = [rollback_steps(place, group, tag) for place in places for group in groups]
-    for plan in plans:
+
+    def take_back(place: Destination) -> bool:
+        plan = [step for group in groups for step in rollback_steps(place, group, tag)]
         carry_out(plan, options.execute)
-    if not any(plans):
+        return bool(plan)
+
+    done, failed_now = _at_each([place for place, _ in published], take_back)
+    failed = failed or failed_now
+    if not failed and not any(something for _, something in done):
         print(f"{', '.join(group.name for group in groups)}: latest is at {tag}: nothing to do", file=sys.stderr)
-    return _report(places, groups, tag) if options.execute else 0
+    wrong = options.execute and _report([place for place, _ in done], groups, tag)
+    return 1 if failed or wrong else 0
 
 
 def _parser(description: str, writes: bool) -> argparse.ArgumentParser:
@@ -98,6 +114,15 @@ def _parser(description: str, writes: bool) -> argparse.ArgumentParser:
     if writes:
         parser.add_argument("--execute", action="store_true", help="write to the registry")
     return parser
+
+
+def _add_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sign-key",
+        type=Path,
+        metavar="FILE",
+        help="sign with this private key (PEM, P-256) instead of the identity of a workflow",
+    )
 
 
 def _add_group(parser: argparse.ArgumentParser) -> None:
@@ -124,13 +149,20 @@ def _dated(given: str | None) -> str:
     return tag
 
 
-def _push_everywhere(places: list[Destination], image: Image, local: str, tag: str, execute: bool) -> None:
-    """Pushes a local image to its candidate tag at each place; prints the repository and digest of each."""
-    published = [place.registry.digest(place.repository(image.name), tag) for place in places]
-    if not all(published):
+def _push_everywhere(
+    places: list[Destination], image: Image, local: str, tag: str, signer: Signer, execute: bool
+) -> int:
+    """Pushes a local image to its candidate tag at each place; prints the repository and digest of each.
+
+    Returns the exit status: 1 where a place could not be reached or has refused it."""
+    published, failed = _at_each(places, lambda place: place.registry.digest(place.repository(image.name), tag))
+    if not all(digest for _, digest in published):
         engine = choose.engine()
         found = pushing.tested(engine, image, local, revision())
-    for place, digest in zip(places, published, strict=True):
+    digests = {id(place): digest for place, digest in published}
+
+    def push_to(place: Destination) -> None:
+        digest = digests[id(place)]
         target = f"{place.registry.host}/{place.repository(image.name)}"
         if digest:
             print(f"{target}:{tag} is published already: nothing to do", file=sys.stderr)
@@ -138,13 +170,33 @@ def _push_everywhere(places: list[Destination], image: Image, local: str, tag: s
             print(f"{'' if execute else 'would '}push {target}:{candidate(tag)}", file=sys.stderr)
         if not digest and execute:
             pushing.log_in(engine, place.registry)
-            digest = pushing.push(engine, place, image, found, tag)
+            digest = pushing.push(engine, place, image, found, tag, signer)
         if digest:
             print(f"{target}@{digest}")
 
+    _, failed_now = _at_each([place for place, _ in published], push_to)
+    return 1 if failed or failed_now else 0
 
-def _is_published(places: list[Destination], group: Group, tag: str) -> bool:
-    return any(place.registry.digest(place.repository(group.name), tag) for place in places)
+
+def _at_each(places: list[Destination], do: Callable[[Destination], T]) -> tuple[list[tuple[Destination, T]], bool]:
+    """Does something at each place, and what it returned there; also, whether it failed at one of several.
+
+    One that is down does not keep the others from getting it; run the command again when it is back. The Failure of an
+    only place is raised."""
+    done, failed = [], False
+    for place in places:
+        try:
+            done.append((place, do(place)))
+        except errors.Failure as error:
+            if len(places) == 1:
+                raise
+            print(f"error: {place}: {error}", file=sys.stderr)
+            failed = True
+    return done, failed
+
+
+def _is_published(place: Destination, group: Group, tag: str) -> bool:
+    return bool(place.registry.digest(place.repository(group.name), tag))
 
 
 def _report(places: list[Destination], groups: list[Group], tag: str) -> int:

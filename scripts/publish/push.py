@@ -1,8 +1,12 @@
-"""Pushes a tested image of this machine's engine to its candidate tag in a registry, by Id and never by name."""
+"""Pushes a tested image of this machine's engine to its candidate tag in a registry, by Id and never by name.
+
+Description, SBOM and provenance are attached before the digest is handed on."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catalogue import tags
@@ -12,6 +16,8 @@ from network import logins
 from network.oci import Configuration, Manifest
 from network.registry import Registry, is_loopback
 from portable import errors
+from publish import attachments, provenance
+from publish.attachments import UNSIGNED, Signer
 from publish.destination import Destination
 from publish.fitness import differences, unfit
 from smoke import record
@@ -38,10 +44,14 @@ def only_image(registry: Registry, repository: str, manifest: Manifest) -> Manif
 
 @dataclass(frozen=True)
 class Tested:
-    """An image that may be published: its Id, which no tag can move, and what it says of itself."""
+    """An image that may be published: its Id, which no tag can move, and what it says of itself.
+
+    `commit`: what it was built from; `documents`: media type -> content of the documents in it."""
 
     identity: str
     configuration: Configuration
+    commit: str
+    documents: Mapping[str, bytes]
 
 
 def tested(engine: Engine, image: Image, local: str, commit: str) -> Tested:
@@ -50,17 +60,22 @@ def tested(engine: Engine, image: Image, local: str, commit: str) -> Tested:
     Raises Failure where it must not be published (see `unfit`) or was not tested on this machine."""
     identity = engine.identity(local)
     said = engine.ask(engine.inspect(identity, "{{json .}}")) or ""
-    found = Tested(identity, Configuration.of_engine(said, f"{engine.name}'s {local}"))
-    reasons = unfit(image, found.configuration, commit)
+    configuration = Configuration.of_engine(said, f"{engine.name}'s {local}")
+    reasons = unfit(image, configuration, commit)
     if not record.has_passed(engine, identity):
         reasons.append(f"it has not passed its smoke tests on this machine: run `invoke test -i {image.name}`")
     if reasons:
         raise errors.Failure(f"{local} cannot be published: " + "; ".join(reasons))
-    return found
+    documents, notes = attachments.taken_from(engine, identity)
+    for note in notes:
+        print(f"note: {local} is published without that document: {note}; build it again to have it", file=sys.stderr)
+    return Tested(identity, configuration, commit, documents)
 
 
-def push(engine: Engine, place: Destination, image: Image, found: Tested, tag: str) -> str:
-    """Pushes a tested image to its candidate tag; returns its digest, or the published one if its tag exists by now.
+def push(engine: Engine, place: Destination, image: Image, found: Tested, tag: str, signer: Signer = UNSIGNED) -> str:
+    """Pushes a tested image to its candidate tag, with everything that belongs to it.
+
+    Returns its digest, or the published one if its tag exists by now.
 
     Raises Failure when another image has arrived: docker pushes whatever the name stands for at that moment."""
     registry, repository = place.registry, place.repository(image.name)
@@ -82,6 +97,8 @@ def push(engine: Engine, place: Destination, image: Image, found: Tested, tag: s
         reasons.append(f"it is not the tested image {found.identity}; somebody else may have pushed there")
     if reasons:
         raise errors.Failure(f"{target} is wrong: {'; '.join(reasons)}; push again")
+    made = provenance.of_image(image, arrived, configuration, found.documents, found.commit)
+    attachments.attach(registry, repository, arrived, found.documents, made, signer)
     return arrived.digest
 
 

@@ -3,8 +3,9 @@
 An image is pushed under a candidate tag first. Only when every platform of its policy has a candidate of the same
 commit are the manifests copied, in an order that never shows a wrong dated tag: first the dated tags of all platforms,
 then the index over them, then `latest` everywhere. A dated tag is never overwritten, and only `rollback` takes `latest`
-back. Steps that are already done are skipped: running it again completes an interrupted run. Nothing is written
-without `--execute`.
+back. What is attached to an image is there before its tag, and goes with it into the index's repository; the index has
+provenance of its own. Steps that are already done are skipped: running it again completes an interrupted run. Nothing
+is written without `--execute`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from pathlib import Path
 
 from catalogue import checkout, paths, tags
 from catalogue.model import Group, Image
-from network import oci
+from network import oci, referrers
 from network.oci import Manifest
 from network.registry import NotFound
 from portable import errors
-from publish import push
+from publish import attachments, provenance, push
+from publish.attachments import UNSIGNED, Signer
 from publish.destination import Destination
 from publish.fitness import REVISION_LABEL, differences, platform_of, unfit
 from publish.push import candidate
@@ -52,13 +54,18 @@ class Step:
 
 
 def steps(
-    place: Destination, group: Group, tag: str, commit: str, handed: Mapping[str, str] | None = None
+    place: Destination,
+    group: Group,
+    tag: str,
+    commit: str,
+    handed: Mapping[str, str] | None = None,
+    signer: Signer = UNSIGNED,
 ) -> list[Step]:
     """What publishing the candidates of `tag` still takes, in order; empty when it is published already.
 
     `handed` has the digest of each candidate by repository; without it, the candidate tags name them. Raises Failure,
     with every reason, when an image is missing, partial, not what its name says, built from another commit or on an
-    unpinned base, and when a dated tag already holds another digest."""
+    unpinned base, when it has no provenance, and when a dated tag already holds another digest."""
     registry = place.registry
     manifests, refusals = {}, []
     for image in group.members:
@@ -69,7 +76,9 @@ def steps(
             refusals.append(f"{image.name}: there is no {candidate(tag)} yet")
             continue
         configuration = registry.configuration(repository, manifests[image.name])
-        refusals += [f"{image.name}: {why}" for why in unfit(image, configuration, commit)]
+        wrong = unfit(image, configuration, commit)
+        wrong = wrong or attachments.unaccounted(registry, repository, manifests[image.name], image.name, commit)
+        refusals += [f"{image.name}: {why}" for why in wrong]
     if refusals:
         raise errors.Failure(f"{place}/{group.name}:{tag} cannot be published:\n  " + "\n  ".join(refusals))
     index = index_of(group, manifests, tag, commit)
@@ -85,7 +94,9 @@ def steps(
             plan.append(Step(what, functools.partial(_put_image, place, group, image, tag, manifest)))
     if found is None:
         what = f"index {place}/{group.name}:{tag}"
-        plan.append(Step(what, functools.partial(_put_index, place, group, manifests, index, tag)))
+        made = provenance.of_index(group, index, manifests, commit)
+        attach = functools.partial(attachments.attach, place.registry, home, index, {}, made, signer)
+        plan.append(Step(what, functools.partial(_put_index, place, group, manifests, index, tag, attach)))
     return plan if overtaken(place, group, tag) else plan + _latest_steps(place, group, tag, manifests, index)
 
 
@@ -264,14 +275,26 @@ def _put_image(place: Destination, group: Group, image: Image, tag: str, manifes
             raise _taken(f"{place.registry.host}/{repository}:{tag}", theirs, manifest.digest)
 
 
-def _put_index(place: Destination, group: Group, manifests: dict[str, Manifest], index: Manifest, tag: str) -> None:
-    """Brings every platform's manifest into the index's own repository, then stores the index."""
+def _put_index(
+    place: Destination,
+    group: Group,
+    manifests: dict[str, Manifest],
+    index: Manifest,
+    tag: str,
+    attach: Callable[[], None],
+) -> None:
+    """Brings every platform's manifest into the index's own repository, with what is attached to it.
+
+    Then stores the index by its digest, attaches its provenance, and only then gives it the tag."""
     home = place.repository(group.name)
     for image in group.members:
         _check_holds(place, place.repository(image.name), tag, manifests[image.name])
         for blob in manifests[image.name].blobs:
             place.registry.mount_blob(home, blob, place.repository(image.name))
         place.registry.put_manifest(home, manifests[image.name].digest, manifests[image.name])
+        referrers.copy(place.registry, place.repository(image.name), home, manifests[image.name].digest)
+    place.registry.put_manifest(home, index.digest, index)
+    attach()
     _put_dated(place, home, tag, index)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ pytestmark = [
 ]
 USER, PASSWORD = "bot", "a secret word"
 HTPASSWD = f"{USER}:$2b$04$LR2ooQ0ZzQRDqiJF3pfP1e0SG7ykZp0gF5XACA4/dqDDsdQZp0FEu"
+NEW_KEY = ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out"]
 BASE = "sha256:" + "0" * 64
 MEMBERS = images.load().group("manylinux_2_39").members
 
@@ -66,8 +68,15 @@ class Fork:
         repository.git.commit("--allow-empty", "-m", message)
         return checkout.version_tag(self.root)
 
-    def make(self, image: Image, revision: str = "", complete: bool = True, content: str = "") -> str:
-        """A local image with the labels of a good build; returns its reference."""
+    def make(
+        self,
+        image: Image,
+        revision: str = "",
+        complete: bool = True,
+        content: str = "",
+        documents: Mapping[str, str] = {},
+    ) -> str:
+        """A local image with the labels of a good build, and files in /opt/_internal; returns its reference."""
         labels = {
             fitness.COMPLETE_LABEL: str(complete).lower(),
             fitness.REVISION_LABEL: revision or git.Repo(self.root).head.commit.hexsha,
@@ -77,7 +86,12 @@ class Fork:
         context = self.root.parent / "context"
         context.mkdir(exist_ok=True)
         (context / "name").write_text(content or image.name, encoding="utf-8")
-        (context / "Dockerfile").write_text("FROM scratch\nCOPY name /\n", encoding="utf-8")
+        shutil.rmtree(context / "internal", ignore_errors=True)
+        (context / "internal").mkdir()
+        for name, text in documents.items():
+            (context / "internal" / name).write_text(text, encoding="utf-8")
+        dockerfile = "FROM scratch\nCOPY name /\nCOPY internal /opt/_internal\n"
+        (context / "Dockerfile").write_text(dockerfile, encoding="utf-8")
         reference = f"{self.place}/{image.name}:latest"
         build = ImageBuild(context, context / "Dockerfile", reference, platform=image.platform.oci, labels=labels)
         subprocess.run(self.engine.build(build), env=self.engine.environment(), check=True, stderr=subprocess.DEVNULL)
@@ -149,6 +163,8 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
     handed.mkdir()
     done = fork.run("push", "-i", first.name, *login)
     assert done.returncode == 0, done.stderr
+    for kind, path in (("description", "manifest.json"), ("SBOM", "sbom.spdx.json")):
+        assert f"published without that document: it has no {kind} (/opt/_internal/{path})" in done.stderr
     assert done.stdout == f"{fork.place}/{first.name}@{digests(fork, f'candidate-{older}')[first.name]}\n"
     (handed / first.name).write_text(done.stdout, encoding="utf-8")
     done = fork.run("manifest", "manylinux_2_39", "--candidates", str(handed), *login)
@@ -175,12 +191,24 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
         assert "nothing to do" in done.stderr
     assert done.stdout == (handed / first.name).read_text(encoding="utf-8")  # a job that is run again hands it over
 
-    newer = fork.commit("second")
+    newer, key = fork.commit("second"), fork.root.parent / "key"
+    subprocess.run([*NEW_KEY, str(key)], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(["openssl", "pkey", "-in", str(key), "-pubout", "-out", f"{key}.pub"], check=True)
+    signing = ("--sign-key", str(key), *login)
     for image in MEMBERS:
-        record.note_pass(fork.engine, fork.make(image), True)
-        done = fork.run("push", "-i", image.name, *login)
+        description = {"schema": 2, "image": {"name": image.name}, "build": {"pins": {}}}
+        documents = {"manifest.json": json.dumps(description), "sbom.spdx.json": "{}"}
+        record.note_pass(fork.engine, fork.make(image, documents=documents), True)
+        done = fork.run("push", "-i", image.name, *signing)
         assert done.returncode == 0, done.stderr
-    assert fork.run("manifest", "manylinux_2_39", *login).returncode == 0
+        assert "note: " not in done.stderr
+    assert fork.run("manifest", "manylinux_2_39", *signing).returncode == 0
+    words = ("verify", f"{fork.place}/manylinux_2_39:{newer}", "--key", f"{key}.pub", "--login", USER)
+    done = fork.run(*words, "--commit", git.Repo(fork.root).head.commit.hexsha)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("SBOM: the provenance names it") == 2
+    done = fork.run("verify", f"manylinux_2_39:{older}", "--key", f"{key}.pub", "--login", USER)
+    assert (done.returncode, "signature: there is none by the key" in done.stdout) == (1, True)
     assert digests(fork, "latest") == digests(fork, newer) != digests(fork, older)
     assert fork.run("manifest", "manylinux_2_39", "--tag", older, "--verify", "--login", USER).returncode == 0
 

@@ -27,6 +27,7 @@ NOTE = Artifact("application/vnd.example.note", "note", b"hello")
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "list":
         with small_registry.running() as registry:
+            registry.page = 2
             yield registry.host
     else:
         with registries.running(tmp_path) as host:
@@ -156,6 +157,15 @@ def test_what_is_listed_but_refers_to_something_else_does_not_count(plain: Regis
     theirs = plain.manifest(REPOSITORY, referrers.tag_of(other.digest))
     plain.put_manifest(REPOSITORY, referrers.tag_of(subject.digest), theirs)
     assert found(plain, subject) == {}
+
+
+def test_what_is_gone_leaves_the_list(plain: Registry) -> None:
+    """docker-registry refuses an index that lists what it has not."""
+    subject = image(plain)
+    (digest,) = referrers.attach(plain, REPOSITORY, subject, [SBOM])
+    plain.delete(REPOSITORY, digest)
+    (note,) = referrers.attach(plain, REPOSITORY, subject, [NOTE])
+    assert [row["digest"] for row in listed(plain, subject)] == [note]
 
 
 def test_something_else_under_the_tag_is_not_overwritten(plain: Registry) -> None:

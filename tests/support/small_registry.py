@@ -25,10 +25,10 @@ _PATH = re.compile(r"/v2/(?P<name>.+?)/(?P<what>manifests|blobs|referrers|tags)/
 
 @dataclass
 class SmallRegistry:
-    """`page`: the rows of a page of referrers; `filters`: whether it filters them as it is asked to."""
+    """`page`: the rows of a page of referrers (cosign 3.1 reads the first page only); `filters`: whether it filters."""
 
     host: str = ""
-    page: int = 2
+    page: int = 100
     filters: bool = True
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)  # by repository and digest
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)  # type and content, by digest
