@@ -61,6 +61,7 @@ class Pages:
         self.templates = jinja2.Environment(
             loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
+        self.templates.filters["sentence"] = sentence
         tables = self.tables
         self.images = [facts.image_facts(tables, image) for image in tables.images]
         self.policies = facts.policies_facts(tables)
@@ -216,11 +217,15 @@ class Pages:
             yield self._page(
                 f"choose/{platform}/", "choose_platform.html", f"A policy for {platform}",
                 f"Which policy to build wheels for on {platform}, by Python.",
-                platform=platform, choices=choices, **shared,
+                platform=platform, choices=choices, common=_common(choices), **shared,
             )  # fmt: skip
+        coming: dict[str, list[Facts]] = {}
+        for row in self.calendar:
+            if not row["ended"]:
+                coming.setdefault(row["day"][:4], []).append(row)
         yield self._page(
             "calendar/", "calendar.html", "Calendar", "When support ends, and when something leaves the images.",
-            timeline=self.timeline, coming=[row for row in self.calendar if not row["ended"]],
+            timeline=self.timeline, coming=coming,
             past=[row for row in reversed(self.calendar) if row["ended"]],
         )  # fmt: skip
         yield self._page("notes/", "notes.html", "What changed", "What changed between tags.", notes=self.notes)
@@ -243,6 +248,12 @@ class Pages:
         return f"{path}index.html", text
 
 
+def sentence(words: str) -> str:
+    """A sentence of its own: with a capital, unless it begins with a name like cp39-cp39, and a full stop."""
+    begins_with_name = bool(set("_0123456789") & set(words.split()[0]))
+    return f"{words if begins_with_name else words[0].upper() + words[1:]}."
+
+
 def style() -> str:
     """The style sheet: the colours of both themes, the rules of the pictures, and what the page has of its own."""
     light, dark = (
@@ -258,6 +269,12 @@ def style() -> str:
 
 def _without_packages(content: Facts | None) -> Facts | None:
     return content and {name: value for name, value in content.items() if name != "packages"}
+
+
+def _common(choices: list[Facts]) -> list[str]:
+    """The caveats of every answer."""
+    first, *others = [choice["answers"][0]["caveats"] for choice in choices]
+    return [caveat for caveat in first if all(caveat in other for other in others)]
 
 
 def _versions(image: Facts) -> dict[str, str]:

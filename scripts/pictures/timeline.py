@@ -44,12 +44,14 @@ def timeline(catalogue: Catalogue, ends: Sequence[Ending], today: datetime.date 
         start = place(policy.released or first)
         made.text(LEFT - 14, y + 14, policy.name, "bold end")
         made.text(LEFT - 14, y + 28, f"{policy.title}{_also(policy)}", "muted small end")
-        alpha = policy.status == "alpha"
-        made.rectangle(start, y + 4, place(policy.eol) - start, 22, "soft" if alpha else "accent", 4)
-        made.text(place(policy.eol) - 7, y + 19, f"{policy.eol:%Y-%m}", "small end" if alpha else "paper small end")
+        colour = "soft" if policy.status == "alpha" else "accent"
+        made.rectangle(start, y + 4, place(policy.eol) - start, 22, colour, 4)
     if today:
         made.line(place(today), TOP - 10, place(today), bottom + 6, "today")
         made.text(place(today), TOP - 14, "today", "warm bold small middle")
+    for number, policy in enumerate(policies):
+        kind = "small end" if policy.status == "alpha" else "paper small end"
+        made.text(place(policy.eol) - 7, TOP + ROW * number + 19, f"{policy.eol:%Y-%m}", kind)
     return made
 
 

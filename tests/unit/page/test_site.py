@@ -183,8 +183,8 @@ def test_the_answers_are_those_of_choose(
         choose.main()
         said = json.loads(capsys.readouterr().out)
         assert (said["pythons"], said["answers"]) == (row["pythons"], row["answers"])
-        page = plain[f"choose/{platform}/index.html"]
-        assert f"<code>{row['answers'][0]['image']}</code>" in page
+    answer = rows[0]["answers"][0]
+    assert f"<code>{answer['image']}</code>" in plain[f"choose/{platform}/index.html"]
 
 
 def test_a_release_of_a_distribution_names_the_wheels_that_run_there(plain: dict[str, str]) -> None:
@@ -194,6 +194,12 @@ def test_a_release_of_a_distribution_names_the_wheels_that_run_there(plain: dict
     assert rows["Alpine 3.22"]["policies"] == ["musllinux_1_2"]
     assert rows["Oracle Linux 6"]["policies"] == [] and rows["Oracle Linux 6"]["retired_policies"][0] == "manylinux2010"
     assert "Which wheels run on RHEL 8" in plain["distributions/rhel-8/index.html"]
+
+
+def test_names_keep_their_letters_at_the_beginning_of_a_sentence(plain: dict[str, str]) -> None:
+    text = plain["calendar/index.html"]
+    assert "<span>cp39-cp39 leaves the images (" in text and "<span>manylinux2014 leaves the images (" in text
+    assert "<span>The series 3.5 of openssl is no longer maintained upstream.</span>" in text
 
 
 def test_what_has_ended_is_said_by_the_day() -> None:
