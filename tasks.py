@@ -300,6 +300,25 @@ def doctor(
 
 
 @task(
+    positional=["old", "new"],
+    iterable=["image"],
+    help={
+        "old": "a dated tag, `latest`, a digest, an image, a manifest.json, or a directory with IMAGE/manifest.json "
+        "(default: the newest dated git tag before NEW)",
+        "new": "the same (default: the tag of this commit)",
+        "image": "name or glob, repeatable (default: all)",
+        "json": "print JSON, see docs/notes.md",
+        "output": "a file to write to instead of standard output",
+    },
+)
+def notes(
+    context: Context, image: list[str], old: str = "", new: str = "", json: bool = False, output: str = ""
+) -> None:
+    """Say what has changed between two tags, digests or images, riskiest first."""
+    script(context, "notes", *given(image=image, json=json, output=output), *filter(None, [old, new]))
+
+
+@task(
     help={
         "descriptions": "a directory with what is known of published images, one directory for each",
         "output": "where to write it (default: build/site)",
@@ -433,5 +452,5 @@ def prune(
 
 
 ns = Collection(
-    list_, build, test, shell, prefetch, bake, choose_, doctor, site, push, manifest, verify_, rollback, prune
+    list_, build, test, shell, prefetch, bake, choose_, doctor, notes, site, push, manifest, verify_, rollback, prune
 )

@@ -37,6 +37,7 @@ COMMANDS = {
     "rollback": Command("publish.command:rollback", "point `latest` back to a dated tag"),
     "prune": Command("publish.prune:main", "delete published tags that no retention rule keeps"),
     "choose": Command("explain.choose:main", "say which policy to build wheels for, and whom it reaches"),
+    "notes": Command("explain.notes_command:main", "say what changed between two tags, digests or images"),
     "prove": Command("prove.command:main", "run wheels in real root file systems, and compare with the doctor"),
     "site": Command("page.command:main", "write the page about the images into build/site"),
     "render": Command("render.command:main", "rewrite what follows from the tables"),

@@ -117,6 +117,11 @@ def date(root: Path = ROOT) -> int:
     return int(_checked(_DATE, said, "rev-list").partition(" ")[0])
 
 
+def tags(root: Path = ROOT) -> list[str]:
+    """The names of the git tags that are here."""
+    return _of(root, "for-each-ref", "--format=%(refname:strip=2)", "refs/tags").splitlines()
+
+
 def version_tag(root: Path = ROOT, now: float | None = None) -> str:
     """`YYYY.MM.DD-N` of HEAD: its UTC day, and its number among the first-parent commits of that day, from 1.
 

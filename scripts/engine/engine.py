@@ -18,7 +18,7 @@ from typing import Any
 
 from catalogue import checkout
 from engine.commands import Commands
-from portable import errors, files, places
+from portable import errors, files, places, scratch
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,19 @@ class Engine(Commands):
         if said := self.ask(self.inspect(reference, "{{.Id}}")):
             return said
         raise errors.UserError(f"{self.name} has no image {reference}: build it, or pull it first")
+
+    def read_file(self, reference: str, path: str) -> bytes:
+        """A file of an image that is here; nothing of the image runs, so it may be for any platform.
+
+        Raises Failure where the image lacks the file."""
+        name = f"manylinux-{uuid.uuid4().hex[:12]}"
+        with scratch.directory() as directory:
+            self.call(self.command("create", "--pull=never", "--name", name, reference, "true"))
+            try:
+                self.call(self.command("cp", f"{name}:{path}", str(directory / "copy")))
+            finally:
+                self.ask(self.remove_container(name))
+            return (directory / "copy").read_bytes()
 
     def stream(self, argv: Sequence[str], each: Callable[[str], object], grace: float = 30) -> int:
         """Runs one of the argument lists; `each` gets every line that it prints.
