@@ -107,10 +107,17 @@ class Registry:
             raise errors.Failure(f"{self.host}/{path} arrived damaged")
         return content
 
-    def check_layer(self, repository: str, layer: Layer) -> None:
-        """Reads a layer of any size and compares its digest. Raises NotFound, or Failure where it is another one."""
+    def check_layer(self, repository: str, layer: Layer, advance: Callable[[int], object] = int) -> None:
+        """Reads a layer of any size and compares its digest; `advance` gets the number of bytes as they arrive.
+
+        Raises NotFound, or Failure where it is another one."""
         path, seen = f"{repository}/blobs/{layer.digest}", hashlib.sha256()
-        self._call("GET", path, repository, "pull", most=layer.size, each=seen.update)
+
+        def read(chunk: bytes) -> None:
+            seen.update(chunk)
+            advance(len(chunk))
+
+        self._call("GET", path, repository, "pull", most=layer.size, each=read)
         if f"sha256:{seen.hexdigest()}" != layer.digest:
             raise errors.Failure(f"{self.host}/{path} arrived damaged")
 

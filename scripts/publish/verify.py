@@ -22,6 +22,7 @@ from network.answers import Answer, printable
 from network.oci import Manifest, Reference
 from network.registry import Registry
 from portable import errors
+from portable.progress import Progress
 from publish.attachments import IN_IMAGE, NAMES, bundles_of
 from publish.destination import Destination, read_login
 from publish.fitness import BASE_DIGEST_LABEL, REVISION_LABEL, differences, platform_of
@@ -145,11 +146,12 @@ class Verification:
         if not self.layers:
             return self.report.good(f"layers: {len(manifest.layers)}, not read")
         wrong: list[str] = []
-        for layer in manifest.layers:
-            with _collecting(wrong):
-                self.registry.check_layer(repository, layer)
-        size = sum(layer.size for layer in manifest.layers) / 1e6
-        self.report.check("layers", wrong, f"{len(manifest.layers)}, {size:.1f} MB, all as the manifest says")
+        size = sum(layer.size for layer in manifest.layers)
+        with Progress() as progress, progress.task(f"layers of {manifest.digest[:19]}", size) as task:
+            for layer in manifest.layers:
+                with _collecting(wrong):
+                    self.registry.check_layer(repository, layer, task.advance)
+        self.report.check("layers", wrong, f"{len(manifest.layers)}, {size / 1e6:.1f} MB, all as the manifest says")
 
     def _documents(self, repository: str, manifest: Manifest) -> dict[str, str]:
         """Media type -> digest of the documents that are attached."""

@@ -49,6 +49,12 @@ INDEX = {
     ],
     "annotations": {"a": "b"},
 }
+ARTIFACT = {
+    **IMAGE,
+    "artifactType": "application/x",
+    "config": {"mediaType": oci.EMPTY_TYPE, "digest": DIGEST},
+    "subject": {"digest": DIGEST},
+}
 MANIFEST = json.dumps(IMAGE).encode()
 SCHEMA_1 = {"schemaVersion": 1, "name": REPOSITORY, "tag": "latest", "fsLayers": [], "history": [], "signatures": []}
 
@@ -161,6 +167,8 @@ CALLS: dict[str, tuple[str, Callable[[Registry], object]]] = {
         f"{PATH}/blobs/uploads/?mount={DIGEST.replace(':', '%3A')}&from=pypa%2Fother",
         lambda r: r.mount_blob(REPOSITORY, DIGEST, "pypa/other"),
     ),
+    "upload": (f"{PATH}/blobs/uploads/", lambda r: r.put_blob(REPOSITORY, b"new")),
+    "layer": (f"{PATH}/blobs/{DIGEST}", lambda r: r.check_layer(REPOSITORY, oci.Layer(DIGEST, len(BLOB)))),
     "delete": (f"{PATH}/manifests/{DIGEST}", lambda r: r.delete(REPOSITORY, DIGEST)),
     "quay": (
         f"/api/v1/repository/{REPOSITORY}/tag/?limit=100&page=1&onlyActiveTags=true",
@@ -252,6 +260,9 @@ def test_any_document() -> None:
         (IMAGE, lambda content: Manifest(content, MANIFEST_TYPES[0]).annotations),
         (INDEX, lambda content: Manifest(content, INDEX_TYPES[0]).entries),
         (INDEX, lambda content: Manifest(content, INDEX_TYPES[0]).annotations),
+        (ARTIFACT, lambda content: Manifest(content, MANIFEST_TYPES[0]).layers),
+        (ARTIFACT, lambda content: Manifest(content, MANIFEST_TYPES[0]).subject),
+        (ARTIFACT, lambda content: Manifest(content, MANIFEST_TYPES[0]).kind),
         (CONFIGURATION, lambda content: Configuration.parse(content, "here")),
         (engine, lambda content: Configuration.of_engine(content.decode(), "here")),
         ([engine], lambda content: Configuration.of_engine(content.decode(), "here")),
