@@ -91,10 +91,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Hold:
-    """Versions that are not taken before a day, and why. `version`: a version, or a comparison like >=9."""
+    """Versions that are not taken before a day, and why. `version`: a version, or a comparison like >=9.
+
+    `since`: the day on which somebody last saw that the reason holds."""
 
     version: Annotated[str, form(r"(==|>=|<=|>|<)?\d+(\.\d+)*\w*", "a version or a comparison like >=9")]
     reason: Prose
+    since: datetime.date
     until: datetime.date
 
     @property

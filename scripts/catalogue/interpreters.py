@@ -5,6 +5,7 @@ The annotations say what may stand in the table, see portable/toml.py.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -90,10 +91,11 @@ class Interpreter:
 
 @dataclass(frozen=True)
 class ToolHold:
-    """Releases of a tool that the updater does not take, and why."""
+    """Releases of a tool that the updater does not take, and why; `since`: the day on which somebody last saw that."""
 
     below: Version
     reason: Prose
+    since: datetime.date
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from update.choice import Listing, RunContext, Taken, case_of, choose, examine, 
 from update.pipeline import Bump, Outcome, Subject
 from update.proof import NotYet, Proof
 from update.releases import Release
-from update.report import Row, State
+from update.report import Row, State, old_holds
 
 END_OF_LIFE_NEAR = timedelta(days=180)
 UNCONFIRMED = "docker/unconfirmed.toml"
@@ -314,4 +314,6 @@ def main(arguments: Sequence[str] | None = None, root: Path = paths.ROOT) -> int
     with RunContext.open(rows.values(), options.no_cooldown, dry_run=options.dry_run) as context:
         unconfirmed = parse_unconfirmed(read_toml(root / UNCONFIRMED))
         run = Run(rows, pinned, places, unconfirmed, context, root)
-        return pipeline.run("Native dependencies", subjects(run), options, root)
+        holds = ((f"{row.name} {hold.version}", hold.since, hold.reason) for row in rows.values() for hold in row.holds)
+        notes = old_holds(holds, context.now.date())
+        return pipeline.run("Native dependencies", subjects(run), options, root, notes=notes)

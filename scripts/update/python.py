@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from network import web
 from portable import environment, errors
 from update import pipeline
 from update.pipeline import Bump, Options, Outcome, Subject
-from update.report import Row, State
+from update.report import Row, State, old_holds
 
 REQUIREMENTS = Path("requirements")
 COOL_DOWN = "7 days"
@@ -266,16 +267,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     --only takes names of locks (dev, tools/uv, ...), --no-cooldown names of packages."""
     options = pipeline.parse(str(main.__doc__), arguments)
-    return run(ROOT, locks(images.load(), native_pins.read()), options)
+    catalogue = images.load()
+    holds = ((f"{t.name}<{t.hold.below}", t.hold.since, t.hold.reason) for t in catalogue.tools.values() if t.hold)
+    notes = old_holds(holds, datetime.now(UTC).date())
+    return run(ROOT, locks(catalogue, native_pins.read()), options, notes)
 
 
-def run(root: Path, wanted: Sequence[Lock], options: Options) -> int:
+def run(root: Path, wanted: Sequence[Lock], options: Options, notes: Sequence[str] = ()) -> int:
     """Renews these locks of the repository at `root`; returns the exit status."""
     eager = options.no_cooldown
     uv_program()
     subjects = [Subject({lock.label: ""}, partial(look, root, lock, eager)) for lock in wanted]
     but = f", but not of {', '.join(eager)}" if eager else ""
-    notes = [f"Releases younger than {COOL_DOWN} were left alone{but}. The locks move together or not at all."]
+    rule = f"Releases younger than {COOL_DOWN} were left alone{but}. The locks move together or not at all."
     # --no-cooldown names packages here, which the pipeline does not know.
     options = replace(options, no_cooldown=())
-    return pipeline.run("Python dependencies", subjects, options, root, join=_join, notes=notes)
+    return pipeline.run("Python dependencies", subjects, options, root, join=_join, notes=[*notes, rule])

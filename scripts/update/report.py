@@ -5,16 +5,19 @@ All updaters fill the same rows, so that people and workflows read one form.
 
 from __future__ import annotations
 
+import datetime
 import html
 import json
 import os
 import re
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+YEAR = 365  # days
 
 
 class State(StrEnum):
@@ -76,6 +79,16 @@ class Commit:
 
     subject: str
     body: str
+
+
+def old_holds(holds: Iterable[tuple[str, datetime.date, str]], today: datetime.date) -> list[str]:
+    """A note for each hold whose reason nobody has looked at for a year; `holds`: what is held, since when, why."""
+    return [
+        f"Hold on {what}: since {since} nobody has looked whether the reason still holds ({reason}). Try again, then "
+        "lift the hold or renew its `since`."
+        for what, since, reason in holds
+        if (today - since).days > YEAR
+    ]
 
 
 HEADINGS = ("name", "pinned", "newest", "acceptable", "age", "trust", "state")

@@ -431,13 +431,14 @@ def test_one_old_list_lowers_nothing(world: World, run: Run, tmp_path: Path) -> 
 
 def test_a_hold_holds_until_its_day(world: World, run: Run) -> None:
     project = world.project("alpha", "1.0.0", "1.1.0", "1.2.0")
-    held = f'hold = [{{ version = "1.2.0", reason = "it breaks wheels", until = {datetime.now(UTC).date()} }}]\n'
-    later = held.replace(str(datetime.now(UTC).date()), "2099-01-01")
+    held = 'hold = [{ version = "1.2.0", reason = "it breaks wheels", since = 2019-12-31, until = 2020-01-01 }]\n'
+    later = held.replace("2020-01-01", "2099-01-01")
     world.rows["alpha"] = project.row + later
     world.commit(pins={"alpha": "1.1.0"})
     row = run("--dry-run").rows["alpha"]
     assert (row["state"], row["acceptable"]) == ("held", "1.1.0")
     assert row["passed_over"] == ["1.2.0: held until 2099-01-01: it breaks wheels"]
+    assert "Hold on alpha 1.2.0: since 2019-12-31 nobody has looked" in run("--dry-run").report["notes"][0]
     table = world.repository / "docker" / "dependencies.toml"
     table.write_text(table.read_text().replace(later, held))
     assert run("--dry-run").rows["alpha"]["acceptable"] == "1.2.0"

@@ -117,7 +117,7 @@ platforms = ["x86_64", "i686"]
 {NEW_TAG} = {{ where = ["glibc-*"] }}
 
 [tools.{TOOL}]
-hold = {{ below = "0.18", reason = "it rains" }}
+hold = {{ below = "0.18", reason = "it rains", since = 2026-01-01 }}
 [tools.{OTHER_TOOL}]
 not_where = ["musl-*"]
 

@@ -201,10 +201,15 @@ def test_a_template_gives_what_the_row_lacks(tmp_path: Path) -> None:
         ("27EDEAF22F3ABCEB50DB9A125CC908FDB71E12C2", "27edeaf2", "must be a fingerprint"),
         ("{url}.asc", "{uri}.asc", "openpgp.url must be an https:// address"),
         ('series = "1"', 'series = "1"\nhold = [{ version = "1.5" }]', "reason is missing"),
-        ('series = "1"', 'series = "1"\nhold = [{ version = "1.5", reason = "bad" }]', "until is missing"),
+        ('series = "1"', 'series = "1"\nhold = [{ version = "1.5", reason = "bad" }]', "since is missing"),
         (
             'series = "1"',
-            'series = "1"\nhold = [{ version = "new", reason = "bad", until = 2030-01-01 }]',
+            'series = "1"\nhold = [{ version = "1.5", reason = "bad", since = 2026-01-01 }]',
+            "until is missing",
+        ),
+        (
+            'series = "1"',
+            'series = "1"\nhold = [{ version = "new", reason = "bad", since = 2026-01-01, until = 2030-01-01 }]',
             "version must be a version or a comparison",
         ),
     ],

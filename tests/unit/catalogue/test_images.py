@@ -145,6 +145,7 @@ LAWS = [
     (f"{OLD_TAG} = ", "cpython38 = ", "the key must be <python tag>-<abi tag>"),
     ('manylinux_2_92 = ["s390x"]', 'manylinux_2_92 = ["i686"]', "manylinux_2_92 has no i686"),
     ('below = "0.18", ', "", "hold.below is missing"),
+    (", since = 2026-01-01", "", "hold.since is missing"),
     ("s390x = { published = false }", "s390x = {}", "published must be false"),
     ("years = 5", "years = true", "years must be a whole number, not True"),
     ('{ tag = "2025.05.03-1", ', "{ ", "tag is missing"),

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,16 @@ BUMP = Commit(
 )
 READERS = ("debian/archive", "update/choice", "update/report", "update/sightings")  # of environment variables
 LOOK_ONLY = Options(dry_run=True, json=True, allow_unreachable=False, only=(), no_cooldown=())
+
+
+def test_a_hold_that_nobody_has_looked_at_for_over_a_year_is_named() -> None:
+    today = date(2026, 11, 26)
+    holds = [("tcl 8.6.15", date(2024, 9, 15), "it did not build"), ("demo<2", date(2025, 11, 26), "2.0 eats files")]
+    (note,) = report.old_holds(holds, today)
+    assert note.startswith("Hold on tcl 8.6.15: since 2024-09-15 nobody has looked") and "it did not build" in note
+    assert len(report.old_holds(holds, date(2026, 11, 27))) == 2
+    for text in (Report("Pins", ROWS, [note]).table(200), Report("Pins", ROWS, [note]).markdown()):
+        assert "Hold on tcl 8.6.15: since 2024-09-15" in text
 
 
 def test_the_table_has_a_line_for_each_pin_and_its_reasons_below() -> None:
