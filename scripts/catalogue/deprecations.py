@@ -145,7 +145,7 @@ def _next_policy(catalogue: Catalogue, policy: Policy) -> str:
 
 
 def _cpythons(catalogue: Catalogue, rows: Mapping[str, Dependency], rules: _Rules) -> Iterator[Deprecation]:
-    cpythons = [i for i in catalogue.interpreters.values() if i.implementation == "cpython"]
+    cpythons = [i for i in catalogue.interpreters.values() if i.pin in rows]  # not a pre-release that has no pin yet
     for interpreter in cpythons:
         end = rows[interpreter.pin].end_of_life
         if end == datetime.date.max:

@@ -121,7 +121,7 @@ def _breaches(table: Catalogue) -> Iterator[tuple[str, str]]:
             yield below("retired", name), "it is in policies as well: remove it from one of the two tables"
         yield from ((below("retired", name), problem) for problem in _unknown(retired.platforms, table.platforms))
     for tag, interpreter in table.interpreters.items():
-        if interpreter.implementation == "cpython" and interpreter.pin not in pinned:
+        if interpreter.implementation == "cpython" and interpreter.preinstalled and interpreter.pin not in pinned:
             yield (
                 below("interpreters", tag),
                 f"docker/Dockerfile has no pin {interpreter.pin}{near_matches(interpreter.pin, pinned)}",

@@ -23,9 +23,7 @@ OLDEST_TOOLS_PYTHON = "3.11"  # what the locks in requirements/tools are compile
 
 PlatformName = Annotated[str, form(r"[a-z0-9_]+", "a platform like x86_64")]
 PolicyName = Annotated[str, form(r"manylinux(1|20\d\d)|(many|musl)linux_\d+_\d+", "a policy like manylinux_2_28")]
-InterpreterTag = Annotated[
-    str, form(rf"cp(3\d{{1,2}})-cp\1t?|{PREBUILT_TAG}", "<python tag>-<abi tag> like cp313-cp313t")
-]
+InterpreterTag = Annotated[str, form(PREBUILT_TAG, "<python tag>-<abi tag> like cp313-cp313t")]
 
 
 @dataclass(frozen=True)

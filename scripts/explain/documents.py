@@ -56,7 +56,7 @@ def _reach(catalogue: Catalogue, table: ReachTable) -> str:
     """The percentage for each policy, by platform and Python."""
     policies = [p for p in catalogue.policies.values() if p.libc == "glibc"]
     policies.sort(key=lambda policy: version_key(policy.libc_version))
-    built = {interpreter.minor for interpreter in catalogue.interpreters.values()}
+    built = {interpreter.minor for interpreter in catalogue.interpreters.values() if interpreter.status != "prerelease"}
     groups = {minor: [minor] for minor in table.minors() if minor in built}
     asked = maintained(catalogue)
     groups = {f"{asked}": [minor for minor in table.minors() if fits(minor, asked)], **groups}

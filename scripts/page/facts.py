@@ -130,7 +130,7 @@ def interpreter_row(tables: Tables, interpreter: Interpreter) -> Facts:
         "threaded": interpreter.threaded,
         "status": interpreter.status,
         "preinstalled": interpreter.preinstalled,
-        "version": tables.versions[interpreter.pin],
+        "version": tables.versions.get(interpreter.pin, ""),  # a pre-release on demand may have no archive yet
         "ends": tables.end("python", interpreter.minor) if interpreter.implementation == "cpython" else None,
         "leaves": tables.end("leaves", interpreter.tag),
     }
@@ -262,7 +262,11 @@ def distribution_facts(tables: Tables, release: DistributionRelease) -> Facts:
 
 def choices(tables: Tables) -> list[Facts]:
     """The answers of `invoke choose`, for every platform: without --python, and with each Python of the images."""
-    built = {interpreter.minor for interpreter in tables.catalogue.interpreters.values()}
+    built = {
+        interpreter.minor
+        for interpreter in tables.catalogue.interpreters.values()
+        if interpreter.status != "prerelease"
+    }
     found = []
     for platform in tables.catalogue.platforms:
         for python in (None, *sorted(built, key=version_key)):

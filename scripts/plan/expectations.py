@@ -95,7 +95,8 @@ def of(plan: Plan) -> Expectations:
     """What the smoke tests hold the image to, as JSON-ready data; nothing in it comes from the image."""
     image, policy, platform = plan.image, plan.image.policy, plan.image.platform
     args = plan.build_args
-    on_demand = [i for i in (*image.interpreters, *image.on_demand) if i.implementation != "cpython"]
+    archives = {tag for tag, row in downloads.load().interpreters.items() if platform.name in row.files}
+    on_demand = [i for i in (*image.interpreters, *image.on_demand) if i.tag in archives]
     return {
         "image": image.name,
         "policy": policy.name,

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from portable import errors
-from portable.toml import REST, Sha256, Template, Url, Version, below, between, filled, form, read, read_toml
+from portable.toml import REST, Sha256, Template, Url, below, between, filled, form, read, read_toml
 
 DOWNLOADS_TOML = Path(__file__).resolve().parents[2] / "docker" / "downloads.toml"
 
-PREBUILT_TAG = r"pp3\d{1,2}-pypy3\d{1,2}_pp\d+|graalpy3\d{1,2}-graalpy\d+_3\d{1,2}_native"
+PREBUILT_TAG = r"cp(3\d{1,2})-cp\1t?|pp3\d{1,2}-pypy3\d{1,2}_pp\d+|graalpy3\d{1,2}-graalpy\d+_3\d{1,2}_native"
 Release = Annotated[str, form(r"v\d{1,4}(\.\d{1,4}){3}", "a release like v22.1.8.1")]
 
 
@@ -31,7 +31,7 @@ class File:
 class Prebuilt:
     """A prebuilt interpreter; `files` by platform."""
 
-    version: Version
+    version: Annotated[str, form(r"\d{1,9}(\.\d{1,9}){0,5}((a|b|rc)\d{1,3})?", "a version like 3.16.0a2")]
     files: Annotated[Mapping[Annotated[str, form(r"[a-z0-9_]+", "a platform like x86_64")], File], REST, filled]
 
 

@@ -22,6 +22,7 @@ from catalogue.versions import version_key
 from explain import reach
 from explain.documents import reach_blocks
 from pictures.layers import MEASURED_JSON
+from portable import downloads
 from portable.toml import Version, filled, form, read, read_toml
 
 COMPATIBILITY_TOML = DOCKER / "compatibility.toml"
@@ -107,7 +108,7 @@ def _policies(catalogue: Catalogue) -> str:
 
 def _contents(catalogue: Catalogue) -> str:
     """What an image has, in three lines."""
-    cpythons = [i for i in catalogue.interpreters.values() if i.implementation == "cpython"]
+    cpythons = [i for i in catalogue.interpreters.values() if i.implementation == "cpython" and i.preinstalled]
     others = dict.fromkeys(IMPLEMENTATIONS[i.implementation] for i in catalogue.interpreters.values())
     del others["CPython"]
     threaded = ", ".join(i.minor for i in cpythons if i.threaded)
@@ -182,12 +183,13 @@ def _where(every: Sequence[Image], having: Sequence[Image]) -> str:
 
 def _interpreters(catalogue: Catalogue) -> str:
     notes = {"stable": "", "prerelease": "pre-release", "eol": "no longer maintained upstream"}
-    every = catalogue.images(published_only=False)
+    every, prebuilt = catalogue.images(published_only=False), downloads.load().interpreters
     rows = []
     for interpreter in catalogue.interpreters.values():
         tag = interpreter.tag
         having = [image for image in every if interpreter in (*image.interpreters, *image.on_demand)]
         how = "preinstalled" if interpreter.preinstalled else f"`manylinux-interpreters ensure {tag}`"
+        how += "" if interpreter.preinstalled or tag in prebuilt else ", once there is an archive"
         rows.append([f"`{tag}`", interpreter.title, _where(every, having), how, notes[interpreter.status]])
     return markdown_table(["tag", "interpreter", "in", "how", ""], rows)
 

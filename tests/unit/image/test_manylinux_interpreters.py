@@ -85,6 +85,27 @@ def paths(server: servers.Server) -> list[str]:
     return [path for _, path, _ in server.requests]
 
 
+def test_a_prerelease_of_cpython_can_be_had_once_there_is_an_archive(image: FakeImage) -> None:
+    """Until then the tag is unknown, which says what is known."""
+    done = image.run(COMMAND, "ensure", "cp316-cp316")
+    assert done.returncode == 2 and "unknown tag 'cp316-cp316'" in done.stderr
+    (image.root / "opt/_internal/manylinux/requirements/3.16.txt").write_text("pip==1\nbuild==1.5.0\n")
+    tree = {
+        "python/bin/python3.16": fake_image.stand_in(image.root, "3.16.0a2", "cpython", "3.16.0a2"),
+        "python/lib/python3.16/ensurepip/_bundled/pip-26.3-py3-none-any.whl": b"",
+    }
+    archive = fake_image.archive(tree, "gz")
+    with servers.running() as server:
+        server.routes = {"/3.16.0a2.tar.gz": servers.good(archive)}
+        row = f'{{ url = "{server.url("/3.16.0a2.tar.gz")}", sha256 = "{fake_image.sha256(archive)}" }}'
+        image.write_downloads(f'[interpreters.cp316-cp316]\nversion = "3.16.0a2"\nx86_64 = {row}\n')
+        done = image.run(COMMAND, "ensure", "cp316-cp316")
+    assert done.returncode == 0, done.stderr
+    (said,) = (r for r in json.loads(image.run(COMMAND, "list", "--format", "json").stdout) if "316" in r["identifier"])
+    assert (said["installed"], said["implementation_version"]) == (True, "3.16.0a2")
+    assert (image.root / "usr/local/bin/cpython3.16").is_file()
+
+
 # --- list -------------------------------------------------------------------------------------------------------------
 
 

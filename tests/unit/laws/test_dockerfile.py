@@ -14,6 +14,7 @@ from plan.plan import Request, decide
 DOCKER = pins.DOCKERFILE.parent
 TEXT = pins.DOCKERFILE.read_text(encoding="utf-8")
 CATALOGUE = images.load()
+CPYTHONS = [i for i in CATALOGUE.interpreters.values() if i.implementation == "cpython" and i.preinstalled]
 SHARED = CATALOGUE.image("manylinux_2_36_x86_64-shared").shared
 PINS = pins.read()
 
@@ -55,7 +56,7 @@ def test_every_interpreter_and_tool_has_its_stage_switch_and_layer() -> None:
         assert final.count(f"COPY --from={name} /rootfs /\n") == 1
 
 
-@pytest.mark.parametrize("interpreter", [i for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")])
+@pytest.mark.parametrize("interpreter", CPYTHONS)
 def test_a_pin_is_seen_by_its_own_stages_alone(interpreter: Interpreter) -> None:
     arguments = {f"{pins.env_prefix(interpreter.pin)}_{field}" for field in ("VERSION", "SHA256", "URL")}
     seen = {name for name, (_, text) in STAGES.items() if arguments & declared(text)}
@@ -111,7 +112,7 @@ def test_what_the_mirror_lacks_is_part_of_the_caches_key() -> None:
 
 def test_what_is_compiled_may_be_compiled_by_clang() -> None:
     """By a copy: podman does not look into what is mounted when it decides whether its cache holds a RUN."""
-    cpythons = {f"interpreter-{i.tag}" for i in CATALOGUE.interpreters.values() if i.pin.startswith("cpython")}
+    cpythons = {f"interpreter-{i.tag}" for i in CPYTHONS}
     components = {name for name in STAGES if name.startswith("component-")} - {"component-git-lfs"}  # not compiled
     assert {STAGES[name][0] for name in components} == {"compile-base"}
     assert {STAGES[name][0] for name in cpythons} == {"cpython-base"}

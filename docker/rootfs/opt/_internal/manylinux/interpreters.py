@@ -200,7 +200,9 @@ def finish(prefix: Path, implementation: str, minor: str) -> None:
     python = programs / "python"
     for alias in (python, programs / "python3"):
         if not alias.exists():
-            alias.symlink_to(next(p for p in (f"{implementation}3", implementation) if (programs / p).exists()))
+            alias.symlink_to(
+                next(p for p in (f"{implementation}3", implementation, f"python{minor}") if (programs / p).exists())
+            )
     requirements = HERE / "requirements" / f"{minor}.txt"
     if implementation == "graalpy":  # its pip carries patches and stays; its ensurepip may bring setuptools
         pip = ["-m", "pip"]
