@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.support import registries, small_registry
 
 from catalogue import bases, images
-from catalogue.model import Image
+from catalogue.model import Group, Image
 from network import bundles, oci, referrers
 from network.oci import Manifest
 from network.referrers import Artifact
@@ -205,6 +205,24 @@ def test_a_tag_that_has_moved(shelf: Shelf, says: Says) -> None:
     status, said = says(shelf, shelf.reference(GROUP.name))
     assert (status, f"REFUSED index: the index of {GROUP.name} has linux/arm64" in said) == (1, True)
     assert other.digest in said
+
+
+def test_an_index_from_before_the_table_got_another_platform(empty: Shelf, says: Says) -> None:
+    older = Group(GROUP.name, GROUP.members[:1])
+    pushed(empty.place, FIRST, TAG, empty.signer, documents(FIRST, TAG))
+    steps.carry_out(steps.steps(empty.place, older, TAG, COMMIT, signer=empty.signer), execute=True)
+    status, said = says(empty, empty.reference(GROUP.name))
+    assert (status, f"index: {TAG}, with linux/arm64; the table also has linux/riscv64" in said) == (0, True)
+
+
+def test_an_index_that_is_not_what_it_says(shelf: Shelf, says: Says) -> None:
+    """`latest` at an index that nobody has published under its dated tag."""
+    genuine = shelf.manifest(GROUP.name)
+    other = Manifest(genuine.content.replace(COMMIT.encode(), b"d" * 40), genuine.media_type)
+    shelf.place.registry.put_manifest(shelf.repository(GROUP.name), "latest", other)
+    status, said = says(shelf, shelf.reference(GROUP.name, "latest"))
+    assert (status, f"REFUSED index: it says that it is {TAG}, which is {genuine.digest}" in said) == (1, True)
+    assert "REFUSED signature: there is none by the key" in said
 
 
 # --- Manipulations --------------------------------------------------------------------------------------------
