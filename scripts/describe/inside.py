@@ -18,6 +18,7 @@ from typing import Any
 WRAPPERS = (
     "bz2 ctypes curses dbm.gnu dbm.ndbm decimal hashlib lzma readline sqlite3 ssl tkinter uuid zlib compression.zstd"
 )
+SLOW = {"_asyncio"}  # imports all of asyncio, which takes as long as everything else together; listed by name
 # What extensions are built with, and what may differ between two builds of one version.
 FLAGS = """
     ABIFLAGS AR BASECFLAGS BLDSHARED CC CCSHARED CFLAGS CONFIG_ARGS CPPFLAGS CXX EXT_SUFFIX LDCXXSHARED LDFLAGS LDSHARED
@@ -33,7 +34,8 @@ def modules() -> list[str]:
         if (path.suffix == ".py" or (path / "__init__.py").exists()) and not path.name.startswith("_sysconfigdata"):
             found.add(path.stem)
     compiled = {path.name.partition(".")[0] for path in library.glob("lib-dynload/*.so")}
-    for name in sorted(compiled.union(WRAPPERS.split())):
+    found |= compiled & SLOW
+    for name in sorted(compiled.union(WRAPPERS.split()) - SLOW):
         try:
             importlib.import_module(name)
             found.add(name)
