@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from tests.support.descriptions import SCHEMA
 from tests.support.programs import values
 
 from build import run
@@ -47,6 +50,27 @@ def test_a_build_names_its_base() -> None:
     assert made.labels["org.opencontainers.image.base.digest"] == "sha256:1"
     assert made.labels["org.opencontainers.image.base.name"] == plan.base
     assert made.args["BASEIMAGE"] == "example.org/base@sha256:1"
+
+
+def test_a_build_tells_the_image_of_itself() -> None:
+    plan = plan_of(interpreters=("cp313-cp313",), components=("zstd", "git-lfs"))
+    clang = CrossClang("arm64", used=True, for_cpython=False, image="example.org/clang:1")
+    base = BaseImage("example.org/base@sha256:1", f"sha256:{'1' * 64}")
+    made = run.build_of(plan, BuildOptions(), Site(proxies=("https_proxy",)), clang, {}, base)
+    told = json.loads(made.args["DESCRIPTION"])
+    jsonschema.validate(told, {**SCHEMA["$defs"]["build"], "$defs": SCHEMA["$defs"]}, jsonschema.Draft202012Validator)
+    assert told["commit"] == made.labels["org.opencontainers.image.revision"]
+    assert told["base"] == {"name": plan.base, "digest": base.digest}
+    assert told["builder"] == {"compiler": "clang", "image": "example.org/clang:1", "platform": "linux/arm64"}
+    assert set(told["pins"]) == {"cpython-3.13", "git-lfs", "zstd"}
+    assert told["pins"]["git-lfs"] == {
+        "version": plan.pins["git-lfs"].version,
+        "url": plan.pins["git-lfs"].for_arch("amd64").url,
+        "sha256": plan.pins["git-lfs"].for_arch("amd64").sha256,
+    }
+    assert told["options"]["complete"] is False and "cp39-cp39" in told["options"]["left_out"]
+    again = run.build_of(plan, BuildOptions(), Site(), clang, {}, base)
+    assert again.args["DESCRIPTION"] == made.args["DESCRIPTION"]  # nothing of the machine, its site or the hour
 
 
 def test_settings_of_the_site_enter_as_secrets_and_names(tmp_path: Path) -> None:

@@ -191,6 +191,16 @@ def test_launchers(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "opt/python").iterdir()] == ["cp313-cp313"]
 
 
+def test_the_sbom_of_the_source_is_kept_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "opt/_internal/manifest.d").mkdir(parents=True)
+    step(tmp_path, f"ROOTFS={tmp_path}; keep_sbom", **NORMAL)
+    (tmp_path / "Misc").mkdir()
+    (tmp_path / "Misc/sbom.spdx.json").write_text('{"packages": []}', encoding="utf-8")
+    step(tmp_path, f"ROOTFS={tmp_path}; keep_sbom", **NORMAL | {"TAG": "cp313-cp313t"})
+    (kept,) = (tmp_path / "opt/_internal/manifest.d").iterdir()
+    assert (kept.name, kept.read_text()) == ("cp313-cp313t.spdx", '{"packages": []}')
+
+
 def test_openssl_is_built_for_interpreters_or_whole() -> None:
     environment = {"PATH": os.environ["PATH"], "KEEP": "some"}
     environment |= {"OPENSSL_VERSION": "3.5.7", "OPENSSL_URL": "u", "OPENSSL_SHA256": "s"}
