@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from . import (
+    compared,
     configuration,
     descriptions,
     distribution,
@@ -33,6 +34,7 @@ from .snapshot import OUTSIDE, Snapshot
 TOPICS = (
     interpreters,
     configuration,
+    compared,
     stdlib,
     venvs,
     verdicts,

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from doctor.wheel import parse_name
+
 from . import elf
 from .context import LOCAL_BIN, Context, Expected, InstalledInterpreter, Problem, describe_exit, version_key
 from .registry import check, difference
@@ -34,7 +36,7 @@ class RepairedWheel:
     @property
     def platforms(self) -> set[str]:
         """The platform tags of its file name."""
-        return set(self.path.stem.split("-")[-1].split("."))
+        return set(parse_name(self.path.name).platforms)
 
     def elves(self) -> dict[str, elf.Elf]:
         """Every ELF file in it, by name."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.support.programs import require
 
+from doctor.wheel import parse_name
+
 # Sources in C: an extension, a function for AVX2 that a check of the processor guards, and one that nothing guards.
 INIT = "void *PyInit_m(void) { return 0; }\n"
 RUN_TIME_CHOICE = """
@@ -33,10 +35,7 @@ def compiled(directory: Path, source: str, *options: str, language: str = "c") -
 def packed(directory: Path, members: dict[str, bytes | str], name: str = NAME, metadata: str = "") -> Path:
     """A wheel of these files and the metadata that belongs to them; `metadata`: further lines of METADATA."""
     dist_info = "-".join(name.split("-")[:2]) + ".dist-info"
-    parts = name.removesuffix(".whl").split("-")[2:5]
-    tags = "".join(
-        f"Tag: {a}-{b}-{c}\n" for a in parts[0].split(".") for b in parts[1].split(".") for c in parts[2].split(".")
-    )
+    tags = "".join(f"Tag: {tag}\n" for tag in parse_name(name).tags)
     own: dict[str, bytes | str] = {
         f"{dist_info}/WHEEL": f"Wheel-Version: 1.0\n{tags}",
         f"{dist_info}/METADATA": f"Metadata-Version: 2.1\nName: p\nVersion: 1\n{metadata}",

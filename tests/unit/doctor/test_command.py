@@ -47,6 +47,17 @@ def test_the_verdict_in_two_lines(tmp_path: Path, module: bytes) -> None:
     assert "    older than the tag: Oracle Linux 6" in lines
 
 
+@pytest.mark.parametrize("build", ["", "-1"])
+def test_a_variant_is_judged_by_its_tags(tmp_path: Path, module: bytes, build: str) -> None:
+    """Draft PEP 825: six or seven fields in the name, and variant.json in the wheel."""
+    name = NAME.replace("-cp", f"{build}-cp", 1).replace(".whl", "-x86_64_v3.whl")
+    path = packed(tmp_path, {MODULE: module, "p-1.dist-info/variant.json": "{}"}, name)
+    lines = doctor(path).splitlines()
+    assert lines[1:3] == doctor(packed(tmp_path, {MODULE: module})).splitlines()[1:3]
+    (said,) = as_json(path)["wheels"]
+    assert said["findings"] == []
+
+
 def test_what_raises_it_object_by_object(tmp_path: Path) -> None:
     data = compiled(tmp_path, "#include <stdlib.h>\nunsigned f(void) { return arc4random(); }" + INIT)
     text = doctor(packed(tmp_path, {MODULE: data}), status=1)

@@ -247,6 +247,20 @@ def test_a_library_of_another_directory_counts_when_it_is_identified(made: Made)
     assert list(made.components(path)) == [elsewhere]
 
 
+@pytest.mark.parametrize("parts", ["-x86_64_v3", "-null"])
+def test_a_variant_keeps_its_name_and_what_it_says_of_itself(made: Made, parts: str) -> None:
+    """Draft PEP 825: a label at the end of the name, and .dist-info/variant.json."""
+    own, said = made.file("/usr/lib/libown.so.1", b"own"), "demo-1.0.dist-info/variant.json"
+    for name in (NAME.replace(".whl", f"{parts}.whl"), NAME.replace("-cp", "-7-cp", 1).replace(".whl", f"{parts}.whl")):
+        path = wheel(made.directory / name, {own: b"\x7fELF", said: b'{"variants": {}}'})
+        done = made.sbom(path)
+        assert done.returncode == 0, done.stderr
+        assert list(made.components(path)) == [own]
+        with zipfile.ZipFile(path) as archive:
+            assert archive.read(said) == b'{"variants": {}}'
+            assert said in archive.read(RECORD).decode()
+
+
 def test_the_other_entries_stay_as_they_are(made: Made) -> None:
     own = made.file("/usr/lib/libown.so.1", b"own")
     path = made.wheel(own, demo__data=b"data\n" * 1000)

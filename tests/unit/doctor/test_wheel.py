@@ -34,6 +34,8 @@ def packed(directory: Path, members: dict[str, bytes | str], name: str = NAME) -
         ("a-1-cp315-abi3t-manylinux_2_28_x86_64.whl", "cp315-abi3t-manylinux_2_28_x86_64", "", ""),
         ("a-1-pp311-pypy311_pp73-linux_s390x-x8664v3.whl", "pp311-pypy311_pp73-linux_s390x", "", "x8664v3"),
         ("a-1-7-cp39-cp39-win_amd64-v2.whl", "cp39-cp39-win_amd64", "7", "v2"),
+        ("a-1-cp39-cp39-win_amd64-null.whl", "cp39-cp39-win_amd64", "", "null"),
+        ("a-1-0_x-cp39-cp39-linux_s390x-3_cuda12.8_v.whl", "cp39-cp39-linux_s390x", "0_x", "3_cuda12.8_v"),
     ],
 )
 def test_names(name: str, tag: str, build: str, variant: str) -> None:

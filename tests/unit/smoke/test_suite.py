@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 from tests.smoke import __main__ as entry
-from tests.smoke import configuration, distribution, elf, interpreters, layout, stable_abi, stdlib, tools, wheels
+from tests.smoke import (
+    compared,
+    configuration,
+    distribution,
+    elf,
+    interpreters,
+    layout,
+    stable_abi,
+    stdlib,
+    tools,
+    wheels,
+)
 from tests.smoke.context import Context, Expected, Problem, Skip
 from tests.smoke.registry import MAIN, RESTRICTED, CheckRegistry, Job, difference, differences, run_job, run_jobs
 from tests.smoke.registry import registry as real
@@ -324,6 +335,11 @@ class TestWheels:
         )
         assert all("abi3t" in wheels.kinds(each) for each in newer.interpreters)
 
+    def test_a_variant_label_is_no_platform(self, tmp_path: Path) -> None:
+        name = "a-1-cp313-cp313-manylinux_2_17_x86_64.manylinux2014_x86_64-x86_64_v3.whl"
+        wheel = wheels.RepairedWheel(tmp_path / name, tmp_path)
+        assert wheel.platforms == {"manylinux_2_17_x86_64", "manylinux2014_x86_64"}
+
     def test_both_abis_of_a_wheel_stand_in_its_tags(self, tmp_path: Path) -> None:
         platforms = ["manylinux_2_36_x86_64"]
         info = tmp_path / "smoke_abi3t-1.0.dist-info"
@@ -376,6 +392,22 @@ class TestBuildDetails:
     def test_another_interpreter(self, tmp_path: Path) -> None:
         (said,) = self.problems(tmp_path, language={"version": "3.14"})
         assert said == "version is '3.14', expected '3.15'"
+
+
+class TestLikeDebian:
+    def test_a_difference_without_a_reason_is_named(self) -> None:
+        debian = {"HAVE_STRLCPY": 1, "HAVE_DUP3": 1, "SIZEOF_LONG": 8}
+        said = {"SIZEOF_LONG": 8, "WINDOW_HAS_FLAGS": 1, "HAVE_NEW": 1, "prefix": "/usr"}
+        assert [problem.partition(":")[0] for problem in compared.differences_to_debian(said, debian)] == [
+            "HAVE_DUP3 is 0, in Debian's own interpreter 1",
+            "HAVE_NEW is 1, in Debian's own interpreter 0",
+        ]
+
+    def test_what_debian_says_is_known_for_each_minor(self) -> None:
+        for minor in [(3, 13), (3, 14), (3, 15)]:
+            rows = dict(row.split("=") for row in stdlib.modules_of(minor, DATA / "debian-macros.txt"))
+            assert rows["SIZEOF_LONG"] == "8" and len(rows) > 400
+            assert rows.get("_Py_WITH_FRAME_POINTERS", "0") == str(int(minor >= (3, 15)))
 
 
 class TestFramePointers:
