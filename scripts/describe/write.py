@@ -76,6 +76,8 @@ def manifest(root: Path, environment: Mapping[str, str]) -> dict[str, Any]:
             sbom = root / INTERNAL / "manifest.d" / f"{tag}.spdx"
             row["bundles"] = bundles.bundled(prefix, sbom, can[tag]["libraries"])
         row["python_packages"] = bundles.distributions(prefix)
+        for path in prefix.glob("lib/python3.*/build-details.json"):  # PEP 739: CPython from 3.14 on
+            row["build_details"] = json.loads(path.read_text(encoding="utf-8"))
     for row in rows["tool"]:
         row["paths"] = owners.tool(root, row["name"])
         row["python_packages"] = owners.python_packages(root, row["name"])

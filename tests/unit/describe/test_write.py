@@ -83,6 +83,23 @@ def test_what_an_interpreter_can_do(tree: ImageTree) -> None:
     assert can["platforms"][-1] == "any"
 
 
+def test_build_details_are_served_as_they_are(tree: ImageTree) -> None:
+    """Some keys are in builds with a shared libpython only: none but those of PEP 739 are asked for."""
+    details = {
+        "schema_version": "1.0",
+        "base_prefix": "/opt/_internal/cpython-3.15.0",
+        "platform": "linux-x86_64",
+        "language": {"version": "3.15"},
+        "implementation": {"name": "cpython", "version": {"major": 3}},
+    }
+    prefix = "opt/_internal/cpython-3.15.0"
+    tree.interpreter("cp315-cp315", prefix, version="3.15.0")
+    tree.install(f"{prefix}/lib/python3.15/build-details.json", json.dumps(details).encode())
+    found = tree.manifest()
+    jsonschema.validate(found, SCHEMA, jsonschema.Draft202012Validator)
+    assert [row.get("build_details") for row in found["interpreters"]] == [None, details]
+
+
 def test_an_interpreter_that_does_not_run_stops_the_build(tree: ImageTree) -> None:
     tree.install(f"{PREFIX}/bin/python", b"#!/bin/sh\nexit 3\n")
     done = tree.run()
