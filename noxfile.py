@@ -27,6 +27,7 @@ PROGRAMS = {
     "gpgv": ("gpgv",),
     "objdump": ("binutils",),
     "openssl": ("openssl",),
+    "rpmbuild": ("rpm",),
     "skopeo": ("skopeo",),
     "xz": ("xz-utils",),
 }

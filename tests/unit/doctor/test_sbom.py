@@ -1,12 +1,14 @@
-"""manylinux-sbom as its users call it, in a made container whose package manager is a stand-in."""
+"""manylinux-sbom as its users call it, in a made container; its dpkg and apk are stand-ins."""
 
 from __future__ import annotations
 
 import base64
 import csv
+import functools
 import hashlib
 import io
 import json
+import shlex
 import shutil
 import stat
 import subprocess
@@ -43,13 +45,20 @@ case "$*" in
     *) exit 2 ;;
 esac
 """
-RPM = """\
-#!/bin/sh
-case "$*" in
-    *'--file /usr/lib64/libz+.so.1.2')
-        printf 'zlib\\t2\\t1.2.11-25.el8\\tx86_64\\tzlib-1.2.11-25.el8.src.rpm\\thttps://example.org\\n' ;;
-    *) echo "file ${5} is not owned by any package"; exit 1 ;;
-esac
+SPEC = """\
+Name: zlib
+Epoch: 2
+Version: 1.2.11
+Release: 25.el8
+Summary: A library
+License: Zlib
+URL: https://example.org
+%description
+%install
+mkdir -p %{buildroot}/usr/lib64
+: >%{buildroot}/usr/lib64/libz+.so.1.2
+%files
+/usr/lib64/libz+.so.1.2
 """
 APK = """\
 #!/bin/sh
@@ -182,17 +191,29 @@ def test_dpkg_is_asked_by_both_paths(made: Made) -> None:
     assert found[own]["purl"] == "pkg:deb/debian/libown1@3-1?arch=amd64&distro=debian-12&upstream=libown1"
 
 
+@pytest.mark.program("rpmbuild")
 def test_rpm(made: Made) -> None:
-    made.tool("rpm", RPM)
+    """A real package in a real database, asked by the path with /usr and by the one without."""
+    (made.directory / "z.spec").write_text(SPEC, encoding="ascii")
+    run = functools.partial(subprocess.run, cwd=made.directory, check=True, capture_output=True)
+    run(["rpmbuild", "-ba", "--target", "x86_64", "--define", f"_topdir {made.directory}", "z.spec"])
+    database = ["--dbpath", str(made.directory / "database")]
+    (package,) = made.directory.glob("RPMS/x86_64/*.rpm")
+    run(["rpm", *database, "--install", "--justdb", "--nodeps", "--noscripts", package])
+    made.tool("rpm", f'#!/bin/sh\nexec {shutil.which("rpm")} {shlex.join(database)} "$@"\n')
     made.system('NAME="AlmaLinux"\nID="almalinux"\nVERSION_ID="8.10"\n')
-    z = made.file("/lib64/libz+.so.1.2", b"z")
-    path = made.wheel(z)
-    assert made.sbom(path, "--strict").returncode == 0
-    (component,) = made.components(path).values()
-    assert component["purl"] == (
-        "pkg:rpm/almalinux/zlib@1.2.11-25.el8?arch=x86_64&distro=almalinux-8.10&epoch=2&upstream=zlib-1.2.11-25.el8.src.rpm"
-    )
-    assert component["version"] == "2:1.2.11-25.el8"
+    for place in ("/usr/lib64/libz+.so.1.2", "/lib64/libz+.so.1.2"):
+        for old in made.image.root.rglob("libz*"):
+            old.unlink()
+        path = made.wheel(made.file(place, b"z"))
+        assert made.sbom(path, "--strict").returncode == 0
+        (component,) = made.components(path).values()
+        assert component["version"] == "2:1.2.11-25.el8"
+        assert component["purl"] == (
+            "pkg:rpm/almalinux/zlib@1.2.11-25.el8"
+            "?arch=x86_64&distro=almalinux-8.10&epoch=2&upstream=zlib-1.2.11-25.el8.src.rpm"
+        )
+        assert component["externalReferences"] == [{"type": "website", "url": "https://example.org"}]
 
 
 def test_apk(made: Made) -> None:
