@@ -58,7 +58,7 @@ def executable(elf: Elf, data: bytes) -> list[Region]:
     if not whole:
         loads = [segment for segment in elf.segments if segment.type == PT_LOAD and segment.flags & PF_X]
         whole = [Region(load.address, load.offset, min(load.file_size, len(data) - load.offset)) for load in loads]
-    return sorted(whole, key=lambda region: region.address)
+    return sorted((region for region in whole if region.size > 0), key=lambda region: region.address)
 
 
 def between(elf: Elf, data: bytes, found: list[Region]) -> list[Region]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.elf_files import shared_library
 from tests.support.programs import require
 
-from doctor import elf, loading
+from doctor import code, elf, loading
 
 SOURCE = """
 #include <stdio.h>
@@ -122,6 +122,9 @@ class TestDamaged:
             return
         loading.defects(found)
         loading.isa_needed(found, data)
+        regions = code.regions(found, data)
+        for region in (*regions, *code.between(found, data, regions)):
+            assert 0 <= region.offset and region.size > 0 and region.offset + region.size <= len(data)
 
     def test_overlapping_names_and_a_million_symbols_cost_bounded_time(self) -> None:
         """A million symbols whose names are the tails of one long text."""
