@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from build import bootstrap
 from catalogue import images
+from catalogue.paths import ROOT
 from engine import choose
 from engine.commands import Mount, executable_of
 from host.mirror import debian_suite
@@ -26,6 +28,7 @@ from plan.plan import Request, decide
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 SDISTS = Path(__file__).with_name("cibuildwheel_sdists.txt")
+PUBLISHED = "quay.io/pypa/manylinux_2_28_x86_64"  # in the documents
 TESTS = {  # source distribution -> what its installed wheel is asked, and how many libraries are grafted into it
     "cffi": ("import cffi, _cffi_backend; assert cffi.FFI().sizeof('long') == 8", 1),
     "markupsafe": ("import markupsafe._speedups; assert markupsafe.escape('<') == '&lt;'", 0),
@@ -97,6 +100,43 @@ def test_wheels_of_a_real_project(name: str, sources: Path, environment: dict[st
         assert policy in wheel.stem.split("-")[-1].split(".")  # a wheel that needs less carries older tags, too
         libraries = [member for member in zipfile.ZipFile(wheel).namelist() if re.search(r"\.libs/.*\.so", member)]
         assert len(libraries) == grafted, libraries
+
+
+@pytest.mark.parametrize(("flags", "status"), [("", 0), ("-Wl,-z,execstack", 1)])
+def test_the_doctor_in_its_hooks(
+    flags: str, status: int, sources: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The settings of docs/doctor.md: a wheel that is not fit ends the build."""
+    text = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    settings = {
+        key: value for block in blocks for key, value in tomllib.loads(block)["tool"]["cibuildwheel"]["linux"].items()
+    }
+    program = executable_of(choose.engine().name)  # as PATH of `environment` has it
+    audit = settings["audit-command"].replace("docker run", f"{program} run").replace(PUBLISHED, IMAGE)
+    assert audit.count(IMAGE) == 1
+    hooks = {
+        "CIBW_REPAIR_WHEEL_COMMAND": " && ".join(settings["repair-wheel-command"]),
+        "CIBW_AUDIT_REQUIRES": " ".join(settings["audit-requires"]),
+        "CIBW_AUDIT_COMMAND": f"{audit} && python3 {ROOT}/scripts doctor {{wheel}}",
+        "CIBW_ENVIRONMENT": f"LDFLAGS={flags}",
+        "CIBW_BUILD": next(each for each in environment["CIBW_BUILD"].split() if each.startswith("cp313-")),
+    }
+    (source,) = sources.glob("markupsafe-*.tar.gz")
+    done = subprocess.run(
+        [sys.executable, "-m", "cibuildwheel", "--platform", "linux", "--output-dir", str(tmp_path), str(source)],
+        env={**environment, **hooks},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == status, said[-4000:]
+    if status:
+        assert "NOT FIT to publish: 1 error" in said and "executable-stack" in said
+        assert not list(tmp_path.glob("*.whl"))
+    else:
+        assert said.count("FIT to publish") == 3, said[-4000:]  # in the container, in another, on the host
 
 
 def environment_policy(environment: dict[str, str]) -> str:
