@@ -131,7 +131,8 @@ class Installed:
         missing = re.search(r"(?:^|: )([^:\s]+): cannot open shared object file", problem)
         if not missing:
             return False
-        said = [f"{found['message']} {' '.join(found['details'])}" for found in self.said["findings"]]
+        excused = [found for found in self.said["findings"] if found["level"] != "error"]
+        said = [f"{found['message']} {' '.join(found['details'])}" for found in excused]
         own = what != "import" and any(path.endswith(f"/{missing[1]}") for path in self.objects)
         return own or any(missing[1] in each for each in said)
 

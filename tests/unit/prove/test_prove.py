@@ -95,6 +95,12 @@ def test_what_the_doctor_says_of_old_processors(level: str, above: bool, runs: b
     assert trial.runs_on_old_processors([{"check": "tags", "level": "error"}], above) is (None if above else True)
 
 
+def test_a_library_that_nobody_brings_decides() -> None:
+    finding = {"message": "It needs libtbb.so.12, which is neither in the wheel nor", "details": [], "level": "error"}
+    problem = "OSError: libtbb.so.12: cannot open shared object file: No such file or directory"
+    assert trial.judge("load", "p/m.so", problem, installed(findings=[finding])).failed
+
+
 def test_a_wheel_lies_as_pip_installs_it(tmp_path: Path) -> None:
     members = {
         "p/__init__.py": "",
