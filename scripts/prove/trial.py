@@ -24,19 +24,21 @@ OLD_PROCESSOR = ("-cpu", "qemu64,-sse3,-cx16,-lahf-lm")
 SIGILL = "signal 4"
 
 # Where there is no Python, the loader itself says what is missing, without running anything: that of glibc as `ldd -r`
-# asks it, which --list does not tell about symbols; that of musl knows --list alone.
-TRACE = """
+# asks it, which --list does not tell about symbols; that of musl knows --list alone. What CPython itself needs is
+# preloaded: modules use libm without naming it.
+TRACE = r"""
 loader="$1"
 while read -r object; do
-    printf '\\n== %s\\n' "$object"
+    printf '\n== %s\n' "$object"
     case "$loader" in
         */ld-musl-*) "$loader" --list "/mnt/site/$object" 2>&1 ;;
-        *) LD_TRACE_LOADED_OBJECTS=1 LD_WARN=yes LD_BIND_NOW=yes "$loader" "/mnt/site/$object" 2>&1 ;;
+        *) LD_PRELOAD="libm.so.6 libdl.so.2 libpthread.so.0" \
+            LD_TRACE_LOADED_OBJECTS=1 LD_WARN=yes LD_BIND_NOW=yes "$loader" "/mnt/site/$object" 2>&1 ;;
     esac
 done
 """
 _MISSING = re.compile(r"not found|undefined symbol|symbol not found|No such file|cannot open")
-_OF_PYTHON = re.compile(r"(undefined symbol|Error relocating [^:]+): _?Py")
+_OF_PYTHON = re.compile(r"(undefined symbol|Error relocating [^:]+): _?Py|from LD_PRELOAD cannot be preloaded")
 _MODULE = re.compile(r"(?P<module>[A-Za-z_]\w*)(?:\.(?:[\w-]+\.)?so|\.py)?")
 
 

@@ -70,6 +70,7 @@ def test_an_image_of_a_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "p/fine.so": built_wheels.compiled(tmp_path, "int x;"),
         "p/lost.so": built_wheels.compiled(tmp_path, "int nowhere(void); int y(void) { return nowhere(); }"),
         "p/python.so": built_wheels.compiled(tmp_path, "int PyX(void); int z(void) { return PyX(); }"),
+        "p/math.so": built_wheels.compiled(tmp_path, "double ceil(double); double z(double x) { return ceil(x); }"),
     }
     wheel = built_wheels.packed(tmp_path, sources, "p-1-cp36-cp36m-manylinux_2_17_x86_64.whl")
     with registries.running(tmp_path) as host:
@@ -89,7 +90,7 @@ def test_an_image_of_a_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "test/none:43 cannot be pulled" in missing.skipped
     assert {each.what for each in found.trials} == {"resolve"}
     problems = {each.name: each.problem for each in found.trials}
-    assert problems["p/fine.so"] == problems["p/python.so"] == ""
+    assert problems["p/fine.so"] == problems["p/python.so"] == problems["p/math.so"] == ""
     assert "undefined symbol: nowhere" in problems["p/lost.so"]
 
 
@@ -100,6 +101,9 @@ def publish(engine: Engine, host: str, reference: str, content: str, files: Path
             (files / directory).mkdir(parents=True)
         probe.copy_with_libraries("bash", files)
         (files / "bin/sh").symlink_to("bash")
+        said = subprocess.run(["gcc", "-print-file-name=libm.so.6"], capture_output=True, text=True, check=True)
+        libc = next(files.rglob("libc.so.6"))
+        shutil.copy(said.stdout.strip(), libc.with_name("libm.so.6"))
     archive = files.with_suffix(".tar")
     (files / "content").write_text(content, encoding="ascii")
     subprocess.run(["tar", "-C", files, "-cf", archive, "."], check=True)
