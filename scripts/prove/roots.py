@@ -164,9 +164,16 @@ def _bootstrap(root: Root, suite: str) -> None:
             argv = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=directory"]
             argv += [f"--include={','.join(packages)}", f"--architectures={architecture}", *options]
             argv += [f"--customize-hook={GL_HOOK}", suite, str(target), "-"]
-            sources = "\n".join((*mirror.lines(suite, architecture, directory), ""))
-            if debian_base.run_mmdebstrap(argv, sources, debian_base.epoch(releases)):
-                raise errors.Failure(f"mmdebstrap failed for {suite}, see above")
+            lines = mirror.lines(suite, architecture, directory)
+            date = debian_base.epoch(releases)
+            if debian_base.run_mmdebstrap(argv, "\n".join((*lines, "")), date):
+                # Of a suite whose support has ended, a mirror may have the indices of updates without their packages.
+                say(f"mmdebstrap failed for {suite} ({architecture}), see above: trying it without updates")
+                shutil.rmtree(target)
+                target.mkdir(mode=0o755)
+                plain = [line for line in lines if line.rpartition("]")[2].split()[1] == suite]
+                if debian_base.run_mmdebstrap(argv, "\n".join((*plain, "")), date):
+                    raise errors.Failure(f"mmdebstrap failed for {suite} without its updates, too")
 
 
 def _unpack_image(root: Root, reference: str) -> None:
