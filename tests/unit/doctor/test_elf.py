@@ -124,7 +124,7 @@ class TestDamaged:
         loading.isa_needed(found, data)
         regions = code.regions(found, data)
         for region in (*regions, *code.between(found, data, regions)):
-            assert 0 <= region.offset and region.size > 0 and region.offset + region.size <= len(data)
+            assert region.offset >= 0 and region.size > 0 and region.offset + region.size <= len(data)
 
     def test_overlapping_names_and_a_million_symbols_cost_bounded_time(self) -> None:
         """A million symbols whose names are the tails of one long text."""
