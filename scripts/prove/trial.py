@@ -39,6 +39,7 @@ done
 """
 _MISSING = re.compile(r"not found|undefined symbol|symbol not found|No such file|cannot open")
 _OF_PYTHON = re.compile(r"(undefined symbol|Error relocating [^:]+): _?Py|from LD_PRELOAD cannot be preloaded")
+_PROGRAM = re.compile("cannot dynamically load (position-independent )?executable")  # what dlopen says of one
 _MODULE = re.compile(r"(?P<module>[A-Za-z_]\w*)(?:\.(?:[\w-]+\.)?so|\.py)?")
 
 
@@ -141,11 +142,12 @@ class Installed:
 
 def install(wheel: Path, site: Path, said: Mapping[str, Any]) -> Installed:
     """Unpacks a wheel as pip would, for everybody to read. Raises NotAWheel."""
+    places: dict[str, str] = {}
     with Wheel.open(wheel) as opened:
         for name, entry in opened.members.items():
             match = re.fullmatch(r"[^/]+\.data/(\w+)/(.+)", name)
             place = (match[2] if match[1] in ("purelib", "platlib") else f"{match[1]}/{match[2]}") if match else name
-            target = site / place
+            places[name], target = place, site / place
             if not target.resolve().is_relative_to(site.resolve()) or stat.S_ISLNK(entry.external_attr >> 16):
                 raise errors.UserError(f"{wheel.name}: {name} would not be installed below site-packages")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +155,8 @@ def install(wheel: Path, site: Path, said: Mapping[str, Any]) -> Installed:
                 shutil.copyfileobj(source, stream)
         for path in (site, *site.rglob("*")):
             path.chmod(0o755)
-        return Installed(opened.file_name, tuple(said.get("objects", ())), top_modules(site), said)
+        objects = tuple(places[name] for name in said.get("objects", ()))
+        return Installed(opened.file_name, objects, top_modules(site), said)
 
 
 def top_modules(site: Path) -> tuple[str, ...]:
@@ -194,8 +197,8 @@ def run(root: Root, work: Path, installed: Installed, emulator: tuple[str, ...] 
         raise errors.Failure(f"{root.id}: {done.stderr.strip()[-300:] or 'the trials said nothing'}") from None
     if emulator and any(problem != SIGILL for what, _, problem in rows if what == "trap"):
         raise errors.Failure(f"the emulated processor does not trap on what x86-64-v1 lacks: {rows[:2]}")
-    lazily = [name for _, name, problem in rows if problem.startswith(LAZILY)]
-    resolved = {each.name: each for each in _resolve(root, work, installed, lazily)} if lazily else {}
+    asked = [name for _, name, problem in rows if problem.startswith(LAZILY) or _PROGRAM.search(problem)]
+    resolved = {each.name: each for each in _resolve(root, work, installed, asked)} if asked else {}
     trials = [judge(what, name, problem, installed) for what, name, problem in rows if what != "trap"]
     return [resolved.get(each.name, each) if each.what == "load" else each for each in trials]
 

@@ -42,7 +42,10 @@ def prove(*words: str | Path) -> tuple[int, list[dict[str, Any]]]:
 @pytest.mark.slow
 @pytest.mark.network
 def test_an_executable_stack_loads_on_debian_12_and_fails_on_13(tmp_path: Path) -> None:
+    (tmp_path / "tool.c").write_text("int main(void) { return 0; }", encoding="ascii")
+    subprocess.run(["gcc", "-o", "tool", "tool.c"], cwd=tmp_path, check=True)
     members: dict[str, bytes | str] = {
+        "p-1.data/scripts/tool": (tmp_path / "tool").read_bytes(),
         "p/__init__.py": "",
         "p/stack.so": built_wheels.compiled(tmp_path, "int x;", "-z", "execstack"),
         "p/fine.so": built_wheels.compiled(tmp_path, "int y;"),
@@ -54,7 +57,7 @@ def test_an_executable_stack_loads_on_debian_12_and_fails_on_13(tmp_path: Path) 
     assert (thirteen["root"], thirteen["predicted"], thirteen["happened"]) == ("debian-13", False, "fails")
     (failure,) = [each for each in thirteen["trials"] if each["problem"]]
     assert failure["name"] == "p/stack.so" and "cannot enable executable stack" in failure["problem"]
-    assert {each["name"] for each in twelve["trials"]} == {"p", "p/fine.so", "p/stack.so"}
+    assert {each["name"] for each in twelve["trials"]} == {"p", "p/fine.so", "p/stack.so", "scripts/tool"}
     assert not (twelve["differs"] or thirteen["differs"] or old["differs"])
     assert status == 1
     assert 'tests="3" failures="1"' in junit.read_text(encoding="utf-8")
