@@ -40,6 +40,7 @@ TITLES = {
     Risk.CAPABILITIES: "What images and interpreters can do",
     Risk.REST: "Everything else",
 }
+KINDS = ("interpreter", "tool", "command", "component")
 REPAIRING = {"auditwheel", "patchelf"}
 # Source packages whose libraries auditwheel often grafts, under the names that the distributions have for them.
 GRAFTED = set(
@@ -101,7 +102,7 @@ def compared(
     return Notes(
         *names,
         tuple(both),
-        {change: tuple(images) for change, images in sorted(found.items())},
+        {change: tuple(images) for change, images in sorted(found.items(), key=_order)},
         tuple(sorted(new.keys() - old.keys())),
         tuple(sorted(old.keys() - new.keys())),
         commits=(commits[0].pop(), commits[1].pop()) if len(commits[0]) == len(commits[1]) == 1 else ("", ""),
@@ -113,6 +114,13 @@ def compared(
             if old[name].layers and (total := sum(new[name].layers.values()))
         },
     )
+
+
+def _order(row: tuple[Difference, list[str]]) -> tuple[Risk, int, Difference]:
+    """By risk; what is gone or new by its kind."""
+    difference, _ = row
+    kind = difference.subject.partition(" ")[0]
+    return difference.section, KINDS.index(kind) if kind in KINDS else len(KINDS), difference
 
 
 def changes(old: Described, new: Described, rows: Mapping[str, Dependency]) -> Iterator[Difference]:
