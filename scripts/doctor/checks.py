@@ -149,8 +149,8 @@ def _suffixes(analysis: Analysis, say: Say) -> Iterator[Symptom]:
         match = SUFFIX.search(each.place)
         if each.modules and match:
             fitting = not match["minor"] or match["minor"] in minors or abi3
-            machine = [*match["tag"].split("-"), "", ""][2]
-            wrong = machine in _TRIPLETS and _TRIPLETS[machine] not in analysis.platforms
+            machines = [_TRIPLETS[word] for word in match["tag"].split("-") if word in _TRIPLETS]
+            wrong = bool(machines) and machines[0] not in analysis.platforms
             by_stem.setdefault(each.place[: match.start()], []).append((each, fitting and not wrong))
     for found in by_stem.values():
         if not any(fits_ for _, fits_ in found):

@@ -58,6 +58,15 @@ def test_a_variant_is_judged_by_its_tags(tmp_path: Path, module: bytes, build: s
     assert said["findings"] == []
 
 
+@pytest.mark.parametrize(("machine", "status"), [("x86_64", 0), ("aarch64", 1)])
+def test_the_stable_abi_of_3_15_names_the_machine(tmp_path: Path, module: bytes, machine: str, status: int) -> None:
+    """PEP 803: one wheel with and without the GIL; from 3.15 on its modules may have the triplet in their names."""
+    name = NAME.replace("cp311-cp311", "cp315-abi3.abi3t")
+    path = packed(tmp_path, {f"p/m.abi3t-{machine}-linux-gnu.so": module}, name)
+    said = as_json(path, status=status)["wheels"][0]["findings"]
+    assert ["No interpreter of the wheel's tags looks for" in finding["message"] for finding in said] == [True] * status
+
+
 def test_what_raises_it_object_by_object(tmp_path: Path) -> None:
     data = compiled(tmp_path, "#include <stdlib.h>\nunsigned f(void) { return arc4random(); }" + INIT)
     text = doctor(packed(tmp_path, {MODULE: data}), status=1)
