@@ -451,6 +451,50 @@ def prune(
     script(context, "prune", *words)
 
 
+@task(
+    positional=["what"],
+    iterable=["image", "newer"],
+    help={
+        "what": "a tag, a digest, an image, a manifest.json or a directory of them (default: latest)",
+        "image": "globs (default: all images)",
+        "newer": "later images, oldest first, to say which of them mends what",
+        "json": "as JSON",
+        "openvex": "what does not apply, as OpenVEX",
+        "output": "a file instead of standard output",
+        "strict": "fail if something is known",
+    },
+)
+def vulnerabilities(
+    context: Context,
+    image: list[str],
+    newer: list[str],
+    what: str = "",
+    json: bool = False,
+    openvex: bool = False,
+    output: str = "",
+    strict: bool = False,
+) -> None:
+    """Say which vulnerabilities are known of what images hold, and what mends them."""
+    words = given(image=image, newer=newer, json=json, openvex=openvex, output=output, strict=strict)
+    script(context, "vulnerabilities", *words, *([what] if what else []))
+
+
+@task(
+    iterable=["image", "tag"],
+    help={
+        "image": "globs (default: all published images)",
+        "tag": "repeatable (default: latest)",
+        "pinned": "also what the newest cibuildwheel pins",
+        "no_pull": "take what this machine's engine has",
+    },
+)
+def usable(context: Context, image: list[str], tag: list[str], pinned: bool = False, no_pull: bool = False) -> None:
+    """Say whether published images still work: package manager, signatures, downloads."""
+    script(context, "usable", *given(image=image, tag=tag, pinned=pinned, no_pull=no_pull))
+
+
 ns = Collection(
-    list_, build, test, shell, prefetch, bake, choose_, doctor, notes, site, push, manifest, verify_, rollback, prune
+    *(list_, build, test, shell, prefetch, bake, site),
+    *(choose_, doctor, notes, vulnerabilities),
+    *(push, manifest, verify_, rollback, prune, usable),
 )

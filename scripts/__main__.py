@@ -36,6 +36,8 @@ COMMANDS = {
     "verify": Command("publish.verify:main", "say whether a published image is genuine, and what it was made of"),
     "rollback": Command("publish.command:rollback", "point `latest` back to a dated tag"),
     "prune": Command("publish.prune:main", "delete published tags that no retention rule keeps"),
+    "vulnerabilities": Command("watch.command:main", "say which vulnerabilities are known of what an image holds"),
+    "usable": Command("publish.usable:main", "say whether published images still work"),
     "choose": Command("explain.choose:main", "say which policy to build wheels for, and whom it reaches"),
     "notes": Command("explain.notes_command:main", "say what changed between two tags, digests or images"),
     "prove": Command("prove.command:main", "run wheels in real root file systems, and compare with the doctor"),

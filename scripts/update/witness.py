@@ -7,20 +7,17 @@ machine has no Debian mirror, or lacks the keyring or program that verifies the 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from catalogue.dependencies import Dependency
+from debian import changelog
 from debian.archive import Archive, SourceIndex
 from debian.source_packages import SourceFile, SourcePackage, UpstreamVersion, upstream_version
 from network import web
-from portable import errors, transport
-
-_ENTRY = re.compile(r"^\S+ \((?P<version>[^)]+)\).*\n(?:(?:[ \t].*)?\n)*? -- [^\n]*>  (?P<date>[^\n]+)$", re.MULTILINE)
+from portable import errors
 
 
 class Witness:
@@ -76,10 +73,10 @@ class Witness:
         for source in sources:
             if packaging := source.packaging:
                 try:
-                    dates = changelog_dates(_member(self._read(source, packaging), "debian/changelog"), version)
-                except (web.Missing, web.Refused, tarfile.TarError, KeyError):
+                    entries = changelog.from_archive(self._read(source, packaging))
+                except (web.Missing, web.Refused, changelog.NoChangelog):
                     continue
-                if dates:
+                if dates := dates_of(entries, version):
                     return min(dates)
         return None
 
@@ -102,23 +99,16 @@ class Witness:
         return content
 
 
-def changelog_dates(changelog: str, version: str) -> list[datetime]:
-    """The dates of the entries of debian/changelog whose upstream version this is (Debian Policy 4.4)."""
+def dates_of(entries: Iterable[changelog.ChangelogEntry], version: str) -> list[datetime]:
+    """The dates of the entries of a changelog whose upstream version this is."""
     dates = []
-    for entry in _ENTRY.finditer(changelog):
-        upstream = upstream_version(entry["version"])
-        date = transport.moment(entry["date"])
-        if upstream and upstream.text == version and date:
-            dates.append(date)
+    for entry in entries:
+        upstream = upstream_version(entry.version)
+        if upstream and upstream.text == version and entry.date:
+            dates.append(entry.date)
     return dates
 
 
 def _original(source: SourcePackage) -> SourceFile:
     assert source.original is not None, "versions() lists no source without a tarball"
     return source.original
-
-
-def _member(archive: bytes, name: str) -> str:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        stream = tar.extractfile(name)
-        return stream.read().decode(errors="replace") if stream else ""

@@ -37,6 +37,7 @@ from portable import downloads, errors, fetch, toml
 from prove import roots
 from render import readme
 from update import native
+from watch import advisories
 
 DOCKER = paths.ROOT / "docker"
 SEED = 8
@@ -93,6 +94,11 @@ TABLES = {
     "reach.toml": Table(
         real("reach.toml"), lambda raw: reach.parse(raw, "reach.toml:"), ("downloads", "downloads.*", "downloads.*.*")
     ),
+    "advisories.toml": Table(
+        real("advisories.toml"),
+        lambda raw: advisories.parse(raw, "advisories.toml:"),
+        ("distributions", "osv.packages"),
+    ),
     "deprecations.toml": Table(
         real("deprecations.toml"),
         lambda raw: deprecations.parse(raw, "deprecations.toml:", CATALOGUE, ROWS),
@@ -113,7 +119,7 @@ FINE = [
     (".*", "the opposite", ".*", "a switch set the other way is a decision"),
     (".*", "another letter", ".*", "another name, address or text of the right form: nobody else knows the right one"),
     (".*", "the opposite|true instead", r".*\.(emulated|published|preinstalled|verbatim)", "the other way, see above"),
-    (".*", ".*", r".*\.(reason|eol_note|purpose|by)|\*\.debian\.refuse\..*", "words for people, of the right form"),
+    (".*", ".*", r".*\.(reason|eol_note|purpose|by|nobody)|\*\.debian\.refuse\..*", "words, of the right form"),
     (".*", "7 instead", r".*\.(gcc_major|years)|.*cooldown", "another number of the right size"),
     ("images.toml", "deleted|empty table instead", r"platforms\.\*\.(march|cpython_build|cpython_prefers_gcc).*",
      "not every platform has one"),

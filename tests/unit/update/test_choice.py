@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from catalogue import dependencies
 from catalogue.pins import Pin
+from debian import changelog
 from network import web
 from network.bundles import BadSignature
 from update import choice, native, releases
@@ -26,7 +27,7 @@ from update.proof import Proof
 from update.releases import Release
 from update.report import Row, State
 from update.sightings import Sightings
-from update.witness import changelog_dates
+from update.witness import dates_of
 
 ROWS = dependencies.load()
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -275,9 +276,9 @@ curl (8.22.0~rc3-1) unstable; urgency=medium
 
 def test_the_changelog_of_a_package() -> None:
     """The shape of curl's debian/changelog (Debian Policy 4.4)."""
-    dates = changelog_dates(CHANGELOG, "8.22.0")
+    dates = dates_of(changelog.entries(CHANGELOG), "8.22.0")
     assert min(dates) == datetime(2026, 9, 2, 6, 27, 46, tzinfo=UTC)
-    assert changelog_dates(CHANGELOG, "8.21.0") == []
+    assert dates_of(changelog.entries(CHANGELOG), "8.21.0") == []
 
 
 @pytest.mark.parametrize(
@@ -291,4 +292,4 @@ def test_the_changelog_of_a_package() -> None:
 )
 def test_a_changelog_with_odd_dates(date: str, found: list[datetime]) -> None:
     text = CHANGELOG.replace("Tue, 01 Sep 2026 23:27:46 -0700", date).replace("Thu, 10 Sep 2026 10:00:00 +0200", date)
-    assert set(changelog_dates(text, "8.22.0")) == set(found)
+    assert set(dates_of(changelog.entries(text), "8.22.0")) == set(found)
