@@ -321,13 +321,15 @@ def notes(
 @task(
     help={
         "descriptions": "a directory with what is known of published images, one directory for each",
+        "registry": "ask the images' registry for what is known of them",
         "output": "where to write it (default: build/site)",
         "address": "where it is going to be (default: the source's GitHub Pages)",
     },
 )
-def site(context: Context, descriptions: str = "", output: str = "", address: str = "") -> None:
+def site(context: Context, descriptions: str = "", registry: bool = False, output: str = "", address: str = "") -> None:
     """Write the page about the images, static files for any web server."""
-    script(context, "site", *given(descriptions=descriptions, output=output, address=address))
+    words = given(descriptions=descriptions, registry=registry, output=output, address=address)
+    script(context, "site", *words)
 
 
 PUBLISHING = {

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from catalogue import checkout, images
 from catalogue.paths import ROOT
+from page.attached import read_attached
 from page.facts import Tables
 from page.published import read_published
 from page.site import Pages
@@ -73,13 +74,16 @@ def write(pages: Pages, output: Path) -> int:
 def main() -> int:
     """Writes a page about the images: what there is, what is in them, until when, and which to take.
 
-    What is known only of images that were published comes from --descriptions: a directory with one for each image,
-    DIR/<image>/, in which each of manifest.json, digest.txt, sbom.spdx.json, smoke.xml and notes/*.json may be
-    absent. Without it the page says less."""
+    What is known only of images that were published comes from the registry, with --registry, or from a directory with
+    one for each image, with --descriptions: in DIR/<image>/ each of manifest.json, digest.txt, sbom.spdx.json,
+    smoke.xml and notes/*.json may be absent. Without both the page says less."""
     parser = argparse.ArgumentParser(
         description=inspect.getdoc(main), epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--descriptions", type=Path, metavar="DIR", help="what is known of published images")
+    parser.add_argument(
+        "--registry", action="store_true", help="ask the images' registry for tags, digests, descriptions and SBOMs"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="default: build/site")
     parser.add_argument(
         "--address", metavar="URL", help="where the page is going to be (default: the source's GitHub Pages)"
@@ -89,7 +93,8 @@ def main() -> int:
     address = options.address or address_of(catalogue.source)
     if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", address):
         raise errors.UserError(f"--address {address}: give {toml.URL_RIGHT}, like https://example.org/manylinux/")
-    published = read_published(options.descriptions, catalogue) if options.descriptions else {}
+    published = read_attached(catalogue) if options.registry else {}
+    published |= read_published(options.descriptions, catalogue) if options.descriptions else {}
     tables = Tables(datetime.datetime.now(datetime.UTC).date(), published, catalogue)
     count = write(Pages(tables, f"{address.rstrip('/')}/", _commit()), options.output)
     print(f"{options.output}: {count} files; python3 -m http.server -d {options.output}", file=sys.stderr)

@@ -71,20 +71,27 @@ def read_published(directory: Path, catalogue: Catalogue) -> dict[str, Published
 def content(manifest: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What an image says that it holds, whichever schema it says it in: lists of KINDS with name and version.
 
-    Raises UserError for a schema that is not known."""
+    Raises UserError for another document, and for a schema that is not known."""
     schema = manifest.get("schema")
     if schema not in KNOWN_SCHEMAS:
         raise errors.UserError(f"{where}: schema {schema!r} is not one of {', '.join(map(str, KNOWN_SCHEMAS))}")
-    found: dict[str, Any] = {}
-    for kind in KINDS:
-        rows = [row for row in manifest.get(kind, ()) if isinstance(row, dict) and "name" in row and "version" in row]
-        found[kind] = [
-            {key: str(row[key]) for key in ("name", "version", "url", "sha256") if row.get(key)} for row in rows
-        ]
-    compilers = manifest.get("compilers", {})
-    found["compilers"] = {str(name): str(line) for name, line in compilers.items() if line}
-    found["commit"] = str(manifest.get("build", {}).get("commit", ""))  # schema 1 does not say
+    try:
+        found: dict[str, Any] = {
+            kind: [
+                {"name": str(row["name"]), "version": str(row["version"]), **_source(row)}
+                for row in manifest.get(kind, ())
+            ]
+            for kind in KINDS
+        }
+        found["compilers"] = {str(name): str(line) for name, line in manifest.get("compilers", {}).items() if line}
+        found["commit"] = str(manifest.get("build", {}).get("commit", ""))  # schema 1 does not say
+    except (KeyError, TypeError, AttributeError) as error:
+        raise errors.UserError(f"{where} is not the manifest of an image: {error}") from None
     return found
+
+
+def _source(row: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(row[key]) for key in ("url", "sha256") if row.get(key)}
 
 
 def _content(path: Path) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from catalogue.distributions import NAMES
 from catalogue.paths import ROOT
@@ -61,7 +62,7 @@ class Pages:
         self.templates = jinja2.Environment(
             loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        self.templates.filters["sentence"] = sentence
+        self.templates.filters |= {"sentence": sentence, "code": code}
         tables = self.tables
         self.images = [facts.image_facts(tables, image) for image in tables.images]
         self.policies = facts.policies_facts(tables)
@@ -252,6 +253,12 @@ def sentence(words: str) -> str:
     """A sentence of its own: with a capital, unless it begins with a name like cp39-cp39, and a full stop."""
     begins_with_name = bool(set("_0123456789") & set(words.split()[0]))
     return f"{words if begins_with_name else words[0].upper() + words[1:]}."
+
+
+def code(text: str) -> Markup:
+    """Text with code between backquotes, as notes have it."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
 
 
 def style() -> str:
