@@ -168,7 +168,7 @@ class Pages:
                 image=image, answer=policy["reaches"].get(image["platform"]),
                 purpose=variant.purpose if variant else "",
                 soon=[row for row in image["endings"] if not row["ended"] and row["day"] < soon],
-                versions=_versions(image), layers=layers.layers() if image["name"] == measured else None,
+                interpreters=_interpreters(image), layers=layers.layers() if image["name"] == measured else None,
                 notes=[note for note in self.notes if note["slug"] in image["notes"]], **shared,
             )  # fmt: skip
         yield self._page(
@@ -284,6 +284,11 @@ def _common(choices: list[Facts]) -> list[str]:
     return [caveat for caveat in first if all(caveat in other for other in others)]
 
 
-def _versions(image: Facts) -> dict[str, str]:
-    """Interpreter tag -> version, as the image itself says."""
-    return {row["name"]: row["version"] for row in (image["content"] or {}).get("interpreters", ())}
+def _interpreters(image: Facts) -> list[Facts]:
+    """The interpreters of an image: those that it says it has, in their versions, else those of the next build."""
+    if not image["content"]:
+        return [*image["interpreters"], *image["on_demand"]]
+    had = {row["name"]: row["version"] for row in image["content"]["interpreters"]}
+    every = [*image["interpreters"], *image["on_demand"]]
+    rows = [{**row, "version": had[row["tag"]], "preinstalled": True} for row in every if row["tag"] in had]
+    return [*rows, *(row for row in image["on_demand"] if row["tag"] not in had)]

@@ -134,6 +134,7 @@ def test_what_is_known_of_a_published_image_is_shown() -> None:
     assert f"@{digest}" in text and f"{NAME}:2026.11.24-1" in text
     assert all(version in text for version in ("3.13.99", "99.1", "99.2", "99.3"))
     assert hostile not in text and "&lt;script&gt;" in text
+    assert "cp313-cp313t" not in text  # the table has it, this image does not
     assert 'href="../../notes/a..b/">a → b</a>' in text and f"/commit/{'c' * 40}" in text
     assert hostile not in files["notes/a..b/index.html"] and "javascript:" not in files["notes/a..b/index.html"]
     assert "git has moved" in files["notes/index.html"] and "git has moved" in files["notes/atom.xml"]
