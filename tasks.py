@@ -303,19 +303,17 @@ def doctor(
     positional=["old", "new"],
     iterable=["image"],
     help={
-        "old": "a dated tag, `latest`, a digest, an image, a manifest.json, or a directory with IMAGE/manifest.json "
-        "(default: the newest dated git tag before NEW)",
-        "new": "the same (default: the tag of this commit)",
+        "old": "a dated tag, `latest`, a digest, an image, a manifest.json, a directory with IMAGE/manifest.json, "
+        "or `previous`: the newest dated git tag before NEW",
+        "new": "the same, or `this`: the tag of this commit",
         "image": "name or glob, repeatable (default: all)",
         "json": "print JSON, see docs/notes.md",
         "output": "a file to write to instead of standard output",
     },
 )
-def notes(
-    context: Context, image: list[str], old: str = "", new: str = "", json: bool = False, output: str = ""
-) -> None:
+def notes(context: Context, old: str, new: str, image: list[str], json: bool = False, output: str = "") -> None:
     """Say what has changed between two tags, digests or images, riskiest first."""
-    script(context, "notes", *given(image=image, json=json, output=output), *filter(None, [old, new]))
+    script(context, "notes", *given(image=image, json=json, output=output), old, new)
 
 
 @task(

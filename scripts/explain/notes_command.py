@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from catalogue import checkout, dependencies, images, tags
@@ -13,6 +14,7 @@ from explain.descriptions import described
 from explain.notes import compared
 from portable import errors, files, outputs
 
+PREVIOUS, THIS = "previous", "this"
 EPILOG = """
 OLD and NEW each: a dated tag, `latest` or a digest of the images; one image as host/repository:tag or @digest; a
 manifest.json, or a directory with IMAGE/manifest.json. A description comes from the registry, where it is attached to
@@ -22,14 +24,14 @@ exit status: 0: there are notes, even if nothing has changed; 1: a description c
 """
 
 
-def before(name: str) -> str:
+def before(name: str, git_tags: Iterable[str]) -> str:
     """The newest dated git tag that is older than a dated tag; empty where there is none.
 
     Raises UserError for a name that is not a dated tag."""
     limit = tags.dated(name)
     if limit is None:
         raise errors.UserError(f"{name} has no tag before it: name OLD and NEW")
-    earlier = [found for tag in checkout.tags() if (found := tags.dated(tag)) and found < limit]
+    earlier = [found for tag in git_tags if (found := tags.dated(tag)) and found < limit]
     return str(max(earlier)) if earlier else ""
 
 
@@ -38,8 +40,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=main.__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("old", metavar="OLD", nargs="?", help="default: the newest dated git tag before NEW")
-    parser.add_argument("new", metavar="NEW", nargs="?", help="default: the tag of this commit")
+    parser.add_argument("old", metavar="OLD", help=f"or `{PREVIOUS}`: the newest dated git tag before NEW")
+    parser.add_argument("new", metavar="NEW", help=f"or `{THIS}`: the tag of this commit")
     parser.add_argument("-i", "--image", action="append", default=[], metavar="GLOB", help="repeatable (default: all)")
     parser.add_argument("--json", action="store_true", help="print JSON, see docs/notes.md")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to it instead of standard output")
@@ -47,8 +49,8 @@ def main() -> int:
     outputs.file("--output", options.output)
     catalogue = images.load()
     wanted = catalogue.select(options.image) if options.image else catalogue.images(variants=True)
-    new_name = options.new or checkout.version_tag()
-    old_name = options.old or before(new_name)
+    new_name = checkout.version_tag() if options.new == THIS else options.new
+    old_name = before(new_name, checkout.tags()) if options.old == PREVIOUS else options.old
     new = described(new_name, wanted)
     old = described(old_name, wanted) if old_name else {}
     if len(old) == len(new) == 1:  # two images of one name, or of any: whoever names them wants to see them compared

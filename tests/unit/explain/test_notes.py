@@ -171,6 +171,15 @@ def test_commits_are_linked_where_all_images_are_of_one(ask: Ask) -> None:
     assert f"[Commits](https://example.org/project/compare/{'a' * 40}...{'c' * 40})" in found["markdown"]
 
 
+def test_the_tag_before() -> None:
+    tags = ["v1", "2026.11.20-1", "2026.11.9-30", "2026.11.19-30", "2026.11.20-10", "latest"]
+    assert notes_command.before("2026.11.20-10", tags) == "2026.11.20-1"
+    assert notes_command.before("2026.11.21-1", tags) == "2026.11.20-10"
+    assert notes_command.before("2026.11.19-30", tags) == ""
+    with pytest.raises(errors.UserError, match="latest has no tag before it"):
+        notes_command.before("latest", tags)
+
+
 def test_images_in_few_words() -> None:
     groups = {"": set("abcdefghij"), "one": set("abc"), "two": set("de"), "single": {"f"}}
     assert notes_text.named("abcdefghij", groups) == ""
