@@ -107,6 +107,7 @@ def test_every_invoke_command_is_understood() -> None:
         "site",
         "usable",
         "verify",
+        "vulnerabilities",
     }
 
 
