@@ -31,7 +31,7 @@ from smoke import record
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.program("docker-registry"),
+    pytest.mark.program("docker-registry", "openssl"),
 ]
 USER, PASSWORD = "bot", "a secret word"
 HTPASSWD = f"{USER}:$2b$04$LR2ooQ0ZzQRDqiJF3pfP1e0SG7ykZp0gF5XACA4/dqDDsdQZp0FEu"
