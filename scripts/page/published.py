@@ -2,7 +2,8 @@
 
 `<image>/manifest.json` is what the image says of itself, `digest.txt` where the registry keeps it, `smoke.xml` what its
 tests said (JUnit), `sbom.spdx.json` its parts, `notes/*.json` what changed since another tag: of that image, or beside
-the images of all of them. Each may be absent.
+the images of all of them. `vulnerabilities.json` beside the images is what `invoke vulnerabilities --json` has
+written. Each may be absent.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Published:
     smoke: SmokeResults | None = None
     sbom: str = ""
     notes: Sequence[dict[str, Any]] = ()
+    vulnerabilities: Sequence[dict[str, Any]] | None = None
 
 
 def read_published(directory: Path, catalogue: Catalogue) -> dict[str, Published]:
@@ -53,6 +55,7 @@ def read_published(directory: Path, catalogue: Catalogue) -> dict[str, Published
         raise errors.UserError(f"--descriptions {directory} is not a directory: it needs one for each image")
     known = [image.name for image in catalogue.all_images]
     found = {"": Published(notes=_notes(directory))}
+    vulnerable = _vulnerabilities(directory / "vulnerabilities.json")
     for path in sorted(path for path in directory.iterdir() if path.is_dir() and path.name != "notes"):
         if path.name not in known:
             raise errors.UserError(f"{path}: no image has this name{near_matches(path.name, known)}")
@@ -64,6 +67,7 @@ def read_published(directory: Path, catalogue: Catalogue) -> dict[str, Published
             smoke=_smoke(path / "smoke.xml"),
             sbom=read_text(path / "sbom.spdx.json") if (path / "sbom.spdx.json").exists() else "",
             notes=_notes(path),
+            vulnerabilities=vulnerable.get(path.name),
         )
     return found
 
@@ -110,6 +114,25 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _notes(directory: Path) -> tuple[dict[str, Any], ...]:
     return tuple(note_facts(_object(path), str(path)) for path in sorted(directory.glob("notes/*.json")))
+
+
+def _vulnerabilities(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Image -> what is known of what it holds, as docs/vulnerabilities.md describes it."""
+    if not path.exists():
+        return {}
+    try:
+        return {
+            str(image["image"]): [
+                {
+                    **{key: str(row[key]) for key in ("id", "part", "version")},
+                    "fixed": [str(each) for each in row["fixed"]],
+                }
+                for row in image["findings"]
+            ]
+            for image in _object(path)["images"]
+        }
+    except (KeyError, TypeError) as error:
+        raise errors.UserError(f"{path} is not what `invoke vulnerabilities --json` writes: {error}") from None
 
 
 def _digest(path: Path) -> tuple[str, str]:

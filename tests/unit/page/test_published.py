@@ -71,6 +71,25 @@ def test_results_are_those_that_the_smoke_tests_write(place: Path) -> None:
     assert read(place).smoke == SmokeResults(2, ("image: env",))
 
 
+def test_vulnerabilities_are_those_of_the_image(place: Path) -> None:
+    finding = {
+        "kind": "ours",
+        "part": "git",
+        "version": "2.55.0",
+        "id": "CVE-2026-1",
+        "aliases": [],
+        "fixed": ["2.55.1"],
+    }
+    rows = [{"image": NAME, "findings": [finding]}, {"image": "manylinux_2_28_x86_64", "findings": []}]
+    (place.parent / "vulnerabilities.json").write_text(json.dumps({"schema": 1, "images": rows}), encoding="utf-8")
+    assert read(place).vulnerabilities == [
+        {"id": "CVE-2026-1", "part": "git", "version": "2.55.0", "fixed": ["2.55.1"]}
+    ]
+    (place.parent / "vulnerabilities.json").write_text('{"images": [{}]}', encoding="utf-8")
+    with pytest.raises(errors.UserError, match="is not what `invoke vulnerabilities --json` writes"):
+        read(place)
+
+
 NOTE = {
     "schema": 1,
     "old": "2026.11.17-1",

@@ -125,14 +125,18 @@ def test_what_is_known_of_a_published_image_is_shown() -> None:
         "compilers": {"gcc": "gcc (Debian) 99.3"},
         "commit": "c" * 40,
     }
+    known = {"id": "CVE-2026-1", "part": "git", "version": "99.2", "fixed": ["99.3"]}
     change = {"text": hostile, "url": "javascript:alert(1)", "of": "all images"}
     words = {"slug": "a..b", "old": "a", "new": "b", "title": "a → b", "day": "2026-11-24", "summary": "git has moved"}
     note = {**words, "images": [NAME], "sections": [{"title": "Everything else", "changes": [change]}]}
-    site = made({NAME: Published("2026.11.24-1", digest, content, None, '{"spdxVersion": "SPDX-2.3"}', [note])})
+    site = made(
+        {NAME: Published("2026.11.24-1", digest, content, None, '{"spdxVersion": "SPDX-2.3"}', [note], [known])}
+    )
     files = dict(site.files())
     text = files[f"images/{NAME}/index.html"]
     assert f"@{digest}" in text and f"{NAME}:2026.11.24-1" in text
     assert all(version in text for version in ("3.13.99", "99.1", "99.2", "99.3"))
+    assert "CVE-2026-1" in text
     assert hostile not in text and "&lt;script&gt;" in text
     assert "cp313-cp313t" not in text  # the table has it, this image does not
     assert 'href="../../notes/a..b/">a → b</a>' in text and f"/commit/{'c' * 40}" in text
