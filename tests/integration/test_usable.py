@@ -21,7 +21,7 @@ from publish import usable
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 SITE = Path("/etc/apt/site")
 
-pytestmark = pytest.mark.skipif(not IMAGE, reason="MANYLINUX_TEST_IMAGE names no image")
+pytestmark = pytest.mark.skipif(not IMAGE, reason="MANYLINUX_TEST_IMAGE is not set")
 
 
 @pytest.fixture(scope="module")

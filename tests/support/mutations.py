@@ -1,4 +1,4 @@
-"""Wrong tables made from right ones: every key deleted, renamed and retyped, every text, number and list spoiled."""
+"""Wrong tables and documents made from right ones: every key deleted, renamed and retyped, every value spoiled."""
 
 from __future__ import annotations
 
@@ -150,3 +150,32 @@ def _changed(table: Mapping[str, Any], path: Path, change: Change) -> dict[str, 
         inside = inside[step]
     change(inside, path[-1])
     return root  # type: ignore[no-any-return]
+
+
+def documents_like(document: Any) -> Iterator[Any]:
+    """Copies of a document, each with one part left out or of another kind."""
+    strange: tuple[Any, ...] = (
+        None,
+        [],
+        {},
+        0,
+        -1,
+        1.5,
+        True,
+        "",
+        "x",
+        "\ud800",
+        "\x1b[2J",
+        "sha256:" + "g" * 64,
+        [[[]]],
+        {"os": {}},
+    )
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield {other: kept for other, kept in document.items() if other != key}
+            for each in (*strange, *documents_like(value)):
+                yield {**document, key: each}
+    if isinstance(document, list):
+        for at, value in enumerate(document):
+            for each in (*strange, *documents_like(value)):
+                yield [*document[:at], each, *document[at + 1 :]]

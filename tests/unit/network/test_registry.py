@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support import servers
+from tests.support.mutations import documents_like
 from tests.support.servers import Route
 
 from network import logins, oci, registry
@@ -217,35 +218,6 @@ def test_any_answer_of_a_token_server(server: servers.Server, client: Registry) 
         check(server, "/token", caught.value)
 
 
-def mutations(document: Any) -> Iterator[Any]:
-    """Copies of a document, each with one part left out or of another kind."""
-    strange: tuple[Any, ...] = (
-        None,
-        [],
-        {},
-        0,
-        -1,
-        1.5,
-        True,
-        "",
-        "x",
-        "\ud800",
-        "\x1b[2J",
-        "sha256:" + "g" * 64,
-        [[[]]],
-        {"os": {}},
-    )
-    if isinstance(document, dict):
-        for key, value in document.items():
-            yield {other: kept for other, kept in document.items() if other != key}
-            for each in (*strange, *mutations(value)):
-                yield {**document, key: each}
-    if isinstance(document, list):
-        for at, value in enumerate(document):
-            for each in (*strange, *mutations(value)):
-                yield [*document[:at], each, *document[at + 1 :]]
-
-
 def test_any_document() -> None:
     """Every part of every document, left out or of another kind, is understood or refused."""
     refused = 0
@@ -269,7 +241,7 @@ def test_any_document() -> None:
     ]
     for document, reader in readers:
         reader(json.dumps(copy.deepcopy(document)).encode())
-        for mutation in (*mutations(document), *mutations([document])):
+        for mutation in (*documents_like(document), *documents_like([document])):
             try:
                 reader(json.dumps(mutation).encode())
             except errors.Failure as error:

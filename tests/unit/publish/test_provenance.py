@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.network.test_registry import mutations
+from tests.support.mutations import documents_like
 
 from catalogue import images
 from network import oci, referrers
@@ -81,7 +81,7 @@ def test_another_run_made_the_same_but_another_builder_did_not() -> None:
 def test_any_document_is_understood_or_refused() -> None:
     refused = 0
     document: Any = json.loads(made(WORKFLOW).content)
-    for mutation in mutations(document):
+    for mutation in documents_like(document):
         try:
             Provenance.parse(json.dumps(mutation).encode(), "here")
         except errors.Failure as error:
