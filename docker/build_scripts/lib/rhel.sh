@@ -43,11 +43,14 @@ repair_toolset() {
 
 # The toolset's libstdc++.so is a linker script that names the system's library, then a static one with newer symbols. With
 # --as-needed the linker drops the system's library before it reads the static one, so the script names it again afterwards.
+# An image that is updated comes here twice, an update of the package brings the old script back.
 # https://github.com/pypa/manylinux/issues/1760
 name_libstdcxx_twice() {
     local scripts script
     scripts="$(find "${DEVTOOLSET_ROOTPATH:?}/usr/lib/gcc" -name libstdc++.so -type f)"
     while read -r script; do
-        edit "${script}" 's/^INPUT \( ([^ ]+) ([^ ]+) \)$/INPUT ( \1 \2 \1 )/'
+        if ! grep -qE '^INPUT \( ([^ ]+) [^ ]+ \1 \)$' "${script}"; then
+            edit "${script}" 's/^INPUT \( ([^ ]+) ([^ ]+) \)$/INPUT ( \1 \2 \1 )/'
+        fi
     done <<<"${scripts:?no libstdc++.so in ${DEVTOOLSET_ROOTPATH}}"
 }

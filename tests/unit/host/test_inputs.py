@@ -246,7 +246,7 @@ def test_build_sh_ends_with_that_status(called: Path) -> None:
         (("smoke", "a", "--jobs", "-1"), {}, "--jobs must be 0"),
         (("push", "--registry", "quay.io", "manylinux_2_36_x86_64"), {}, "--registry: 'quay.io' is not"),
         (("rollback", "2026.13.45-0"), {}, "'2026.13.45-0' is not a dated tag"),
-        (("verify", "manylinux_2_36", "latest"), {}, "'latest' is not a dated tag"),
+        (("manifest", "--verify", "manylinux_2_36", "latest"), {}, "'latest' is not a dated tag"),
     ],
 )
 def test_commands_refuse(called: Path, words: tuple[str, ...], environment: dict[str, str], message: str) -> None:
