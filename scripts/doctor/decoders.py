@@ -34,19 +34,24 @@ class Objdump:
     def decode(self, data: bytes, bits: int) -> Decoded:
         """See instructions.Decoder."""
         machine = "i386:x86-64" if bits == 64 else "i386"
-        with tempfile.NamedTemporaryFile(prefix="manylinux-doctor-") as file:
+        with tempfile.NamedTemporaryFile(prefix="manylinux-doctor-") as file, tempfile.TemporaryFile() as output:
             file.write(data)
             file.flush()
             command = [self.program, "-D", "-b", "binary", "-m", machine, "-M", "intel", "--no-show-raw-insn"]
             try:
-                done = subprocess.run([*command, file.name], capture_output=True, timeout=TIME_LIMIT, check=True)
+                # Not a pipe: reading one of 50 MB would hold up the chunks beside this one.
+                subprocess.run(
+                    [*command, file.name], stdout=output, stderr=subprocess.DEVNULL, timeout=TIME_LIMIT, check=True
+                )
             except (OSError, subprocess.SubprocessError) as error:
                 raise errors.Failure(f"{self.program} cannot decode x86 instructions: {error}") from error
-        counts = Counter(_NAMES.findall(done.stdout))
+            output.seek(0)
+            text = output.read()
+        counts = Counter(_NAMES.findall(text))
         hits = []
         if interesting := [name for name in counts if is_interesting(name.decode())]:
-            for match in re.finditer(_OPENING + b"(" + b"|".join(interesting) + rb")(?![a-z0-9_])", done.stdout):
-                place = done.stdout[done.stdout.rfind(b"\n", 0, match.start()) + 1 : match.start()]
+            for match in re.finditer(_OPENING + b"(" + b"|".join(interesting) + rb")(?![a-z0-9_])", text):
+                place = text[text.rfind(b"\n", 0, match.start()) + 1 : match.start()]
                 hits.append((int(place, 16), _OPERANDS.sub(r"\1\2\3\4\5\6", match[1].decode())))
         return Decoded(Counter({name.decode(): number for name, number in counts.items()}), hits)
 
