@@ -56,6 +56,16 @@ def _commands(document: str) -> list[str]:
     return lines + re.findall(r"`([^`\n]+)`", text)
 
 
+def test_every_file_is_text_that_somebody_can_review() -> None:
+    def is_text(path: Path) -> bool:
+        try:
+            return "\0" not in path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return False
+
+    assert [str(path.relative_to(ROOT)) for path in _tracked() if not is_text(path)] == []
+
+
 # --- What the documents name ------------------------------------------------------------------------------------------
 
 
