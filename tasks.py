@@ -455,7 +455,7 @@ def prune(
     positional=["what"],
     iterable=["image", "newer"],
     help={
-        "what": "a tag, a digest, an image, a manifest.json or a directory of them (default: latest)",
+        "what": "latest, a tag, a digest, an image, a manifest.json or a directory of them",
         "image": "globs (default: all images)",
         "newer": "later images, oldest first, to say which of them mends what",
         "json": "as JSON",
@@ -466,9 +466,9 @@ def prune(
 )
 def vulnerabilities(
     context: Context,
+    what: str,
     image: list[str],
     newer: list[str],
-    what: str = "",
     json: bool = False,
     openvex: bool = False,
     output: str = "",
@@ -476,7 +476,7 @@ def vulnerabilities(
 ) -> None:
     """Say which vulnerabilities are known of what images hold, and what mends them."""
     words = given(image=image, newer=newer, json=json, openvex=openvex, output=output, strict=strict)
-    script(context, "vulnerabilities", *words, *([what] if what else []))
+    script(context, "vulnerabilities", *words, what)
 
 
 @task(

@@ -202,3 +202,12 @@ def test_what_was_started_ends_with_us(number: signal.Signals, tmp_path: Path) -
         process.send_signal(number)
         assert process.wait(timeout=30) == 130
     assert cleaned.exists()
+
+
+def test_a_positional_argument_has_no_default() -> None:
+    """invoke would take the word for another task: "No idea what ... is!"."""
+    for task in tasks.ns.tasks.values():
+        defaults = {
+            name for name, value in task.argspec(task.body).parameters.items() if value.default is not value.empty
+        }
+        assert not set(task.positional) & defaults, task.name
