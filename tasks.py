@@ -480,6 +480,21 @@ def vulnerabilities(
 
 
 @task(
+    positional=["old", "new"],
+    iterable=["image"],
+    help={
+        "old": "what is published: latest, a tag, a digest, an image, a file or a directory",
+        "new": "what was built",
+        "image": "globs (default: all images)",
+        "since": "commits after this one may excuse losses by the trailer Accepts-Loss",
+    },
+)
+def gate(context: Context, old: str, new: str, image: list[str], since: str = "") -> None:
+    """Fail if an image lost something that the published one has."""
+    script(context, "gate", *given(image=image, since=since), old, new)
+
+
+@task(
     iterable=["image", "tag"],
     help={
         "image": "globs (default: all published images)",
@@ -496,5 +511,5 @@ def usable(context: Context, image: list[str], tag: list[str], pinned: bool = Fa
 ns = Collection(
     *(list_, build, test, shell, prefetch, bake, site),
     *(choose_, doctor, notes, vulnerabilities),
-    *(push, manifest, verify_, rollback, prune, usable),
+    *(push, manifest, verify_, rollback, prune, gate, usable),
 )

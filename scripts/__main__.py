@@ -37,6 +37,7 @@ COMMANDS = {
     "rollback": Command("publish.command:rollback", "point `latest` back to a dated tag"),
     "prune": Command("publish.prune:main", "delete published tags that no retention rule keeps"),
     "vulnerabilities": Command("watch.command:main", "say which vulnerabilities are known of what an image holds"),
+    "gate": Command("publish.gate:main", "fail if an image lost something that the published one has"),
     "usable": Command("publish.usable:main", "say whether published images still work"),
     "choose": Command("explain.choose:main", "say which policy to build wheels for, and whom it reaches"),
     "notes": Command("explain.notes_command:main", "say what changed between two tags, digests or images"),

@@ -25,6 +25,10 @@ SCHEMAS = (1, 2)
 AT_ONCE = 8  # images whose descriptions are read side by side
 
 
+class NotDescribed(errors.Failure):
+    """There is no description: no such image, or one from before images described themselves."""
+
+
 @dataclass(frozen=True)
 class Described:
     """An image's description, where it is from, and its layers as a registry stores them: digest -> bytes."""
@@ -55,7 +59,8 @@ def described(what: str, images: Sequence[Image]) -> dict[str, Described]:
     """Image -> its description, where it has one. `what`: a file, a directory with IMAGE/manifest.json, a reference of
     an image, or a tag or digest that each of the images may have.
 
-    Raises UserError for what is none of these, and Failure where nothing is found or somebody does not answer."""
+    Raises UserError for what is none of these, NotDescribed where nothing is found, and Failure where somebody does not
+    answer."""
     path = Path(what)
     if path.is_file():
         found = [Described.parse(path.read_bytes(), what)]
@@ -74,7 +79,7 @@ def described(what: str, images: Sequence[Image]) -> dict[str, Described]:
     else:
         raise errors.UserError(f"{what!r} is not a tag, a digest, an image, a file or a directory")
     if not found:
-        raise errors.Failure(f"no description of {what}: no such image, or one from before images described themselves")
+        raise NotDescribed(f"no description of {what}: no such image, or one from before images described themselves")
     return {each.name: each for each in found}
 
 

@@ -100,6 +100,7 @@ def test_every_invoke_command_is_understood() -> None:
     assert list(wrong_invocations(re.sub(r'"\$\w+"', "x", re.sub(r'"\$\{\w+\[[@*]\]\}"', "", text)))) == []
     assert set(re.findall(r"\binvoke (\w+)", text)) == {
         "build",
+        "gate",
         "manifest",
         "notes",
         "prune",
