@@ -76,7 +76,7 @@ def main() -> int:
 
     What is known only of images that were published comes from the registry, with --registry, or from a directory with
     one for each image, with --descriptions: in DIR/<image>/ each of manifest.json, digest.txt, sbom.spdx.json,
-    smoke.xml and notes/*.json may be absent. Without both the page says less."""
+    smoke.xml, canaries.xml and notes/*.json may be absent. Without both the page says less."""
     parser = argparse.ArgumentParser(
         description=inspect.getdoc(main), epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )

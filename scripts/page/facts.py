@@ -105,6 +105,7 @@ def image_facts(tables: Tables, image: Image) -> Facts:
         "digest": known.digest,
         "content": known.content,
         "smoke": known.smoke and {"checks": known.smoke.checks, "failed": list(known.smoke.failed)},
+        "canaries": known.canaries and {"checks": known.canaries.checks, "failed": list(known.canaries.failed)},
         "vulnerabilities": None if known.vulnerabilities is None else list(known.vulnerabilities),
         "sbom": bool(known.sbom),
         "notes": [note["slug"] for note in tables.notes if image.name in note["images"]],

@@ -1,9 +1,9 @@
 """What is only known of an image that was published: from a directory with a directory for each image.
 
 `<image>/manifest.json` is what the image says of itself, `digest.txt` where the registry keeps it, `smoke.xml` what its
-tests said (JUnit), `sbom.spdx.json` its parts, `notes/*.json` what changed since another tag: of that image, or beside
-the images of all of them. `vulnerabilities.json` beside the images is what `invoke vulnerabilities --json` has
-written. Each may be absent.
+tests said and `canaries.xml` what became of real projects in it (JUnit), `sbom.spdx.json` its parts, `notes/*.json`
+what changed since another tag: of that image, or beside the images of all of them. `vulnerabilities.json` beside the
+images is what `invoke vulnerabilities --json` has written. Each may be absent.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class SmokeResults:
-    """How many checks of an image ran, and which of them failed, as `<interpreter>: <check>`."""
+class JUnitResults:
+    """How many cases of a JUnit file ran, and which of them failed, as `<class>: <case>`."""
 
     checks: int
     failed: tuple[str, ...]
@@ -41,10 +41,11 @@ class Published:
     tag: str = ""
     digest: str = ""
     content: Mapping[str, Any] | None = None
-    smoke: SmokeResults | None = None
+    smoke: JUnitResults | None = None
     sbom: str = ""
     notes: Sequence[dict[str, Any]] = ()
     vulnerabilities: Sequence[dict[str, Any]] | None = None
+    canaries: JUnitResults | None = None
 
 
 def read_published(directory: Path, catalogue: Catalogue) -> dict[str, Published]:
@@ -64,7 +65,8 @@ def read_published(directory: Path, catalogue: Catalogue) -> dict[str, Published
             tag=tag,
             digest=digest,
             content=_content(path / "manifest.json"),
-            smoke=_smoke(path / "smoke.xml"),
+            smoke=_results(path / "smoke.xml"),
+            canaries=_results(path / "canaries.xml"),
             sbom=read_text(path / "sbom.spdx.json") if (path / "sbom.spdx.json").exists() else "",
             notes=_notes(path),
             vulnerabilities=vulnerable.get(path.name),
@@ -146,7 +148,7 @@ def _digest(path: Path) -> tuple[str, str]:
     return tag[1] if tag else "", digest[0]
 
 
-def _smoke(path: Path) -> SmokeResults | None:
+def _results(path: Path) -> JUnitResults | None:
     if not path.exists():
         return None
     try:
@@ -154,8 +156,8 @@ def _smoke(path: Path) -> SmokeResults | None:
     except ElementTree.ParseError as error:
         raise errors.UserError(f"{path} is not XML: {error}") from None
     failed = [
-        f"{case.get('classname', '').removeprefix('smoke.')}: {case.get('name')}"
+        f"{case.get('classname', '').removeprefix('smoke.')}: {case.get('name')}".removeprefix(": ")
         for case in cases
         if case.find("failure") is not None or case.find("error") is not None
     ]
-    return SmokeResults(len(cases), tuple(failed))
+    return JUnitResults(len(cases), tuple(failed))

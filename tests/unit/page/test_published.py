@@ -9,7 +9,7 @@ import pytest
 
 from catalogue import images
 from page.notes import joined
-from page.published import Published, SmokeResults, read_published
+from page.published import JUnitResults, Published, read_published
 from portable import errors
 from smoke.results import Result, Results
 
@@ -68,7 +68,14 @@ def test_results_are_those_that_the_smoke_tests_write(place: Path) -> None:
     for result in (Result("ssl", "cp313-cp313", (), 1.0), Result("env", "", ("no PATH",), 0.1)):
         results.add(result)
     (place / "smoke.xml").write_text(results.junit(), encoding="utf-8")
-    assert read(place).smoke == SmokeResults(2, ("image: env",))
+    assert read(place).smoke == JUnitResults(2, ("image: env",))
+
+
+def test_results_of_canaries_are_junit_of_anybody(place: Path) -> None:
+    junit = '<testsuite><testcase name="lxml"/><testcase name="numpy"><failure message="gcc"/></testcase></testsuite>'
+    (place / "canaries.xml").write_text(junit, encoding="utf-8")
+    assert read(place).canaries == JUnitResults(2, ("numpy",))
+    assert read(place).smoke is None
 
 
 def test_vulnerabilities_are_those_of_the_image(place: Path) -> None:
