@@ -27,6 +27,7 @@ REACH_TOML = DOCKER / "reach.toml"
 PythonMinor = Annotated[str, form(r"2\.7|3\.\d{1,2}", "a Python like 3.13")]
 Glibc = Annotated[str, form(r"2\.\d{1,2}", "a version of glibc like 2.28")]
 Count = Annotated[int, between(1, 10**12)]
+Hundredths = Annotated[int, between(0, 10_000)]  # of a percent
 Downloads = Mapping[PlatformName, Annotated[Mapping[PythonMinor, Annotated[Mapping[Glibc, Count], filled]], filled]]
 
 _MICROS = 40  # no minor of Python has had as many releases
@@ -53,10 +54,20 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class EarlierReach:
+    """What policies reached at an earlier date: platform -> glibc of the policy -> hundredths of a percent.
+
+    Of the Pythons that were maintained then; they are known no more, so that only whole shares are kept."""
+
+    last: datetime.date
+    shares: Annotated[Mapping[PlatformName, Annotated[Mapping[Glibc, Hundredths], filled]], filled]
+
+
+@dataclass(frozen=True)
 class ReachTable:
     """The table. `first` and `last`: the days counted; `index`: the list of all files; `files`: where each day's is.
 
-    `{day}` in `files` stands for 2026/08/07 and the like."""
+    `{day}` in `files` stands for 2026/08/07 and the like. `earlier`: what was counted before, oldest first."""
 
     source: Url
     licence: Prose
@@ -66,6 +77,7 @@ class ReachTable:
     last: datetime.date
     bias: Prose
     downloads: Annotated[Downloads, filled]
+    earlier: tuple[EarlierReach, ...] = ()
 
     def minors(self) -> list[str]:
         """The Pythons that anything was downloaded with, oldest first."""
@@ -92,7 +104,23 @@ def parse(raw: Mapping[str, object], where: str) -> ReachTable:
         raise errors.UserError(f"{where} first must not be later than last, {table.last}")
     if "{day}" not in table.files:
         raise errors.UserError(f"{where} files must have the field {{day}}, not {table.files!r}")
+    dates = [*(each.last for each in table.earlier), table.last]
+    if dates != sorted(set(dates)):
+        raise errors.UserError(f"{where} earlier: the dates must grow, up to last, {table.last}")
     return table
+
+
+def shares(catalogue: Catalogue, table: ReachTable) -> dict[str, dict[str, float]]:
+    """Platform -> glibc of each policy -> the percentage that it reaches, of the Pythons that are still maintained."""
+    asked = maintained(catalogue)
+    minors = [minor for minor in table.minors() if fits(minor, asked)]
+    versions = sorted({p.libc_version for p in catalogue.policies.values() if p.libc == "glibc"}, key=version_key)
+    samples = {name: table.sample(name, minors) for name in catalogue.platforms}
+    return {
+        name: {version: sample.share(version) or 0.0 for version in versions}
+        for name, sample in samples.items()
+        if sample.total
+    }
 
 
 def pythons(request: str) -> SpecifierSet:

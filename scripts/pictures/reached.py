@@ -27,7 +27,7 @@ def reached(catalogue: Catalogue, table: ReachTable) -> Drawing:
     made = Drawing(
         "reach",
         WIDTH,
-        TOP + ROW * len(platforms) + 34,
+        TOP + ROW * len(platforms) + (60 if table.earlier else 34),
         "What share of the downloads each policy reaches",
         " ".join(said),
     )
@@ -47,9 +47,13 @@ def reached(catalogue: Catalogue, table: ReachTable) -> Drawing:
             chosen = policy.name == choice
             colour = "accent" if chosen else "plain" if policy.name in built else "pale"
             words = "bold" if chosen else "" if policy.name in built else "muted"
-            made.text(x, y + 18, f"{share:.2f} %", words)
+            made.text(x, y + 18, f"{share:.2f} %{_trend(table, name, policy.libc_version, share)}", words)
             made.rectangle(x, y + 25, step - 18, 7, "track", 3)
             made.rectangle(x, y + 25, max((step - 18) * share / 100, 1), 7, colour, 3)
+    if table.earlier:
+        made.text(
+            0, TOP + ROW * len(platforms) + 50, f"In brackets: the change since {table.earlier[0].last}", "muted small"
+        )
     made.legend(
         TOP + ROW * len(platforms) + 20,
         ("accent", f"recommended: the newest that reaches {THRESHOLD:g} %, or comes nearest"),
@@ -57,3 +61,9 @@ def reached(catalogue: Catalogue, table: ReachTable) -> Drawing:
         ("pale", "has none"),
     )
     return made
+
+
+def _trend(table: ReachTable, platform: str, glibc: str, share: float) -> str:
+    """How a share has changed since the oldest date that the table has, in points; empty where it does not say."""
+    before = table.earlier[0].shares.get(platform, {}).get(glibc) if table.earlier else None
+    return "" if before is None else f" ({share - before / 100:+.1f})"

@@ -25,7 +25,7 @@ from catalogue.markers import rendered
 from catalogue.versions import version_key
 from explain import reach
 from explain.documents import reach_blocks
-from explain.reach import ReachTable
+from explain.reach import EarlierReach, ReachTable
 from network import web
 from network.answers import Answer
 from pictures.files import reach_files
@@ -38,6 +38,7 @@ REACH = "docker/reach.toml"
 NAME = "reach"
 WINDOW = 7  # days, so that every day of the week counts once
 COOLDOWN = 28  # days between two renewals: the figures move slowly, and each renewal rewrites README
+KEPT = 24  # earlier dates: two years
 MOST_MALFORMED = 0.02  # of a day's downloads; a handful of systems tell versions like 2.20-2014
 MOST_CHANGED = 2.0  # times as many, or as few, downloads as in the week before
 LONGEST_LINE = 1000  # characters
@@ -143,7 +144,14 @@ def renewed(table: ReachTable, counts: Counts, week: Sequence[date]) -> ReachTab
             f"{now:,} downloads in the week to {week[-1]}, {before:,} in that to {table.last}: look what has changed; "
             f"if it is right, raise MOST_CHANGED in {Path(__file__).name}"
         )
-    return replace(table, first=week[0], last=week[-1], downloads=found)
+    return replace(table, first=week[0], last=week[-1], downloads=found, earlier=(*table.earlier, kept(table))[-KEPT:])
+
+
+def kept(table: ReachTable) -> EarlierReach:
+    """What stays of a table that is renewed: what each policy reached, for the trend."""
+    found = reach.shares(images.load(overlay=images.NO_OVERLAY), table)
+    whole = {name: {glibc: round(100 * share) for glibc, share in row.items()} for name, row in found.items()}
+    return EarlierReach(table.last, whole)
 
 
 def write(table: ReachTable) -> str:
@@ -157,6 +165,12 @@ def write(table: ReachTable) -> str:
             row = table.downloads[platform][python]
             cells = ", ".join(f'"{glibc}" = {row[glibc]}' for glibc in sorted(row, key=version_key))
             lines.append(f'"{python}" = {{ {cells} }}\n')
+    for each in table.earlier:
+        lines.append(f"\n[[earlier]] # hundredths of a percent, by the glibc of the policy\nlast = {each.last}\n")
+        for platform in sorted(each.shares):
+            row = each.shares[platform]
+            cells = ", ".join(f'"{glibc}" = {row[glibc]}' for glibc in sorted(row, key=version_key))
+            lines.append(f"shares.{platform} = {{ {cells} }}\n")
     return _HEAD + "".join(lines)
 
 

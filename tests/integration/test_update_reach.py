@@ -254,6 +254,24 @@ def test_a_line_without_an_end_costs_no_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
 
 
+def test_a_renewed_table_keeps_what_policies_reached_before() -> None:
+    table = reach.load()
+    counts = update_reach.Tally().counts
+    for platform, rows in table.downloads.items():
+        for python, row in rows.items():
+            for glibc, count in row.items():
+                counts[platform, python, glibc] = count
+    week = [table.last + timedelta(days=day) for day in range(30, 37)]
+    after = reach.parse(tomllib.loads(update_reach.write(update_reach.renewed(table, counts, week))), "reach.toml:")
+    (kept,) = after.earlier
+    assert (kept.last, after.last) == (table.last, week[-1])
+    catalogue = images.load(overlay=images.NO_OVERLAY)
+    now = reach.shares(catalogue, table)["x86_64"]["2.28"]
+    assert kept.shares["x86_64"]["2.28"] == round(100 * now) > 9000
+    again = update_reach.renewed(after, counts, [day + timedelta(days=30) for day in week])
+    assert [each.last for each in again.earlier] == [table.last, after.last]
+
+
 def test_the_table_is_as_the_bot_writes_it() -> None:
     text = reach.REACH_TOML.read_text(encoding="utf-8")
     written = update_reach.write(reach.load())

@@ -92,7 +92,9 @@ TABLES = {
     ),
     "compatibility.toml": Table(real("compatibility.toml"), lambda raw: readme.parse_pip(raw, "compatibility.toml:")),
     "reach.toml": Table(
-        real("reach.toml"), lambda raw: reach.parse(raw, "reach.toml:"), ("downloads", "downloads.*", "downloads.*.*")
+        real("reach.toml") + '[[earlier]]\nlast = 2026-07-07\nshares.x86_64 = { "2.17" = 10000, "2.28" = 9870 }\n',
+        lambda raw: reach.parse(raw, "reach.toml:"),
+        ("downloads", "downloads.*", "downloads.*.*", "earlier.*.shares", "earlier.*.shares.*"),
     ),
     "advisories.toml": Table(
         real("advisories.toml"),
@@ -149,7 +151,8 @@ FINE = [
     ("deprecations.toml", "deleted|empty (table|text)? ?instead", r"ends.*", "a row less; nothing serves instead"),
     ("roots.toml", "renamed", ".*", "another release of the right form"),
     ("unconfirmed.toml", "renamed", ".*", "another name of the right form"),
-    ("reach.toml", "renamed|7 instead", r"downloads.*", "another name or number of the right form"),
+    ("reach.toml", "renamed|7 instead|0 instead", r"(downloads|earlier).*", "another name or number of the right form"),
+    ("reach.toml", "deleted|empty list instead", "earlier", "no trend"),
     ("reach.toml", ".*", "bias|licence", "words for people, of the right form"),
     ("compatibility.toml", "(text|list|script URL) instead|an unknown item", r".*distributions.*", "words"),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import itertools
 import json
@@ -143,6 +144,16 @@ def test_a_bar_is_as_long_as_the_share_that_a_policy_reaches() -> None:
     widths = [width for x, width in boxes(drawn, "accent") if x > 50]
     assert widths == [pytest.approx(full * share / 100, abs=0.1) for share in chosen]
     assert len(chosen) == len(set(reach.load().downloads) & set(CATALOGUE.platforms))
+
+
+def test_a_trend_is_shown_where_the_table_has_more_than_one_date() -> None:
+    table = reach.load()
+    assert "In brackets" not in reached.reached(CATALOGUE, table).inline()
+    now = reach.shares(CATALOGUE, table)["x86_64"]["2.28"]
+    earlier = reach.EarlierReach(datetime.date(2026, 5, 1), {"x86_64": {"2.28": round(100 * now) - 150}})
+    drawn = reached.reached(CATALOGUE, dataclasses.replace(table, earlier=(earlier,))).inline()
+    assert re.findall(r"[\d.]+ % \([^)]*\)", drawn) == [f"{now:.2f} % (+1.5)"], "only what is known has a trend"
+    assert "since 2026-05-01" in drawn
 
 
 # --- Layers ----------------------------------------------------------------------------------------------------------
