@@ -1,7 +1,8 @@
 """Builds, tests and ships images: `invoke --list`, or `./scripts/dev invoke --list` on a machine without invoke.
 
 Images are named `<policy>_<platform>[-<variant>]`; tasks for several images take globs as well. Each task calls a
-command of scripts/, so that everything works without invoke.
+command of scripts/, so that everything works without invoke. The module is long because a task says every option once
+more, as invoke needs it: it holds nothing else.
 """
 
 from __future__ import annotations
