@@ -163,7 +163,12 @@ def test_advisories_of_newer_rpm_packages_count(server: servers.Server, suffix: 
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"<updates>", gzip.compress(b"<a/>")[:-9], b"\x1f\x8b"])
+# Without ids, the names of the tests would hold the hour that gzip writes.
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<updates>", gzip.compress(b"<a/>")[:-9], b"\x1f\x8b"],
+    ids=["empty", "not packed", "truncated", "too short"],
+)
 def test_a_damaged_list_of_advisories_is_a_failure(server: servers.Server, content: bytes) -> None:
     place = repository(server)
     server.routes["/os/repodata/abc-updateinfo.xml.gz"] = servers.good(content)
