@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from catalogue import images
 from catalogue.dependencies import Dependency
-from catalogue.interpreters import Interpreter
 from catalogue.model import Catalogue, Policy
 from catalogue.paths import DOCKER
 from catalogue.versions import version_key
@@ -40,10 +39,11 @@ class Deprecation:
     last_tag: str
     reason: str
 
-    def sentence(self) -> str:
-        """For people: when it ends, why, and what to use instead."""
+    def sentence(self, dated: bool = True) -> str:
+        """For people: when it ends (unless that stands beside it), why, and what to use instead."""
+        day = f" on {self.ends}" if dated else ""
         instead = f"; use {self.replacement} instead" if self.replacement else ""
-        return f"{self.name} leaves the images on {self.ends} ({self.reason}){instead}"
+        return f"{self.name} leaves the images{day} ({self.reason}){instead}"
 
 
 @dataclass(frozen=True)
@@ -150,21 +150,18 @@ def _cpythons(catalogue: Catalogue, rows: Mapping[str, Dependency], rules: _Rule
         end = rows[interpreter.pin].end_of_life
         if end == datetime.date.max:
             continue
-        newer = [i for i in cpythons if i.threaded == interpreter.threaded and _minor(i) > _minor(interpreter)]
+        here = version_key(interpreter.minor)
+        newer = [i for i in cpythons if i.threaded == interpreter.threaded and version_key(i.minor) > here]
         yield Deprecation(
             "interpreter",
             interpreter.tag,
             interpreter.title,
             months_later(end, rules.cpython_grace_months),
             end,
-            min(newer, key=_minor).tag if newer else "",
+            min(newer, key=lambda i: version_key(i.minor)).tag if newer else "",
             "",
             f"CPython {interpreter.minor} is maintained until {end}",
         )
-
-
-def _minor(interpreter: Interpreter) -> tuple[int, ...]:
-    return tuple(map(int, interpreter.minor.split(".")))
 
 
 def _kind_and_title(catalogue: Catalogue, name: str) -> tuple[Kind, str]:

@@ -6,7 +6,7 @@ The annotations say what may stand in the table, see portable/toml.py.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
@@ -262,6 +262,10 @@ class Catalogue:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise errors.UserError(f"no image is called {pattern}{near_matches(pattern, names)}")
         return tuple(image for image in self.all_images if matches(image.name, wanted))
+
+    def wanted(self, patterns: Sequence[str]) -> tuple[Image, ...]:
+        """The images that globs ask for, as `select`; without globs all published ones, with variants."""
+        return self.select(patterns) if patterns else self.images(variants=True)
 
     def groups(self) -> tuple[Group, ...]:
         """Everything that is published, by `<policy>` or `<policy>-<variant>`."""

@@ -66,6 +66,5 @@ def endings(catalogue: Catalogue, rows: Mapping[str, Dependency]) -> list[Ending
             what = f"the series {row.series} of {name} is no longer maintained upstream"
             found.append(Ending(row.end_of_life, "component", name, what))
     for each in deprecations.load(catalogue, rows):
-        instead = f"; use {each.replacement} instead" if each.replacement else ""
-        found.append(Ending(each.ends, "leaves", each.name, f"{each.name} leaves the images ({each.reason}){instead}"))
+        found.append(Ending(each.ends, "leaves", each.name, each.sentence(dated=False)))
     return sorted(found, key=lambda ending: (ending.day, ending.kind, ending.name))

@@ -96,7 +96,7 @@ def select(catalogue: Catalogue, table: ReachTable, audience: Audience) -> list[
     """What to take for each C library that was asked for: glibc unless every release named has musl.
 
     Raises Failure where the platform has no image for it."""
-    pythons = [minor for minor in table.minors() if reach.fits(minor, audience.pythons)]
+    pythons = table.fitting(audience.pythons)
     found = []
     for libc in KINDS:
         wanted = audience.of(libc) or (libc == "glibc" and (audience.share is not None or not audience.releases))

@@ -7,7 +7,7 @@ from pathlib import Path
 from catalogue.markers import markdown_table
 from catalogue.model import Catalogue, Image
 from catalogue.versions import version_key
-from explain.reach import ReachTable, Sample, fits, maintained, newest_first
+from explain.reach import ReachTable, Sample, maintained, newest_first
 
 THRESHOLD = 99.0  # per cent of the downloads: what a project that has not thought about it should reach
 
@@ -34,8 +34,7 @@ def percent(share: float | None) -> str:
 
 
 def _choice(catalogue: Catalogue, table: ReachTable) -> str:
-    asked = maintained(catalogue)
-    pythons = [minor for minor in table.minors() if fits(minor, asked)]
+    pythons = table.fitting(maintained(catalogue))
     rows = []
     for platform in catalogue.platforms:
         images, sample = newest_first(catalogue, platform, "glibc"), table.sample(platform, pythons)
@@ -59,7 +58,7 @@ def _reach(catalogue: Catalogue, table: ReachTable) -> str:
     built = {interpreter.minor for interpreter in catalogue.interpreters.values() if interpreter.status != "prerelease"}
     groups = {minor: [minor] for minor in table.minors() if minor in built}
     asked = maintained(catalogue)
-    groups = {f"{asked}": [minor for minor in table.minors() if fits(minor, asked)], **groups}
+    groups = {f"{asked}": table.fitting(asked), **groups}
     rows = []
     for platform in catalogue.platforms:
         for name, pythons in groups.items():

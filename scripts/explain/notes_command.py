@@ -48,7 +48,7 @@ def main() -> int:
     options = parser.parse_args()
     outputs.file("--output", options.output)
     catalogue = images.load()
-    wanted = catalogue.select(options.image) if options.image else catalogue.images(variants=True)
+    wanted = catalogue.wanted(options.image)
     new_name = checkout.version_tag() if options.new == THIS else options.new
     old_name = before(new_name, checkout.tags()) if options.old == PREVIOUS else options.old
     new = described(new_name, wanted)

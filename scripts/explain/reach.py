@@ -83,6 +83,10 @@ class ReachTable:
         """The Pythons that anything was downloaded with, oldest first."""
         return sorted({minor for rows in self.downloads.values() for minor in rows}, key=version_key)
 
+    def fitting(self, asked: SpecifierSet) -> list[str]:
+        """Those of the Pythons that are asked for, oldest first."""
+        return [minor for minor in self.minors() if fits(minor, asked)]
+
     def sample(self, platform: str, pythons: Collection[str]) -> Sample:
         """What was downloaded on a platform with any of these Pythons."""
         counts: Counter[str] = Counter()
@@ -112,8 +116,7 @@ def parse(raw: Mapping[str, object], where: str) -> ReachTable:
 
 def shares(catalogue: Catalogue, table: ReachTable) -> dict[str, dict[str, float]]:
     """Platform -> glibc of each policy -> the percentage that it reaches, of the Pythons that are still maintained."""
-    asked = maintained(catalogue)
-    minors = [minor for minor in table.minors() if fits(minor, asked)]
+    minors = table.fitting(maintained(catalogue))
     versions = sorted({p.libc_version for p in catalogue.policies.values() if p.libc == "glibc"}, key=version_key)
     samples = {name: table.sample(name, minors) for name in catalogue.platforms}
     return {

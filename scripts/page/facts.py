@@ -165,7 +165,7 @@ def policy_facts(tables: Tables, policy: Policy) -> Facts:
     """One policy, with its reach on each platform in per cent; None where nothing was counted."""
     here = [image for image in tables.images if image.policy.name == policy.name]
     asked = reach.maintained(tables.catalogue)
-    pythons = [minor for minor in tables.reach.minors() if reach.fits(minor, asked)]
+    pythons = tables.reach.fitting(asked)
     shares = {
         image.platform.name: tables.reach.sample(image.platform.name, pythons).share(policy.libc_version)
         for image in here

@@ -5,7 +5,7 @@ from __future__ import annotations
 from catalogue.model import Catalogue
 from catalogue.versions import version_key
 from explain.documents import THRESHOLD, recommended
-from explain.reach import ReachTable, fits, maintained, newest_first
+from explain.reach import ReachTable, maintained, newest_first
 from pictures.svg import Drawing
 
 LEFT, TOP, ROW, WIDTH = 76, 48, 46, 900
@@ -16,8 +16,7 @@ def reached(catalogue: Catalogue, table: ReachTable) -> Drawing:
     published = {image.policy.name for image in catalogue.images()}
     policies = [p for p in catalogue.policies.values() if p.libc == "glibc" and p.name in published]
     policies.sort(key=lambda policy: version_key(policy.libc_version))
-    asked = maintained(catalogue)
-    pythons = [minor for minor in table.minors() if fits(minor, asked)]
+    pythons = table.fitting(maintained(catalogue))
     samples = {name: table.sample(name, pythons) for name in catalogue.platforms}
     platforms = [name for name, sample in samples.items() if sample.total and newest_first(catalogue, name, "glibc")]
     said = []

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 MOST = 2 << 30  # bytes that an archive may unpack to: GraalPy, the largest, has half of it
-_OPENERS: dict[str, Callable[..., Any]] = {"gz": gzip.open, "xz": lzma.open, "bz2": bz2.open}
+OPENERS: dict[str, Callable[..., Any]] = {"gz": gzip.open, "xz": lzma.open, "bz2": bz2.open}
 
 
 class BadArchive(Exception):
@@ -84,7 +84,7 @@ def _plain_members(tar: tarfile.TarFile, tops: set[str], oldest: float) -> Itera
 @contextmanager
 def _opened(path: Path, most: int) -> Iterator[tarfile.TarFile]:
     """An archive, to be read once from its beginning. Raises BadArchive for an unknown format and a damaged one."""
-    opener = _OPENERS.get(path.name.rpartition(".")[2])
+    opener = OPENERS.get(path.name.rpartition(".")[2])
     if not opener or ".tar." not in path.name:
         raise BadArchive(f"{path.name} is not a .tar.gz, .tar.xz or .tar.bz2")
     try:

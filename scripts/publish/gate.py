@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--since", default="", metavar="COMMIT", help="commits after this one may excuse losses")
     options = parser.parse_args()
     catalogue = images.load()
-    wanted = catalogue.select(options.image) if options.image else catalogue.images(variants=True)
+    wanted = catalogue.wanted(options.image)
     patterns = excused(options.since)
     new = described(options.new, wanted)
     try:

@@ -54,7 +54,7 @@ def try_image(
 
 
 def _links(text: str, client: web.Client) -> Iterator[Attempted]:
-    """Each file that manylinux-interpreters and manylinux-install-clang of the image fetch."""
+    """Each file that manylinux-interpreters of the image fetches."""
     if not text:
         yield Attempted("links", f"{DOWNLOADS} is not there")
         return

@@ -52,7 +52,7 @@ def main() -> int:
     outputs.file("--output", options.output)
     catalogue, table = images.load(), advisories.load()
     client = web.Client()
-    wanted = catalogue.select(options.image) if options.image else catalogue.images(variants=True)
+    wanted = catalogue.wanted(options.image)
 
     def assessed(what: str) -> dict[str, tuple[Described, Assessment]]:
         found = described(what, wanted)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import hashlib
 import io
 import lzma
 import re
 import xml.etree.ElementTree as ElementTree
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from univers.versions import AlpineLinuxVersion, DebianVersion, InvalidVersion, RpmVersion
 
@@ -21,14 +18,13 @@ from debian.archive import Archive
 from debian.source_packages import SourcePackage
 from network import web
 from network.answers import Answer
-from portable import errors, fetch
+from portable import archives, errors, fetch
 
 CVE = re.compile(r"CVE-\d{4}-\d{4,7}", re.ASCII)
 POCKETS = ("", "-updates", "-security")  # of a suite, what an image is built from
 MOST_UNPACKED = 256 << 20  # bytes of a list of advisories
 JOBS = 4
 
-_OPENERS: Mapping[str, Callable[[Any], Any]] = {"gz": gzip.open, "xz": lzma.open, "bz2": bz2.open}
 _REPOMD = "{http://linux.duke.edu/metadata/repo}"
 
 
@@ -201,7 +197,7 @@ def _get(client: web.Client, url: str) -> bytes:
 
 
 def _unpacked(content: bytes, url: str) -> bytes:
-    opener = _OPENERS.get(url.rpartition(".")[2])
+    opener = archives.OPENERS.get(url.rpartition(".")[2])
     if opener is None:
         return content
     try:
