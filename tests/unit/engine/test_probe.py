@@ -35,8 +35,8 @@ def test_an_engine_that_gives_no_answer_is_given_up_and_its_container_removed(
 ) -> None:
     docker = program("docker", f"{RECORDS}\n[[ $1 != run ]] || exec /bin/sleep 30")
     made = Probe(tmp_path)
-    monkeypatch.setattr(probe, "SECONDS", 1)
-    assert made.failure(Engine("docker", str(docker))) == "no answer within 1 seconds"
+    monkeypatch.setattr(probe, "SECONDS", 3)
+    assert made.failure(Engine("docker", str(docker))) == "no answer within 3 seconds"
     build, run, *removed = (call.split() for call in recorded(docker))
     assert values(build, "--network") == values(run, "--network") == ["none"]
     assert removed == [["rm", "--force", *values(run, "--name")], ["rmi", *values(build, "--tag")]]
