@@ -22,22 +22,6 @@ from portable import errors
 
 INTERNAL = "opt/_internal"
 
-# The component that brings a library, by the library's name up to the first dot. Nothing in an image records it; a
-# smoke check holds it to what the image has.
-COMPONENT_OF = {
-    "libcrypt": "libxcrypt",
-    "libcrypto": "openssl",
-    "libcurl": "curl",
-    "libltdl": "libtool",
-    "libmpdec": "mpdecimal",
-    "libmpdec++": "mpdecimal",
-    "libsqlite3": "sqlite",
-    "libssl": "openssl",
-    "libtcl8": "tcl",
-    "libtk8": "tk",
-    "libzstd": "zstd",
-}
-
 # Where sources of a distribution's packages stay, by the ID of its os-release.
 SOURCES_OF = {
     "debian": "https://sources.debian.org/src/{source}/{version}/",
@@ -127,14 +111,14 @@ class Container:
 
     def owner_in_image(self, path: str) -> Owner | None:
         """Which interpreter or component brings a file below /opt or /usr/local; None where neither does."""
-        for row in self.manifest.get("interpreters", []):
-            link = self.root / "opt/python" / row["name"]
-            tops = [f"/opt/{row['name']}", *([str(link.readlink())] if link.is_symlink() else [])]
-            if path.startswith(tuple(f"{top}/" for top in tops)):
-                return _generic("cpython" if "cp" in row["name"] else row["name"].partition("-")[0], row)
-        component = COMPONENT_OF.get(path.rpartition("/")[2].partition(".")[0], "")
-        rows = {row["name"]: row for row in self.manifest.get("components", [])}
-        return _generic(component, rows[component]) if component in rows else None
+        found, longest = None, ""
+        for kind in ("interpreters", "components"):
+            for row in self.manifest.get(kind, []):
+                for each in row["paths"]:
+                    fits = path == each or (each.endswith("/") and path.startswith(each))
+                    if fits and len(each) > len(longest):
+                        found, longest = _generic(_project(kind, row["name"]), row), each
+        return found
 
     # --- What lies elsewhere -----------------------------------------------------------------------------------
 
@@ -222,6 +206,11 @@ def purl(kind: str, name: str, version: str, **qualifiers: str) -> str:
     """A package URL (ECMA-427): `kind` is type and namespace; qualifiers without a value are left out."""
     said = "&".join(f"{key}={quote(value, safe=':')}" for key, value in sorted(qualifiers.items()) if value)
     return f"pkg:{kind}/{quote(name, safe='')}@{quote(version, safe=':')}" + (f"?{said}" if said else "")
+
+
+def _project(kind: str, name: str) -> str:
+    """The upstream project of a row of the manifest: of an interpreter, its implementation."""
+    return name if kind == "components" else "cpython" if "cp" in name else name.partition("-")[0]
 
 
 def _generic(name: str, row: Mapping[str, str]) -> Owner:

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 from catalogue import checkout
 from engine.commands import Commands
 from portable import errors, files, places, scratch
+
+_ABSENT = re.compile(r"(?i)no such file|could not be found|could not find|not found")  # docker's and podman's words
 
 
 @dataclass(frozen=True)
@@ -102,18 +104,24 @@ class Engine(Commands):
             return said
         raise errors.UserError(f"{self.name} has no image {reference}: build it, or pull it first")
 
-    def read_file(self, reference: str, path: str) -> bytes:
-        """A file of an image that is here; nothing of the image runs, so it may be for any platform.
+    def read_files(self, reference: str, paths: Iterable[str]) -> dict[str, bytes]:
+        """Files of an image that is here, by path, without those that it lacks; nothing of the image runs, so it may be
+        for any platform.
 
-        Raises Failure where the image lacks the file."""
-        name = f"manylinux-{uuid.uuid4().hex[:12]}"
+        Raises Failure where the engine cannot look into the image."""
+        name, found = f"manylinux-{uuid.uuid4().hex[:12]}", dict[str, bytes]()
         with scratch.directory() as directory:
             self.call(self.command("create", "--pull=never", "--name", name, reference, "true"))
             try:
-                self.call(self.command("cp", f"{name}:{path}", str(directory / "copy")))
+                for path in paths:
+                    done = self.completed(self.command("cp", f"{name}:{path}", str(directory / "copy")))
+                    if not done.returncode:
+                        found[path] = (directory / "copy").read_bytes()
+                    elif not _ABSENT.search(done.stderr):
+                        raise errors.Failure(f"{self.name} cp: {reason(done.stderr)}")
             finally:
                 self.ask(self.remove_container(name))
-            return (directory / "copy").read_bytes()
+        return found
 
     def stream(self, argv: Sequence[str], each: Callable[[str], object], grace: float = 30) -> int:
         """Runs one of the argument lists; `each` gets every line that it prints.

@@ -133,4 +133,5 @@ def _inside(engine: Engine, reference: str) -> Described | None:
     """The description inside an image that is here; it is copied out, so that images of any platform can be read."""
     if engine.ask(engine.inspect(reference, "{{.Id}}")) is None:
         return None
-    return Described.parse(engine.read_file(reference, PLACE), f"{reference}: {PLACE}")
+    content = engine.read_files(reference, [PLACE]).get(PLACE)
+    return Described.parse(content, f"{reference}: {PLACE}") if content is not None else None

@@ -6,6 +6,7 @@ portable/fetch.py makes the requests. Three errors mean different things to an u
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Callable
@@ -67,15 +68,18 @@ class Client:
         self._down: dict[str, str] = {}
         self._modified: dict[str, datetime | None] = {}
 
-    def get(self, url: str) -> bytes:
-        """A page of at most PAGE_LIMIT bytes."""
+    def get(self, url: str, sha256: str = "") -> bytes:
+        """A page of at most PAGE_LIMIT bytes. Raises Refused where it has another sha256 than the one that is known."""
 
         def ask() -> bytes:
             answer = self._ask("GET", url)
             self._modified[url] = _head(answer).modified
             return answer.body
 
-        return self.once(("GET", url), ask)
+        content = self.once(("GET", url), ask)
+        if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+            raise Refused(f"{url} is not the file that is known by its sha256 ({sha256[:12]}...)")
+        return content
 
     def modified(self, url: str) -> datetime | None:
         """The last modification of the page that `get` returned; None without such a page, or if unknown."""

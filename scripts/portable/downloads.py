@@ -5,7 +5,7 @@ Standard library only: images carry this module for manylinux-interpreters and m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,6 +53,16 @@ class Downloads:
     interpreters: Mapping[Annotated[str, form(PREBUILT_TAG, "a tag like pp311-pypy311_pp73")], Prebuilt] = field(
         default_factory=dict
     )
+
+    def urls(self) -> Iterator[tuple[str, str, str]]:
+        """Name, version and URL of every file that may be fetched; a URL may come more than once."""
+        for tag, row in self.interpreters.items():
+            for file in row.files.values():
+                yield tag, row.version, file.url
+        for version in self.static_clang:
+            archives = [self.clang.archive.format(machine=machine) for machine in ("amd64", "arm64")]
+            for name in ("sha256sums.txt", *archives):
+                yield "static clang", version, self.clang.url.format(version=version, file=name)
 
 
 def load(path: Path = DOWNLOADS_TOML) -> Downloads:

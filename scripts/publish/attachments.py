@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import datetime
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalogue import checkout
-from engine.engine import Engine, reason
+from engine.engine import Engine
 from network import bundles, referrers
 from network.answers import Answer
 from network.oci import Manifest
 from network.referrers import Artifact
 from network.registry import Registry
-from portable import errors, scratch
 from publish.provenance import PREDICATE_TYPE, Provenance, attached
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ IN_IMAGE = {  # media type: path in the image
 }
 NAMES = {referrers.DESCRIPTION: "description", referrers.SBOM: "SBOM", bundles.STATEMENT_TYPE: "provenance"}
 _CREATED = "org.opencontainers.image.created"
-_ABSENT = re.compile(r"(?i)no such file|could not be found|could not find|not found")
 _SCHEMA = 2  # of the description
 
 
@@ -74,22 +71,9 @@ def taken_from(engine: Engine, identity: str) -> tuple[dict[str, bytes], list[st
     """Media type -> content of the documents in an image, and notes about those that it lacks.
 
     Raises Failure where the engine cannot look into the image."""
-    found, notes = {}, []
-    with scratch.directory() as directory:
-        name = f"manylinux-{directory.name[-12:]}"
-        engine.call(engine.command("create", "--name", name, identity, "true"))
-        try:
-            for kind, path in IN_IMAGE.items():
-                copy = directory / Path(path).name
-                done = engine.completed(engine.command("cp", f"{name}:{path}", str(copy)))
-                if not done.returncode:
-                    found[kind] = copy.read_bytes()
-                elif _ABSENT.search(done.stderr):
-                    notes.append(f"it has no {NAMES[kind]} ({path})")
-                else:
-                    raise errors.Failure(f"{engine.name} cp: {reason(done.stderr)}")
-        finally:
-            engine.ask(engine.remove_container(name))
+    files = engine.read_files(identity, IN_IMAGE.values())
+    found = {kind: files[path] for kind, path in IN_IMAGE.items() if path in files}
+    notes = [f"it has no {NAMES[kind]} ({path})" for kind, path in IN_IMAGE.items() if kind not in found]
     if (content := found.get(referrers.DESCRIPTION)) and (schema := _schema(content)) != _SCHEMA:
         notes.append(f"its description is of schema {schema}, not {_SCHEMA}")
         del found[referrers.DESCRIPTION]

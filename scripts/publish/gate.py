@@ -34,9 +34,9 @@ is, or a description cannot be had; 2: invalid usage
 
 
 def losses(old: Mapping[str, Described], new: Mapping[str, Described]) -> dict[str, tuple[str, ...]]:
-    """What is lost, in words -> the images that have lost it."""
+    """What is lost, in words -> the images that have lost it; an image counts that both sides have."""
     notes = compared(old, new, dependencies.load(), ("", ""))
-    found: dict[str, tuple[str, ...]] = {f"image `{name}`": (name,) for name in notes.removed}
+    found: dict[str, tuple[str, ...]] = {}
     for difference, names in notes.changes.items():
         for text in _lost(difference):
             found[text] = tuple(sorted({*found.get(text, ()), *names}))
@@ -85,9 +85,7 @@ def main() -> int:
     except NotDescribed as error:
         print(f"note: nothing to compare with: {error}", file=sys.stderr)
         return 0
-    if len(new) < len(old):
-        old = {name: each for name, each in old.items() if name in new}
-    found = losses(old, new)
+    found = losses({name: each for name, each in old.items() if name in new}, new)
     for loss, names in found.items():
         verdict = "excused" if _is_excused(loss, patterns) else "LOST"
         print(f"{verdict}: {loss} ({', '.join(names)})")

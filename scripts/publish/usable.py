@@ -54,12 +54,12 @@ def try_image(
 
 
 def _links(text: str, client: web.Client) -> Iterator[Attempted]:
-    """Each file that manylinux-interpreters of the image fetches."""
+    """Each file that manylinux-interpreters and manylinux-install-clang of the image fetch."""
     if not text:
         yield Attempted("links", f"{DOWNLOADS} is not there")
         return
     table = downloads.parse(tomllib.loads(text), f"{DOWNLOADS}:")
-    urls = sorted({file.url for row in table.interpreters.values() for file in row.files.values()})
+    urls = sorted({url for _, _, url in table.urls()})
 
     def ask(url: str) -> Attempted:
         try:

@@ -34,14 +34,7 @@ def links(root: Path) -> Iterator[tuple[str, str, str]]:
             for prefix, others in mirrors.items():
                 if url.startswith(prefix):
                     yield from ((pin.name, pin.version, other + url.removeprefix(prefix)) for other in others)
-    table = downloads.load(root / "docker" / "downloads.toml")
-    for tag, entry in table.interpreters.items():
-        for file in entry.files.values():
-            yield tag, entry.version, file.url
-    for version in table.static_clang:
-        archives = [table.clang.archive.format(machine=machine) for machine in ("amd64", "arm64")]
-        for name in ("sha256sums.txt", *archives):
-            yield "static clang", version, table.clang.url.format(version=version, file=name)
+    yield from downloads.load(root / "docker" / "downloads.toml").urls()
 
 
 def look(context: RunContext, name: str, version: str, url: str) -> Outcome:

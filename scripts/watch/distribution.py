@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import lzma
 import re
@@ -103,13 +102,9 @@ def _changelog(source: SourcePackage, client: web.Client) -> list[changelog.Chan
         raise changelog.NoChangelog("its source package has no archive")
     for url in source.urls(file):
         try:
-            content = client.get(url)
+            return changelog.from_archive(client.get(url, file.sha256))
         except web.Missing as error:
             missing = error
-            continue
-        if hashlib.sha256(content).hexdigest() != file.sha256:
-            raise web.Refused(f"{file.name} is not the file that the signed index names")
-        return changelog.from_archive(content)
     raise missing
 
 

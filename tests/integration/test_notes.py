@@ -98,7 +98,7 @@ def test_a_registry_that_does_not_answer() -> None:
 @pytest.mark.engine
 @pytest.mark.skipif(not IMAGE, reason="MANYLINUX_TEST_IMAGE is not set")
 def test_an_image_that_is_here(tmp_path: Path) -> None:
-    content = json.loads(choose.engine().read_file(IMAGE, PLACE))
+    content = json.loads(choose.engine().read_files(IMAGE, [PLACE])[PLACE])
     if content["schema"] == 2:
         jsonschema.validate(content, SCHEMA, jsonschema.Draft202012Validator)
     content["tools"][0]["version"] = "0.0.1"

@@ -17,7 +17,7 @@ SQLITE = INTERNAL / "sqlite3/lib/libsqlite3.so.0"
 # Names of a library of the distribution, the first that is there.
 LZMA, GOMP, BZ2 = ("liblzma.so.5",), ("libgomp.so.1",), ("libbz2.so.1.0", "libbz2.so.1")
 
-COMPONENT_OF_LIBRARIES = """
+OWNERS_OF_LIBRARIES = """
 import sys
 from pathlib import Path
 
@@ -111,6 +111,6 @@ def components(context: Context) -> Iterator[str]:
     libraries = [path for path in ours if Path(path).name.startswith("lib") and ".so" in Path(path).name]
     if not libraries:
         yield f"{FILE_LIST} has no library"
-    done = context.run([python, "-IBc", COMPONENT_OF_LIBRARIES], stdin="\n".join(libraries))
+    done = context.run([python, "-IBc", OWNERS_OF_LIBRARIES], stdin="\n".join(libraries))
     if done.stdout.strip():
-        yield f"manylinux-sbom does not know whose these are (COMPONENT_OF in scripts/doctor/origins.py): {done.stdout}"
+        yield f"manylinux-sbom does not know whose these are (`paths` in the manifest): {done.stdout}"

@@ -24,12 +24,19 @@ from tests.support.fake_image import FakeImage
 NAME = "demo-1.0-cp313-cp313-manylinux_2_36_x86_64.whl"
 SBOM = "demo-1.0.dist-info/sboms/manylinux.cdx.json"
 RECORD = "demo-1.0.dist-info/RECORD"
-OPENSSL = {"name": "openssl", "version": "3.5.7", "url": "https://example.org/openssl-3.5.7.tar.gz", "sha256": "a" * 64}
+OPENSSL = {
+    "name": "openssl",
+    "version": "3.5.7",
+    "url": "https://example.org/openssl-3.5.7.tar.gz",
+    "sha256": "a" * 64,
+    "paths": ["/opt/_internal/openssl-3.5/"],
+}
 CPYTHON = {
     "name": "shared-cpython-3.13",
     "version": "3.13.15",
     "url": "https://example.org/p.tar.xz",
     "sha256": "b" * 64,
+    "paths": ["/opt/shared-cpython-3.13/"],
 }
 
 DPKG = """\
