@@ -223,9 +223,9 @@ def test_killed_at_any_moment_the_repository_is_whole(world: World, tmp_path: Pa
         str(KILLS),
         seed,
     ]
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")}, stdout=subprocess.PIPE, text=True, check=True
-    )
+    (tmp_path / "scratch").mkdir()  # whoever is killed leaves his scratch directories
+    env = os.environ | {"PYTHONPATH": str(ROOT / "scripts"), "TMPDIR": str(tmp_path / "scratch")}
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     killed = json.loads(done.stdout)
     wanted = [f"Bump {name} 1.0.0 → 1.1.0" for name in world.projects]
     assert git(runs / "whole", "log", "--format=%s", "--reverse").splitlines()[1:] == wanted
