@@ -18,6 +18,7 @@ import nox
 ROOT = Path(__file__).parent
 # Programs that tests run, and the Debian packages that have them. A test with the mark `program` is skipped without it.
 PROGRAMS = {
+    "abidiff": ("abigail-tools",),
     "chromium": ("chromium",),
     "curl": ("curl",),
     "docker-registry": ("docker-registry",),

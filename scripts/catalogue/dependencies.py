@@ -74,6 +74,8 @@ Pattern = Annotated[
 ]
 Series = Annotated[str, form(r"\d+(\.\d+)*", "the first numbers of a version like 3.5")]
 Fingerprint = Annotated[str, form(r"[0-9A-F]{40}", "a fingerprint (40 upper-case digits)")]
+Member = Annotated[str, MAY_BE_EMPTY, form(r"[A-Za-z{][\w./{}-]*", "a file below the archive's folder"), _fields]
+Version = Annotated[str, form(r"\d[\w.+~-]*", "a version")]
 Days = Annotated[int, between(1, 90)]
 Kind = Literal["git-tags", "listing", "python-org", "curl-info", "sqlite-csv"]
 Level = Literal["sigstore", "openpgp", "checksum", "two-places", "debian-index"]
@@ -156,7 +158,7 @@ class Debian:
 
     source: Annotated[str, form(r"[a-z0-9][a-z0-9.+(){}\\?|*-]*", "a source package"), expression(), _fields]
     verbatim: bool
-    refuse: Mapping[Annotated[str, form(r"\d[\w.+~-]*", "a version")], Prose] = field(default_factory=dict)
+    refuse: Mapping[Version, Prose] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,8 @@ class Dependency:
     checksum: Checksum | None = None
     debian: Debian = Debian("", False)
     security: Security | None = None
+    abi: Member = ""
+    abi_accepted: Mapping[Version, Prose] = field(default_factory=dict)
     keeps_withdrawn: bool = False
     acknowledged: Series = ""
     holds: Annotated[tuple[Hold, ...], key("hold")] = ()

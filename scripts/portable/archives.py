@@ -53,6 +53,15 @@ def check(path: Path, folder: str, most: int = MOST) -> None:
                 raise BadArchive(f"it holds {wrong[0]!r}, not the folder {_plain(folder)}")
 
 
+def member(path: Path, name: str, most: int = MOST) -> bytes | None:
+    """The content of one file of such an archive; None where the archive has no such file. Raises BadArchive."""
+    with _opened(path, most) as tar:
+        for entry in tar:
+            if entry.name == name and entry.isfile() and (content := tar.extractfile(entry)):
+                return content.read()
+    return None
+
+
 def unpack(path: Path, directory: Path, most: int = MOST, oldest: float = 0) -> Path:
     """Unpacks such an archive with one folder into a new directory; returns the folder.
 

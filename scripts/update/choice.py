@@ -24,7 +24,7 @@ from catalogue.pins import Pin
 from network import oci, registry, web
 from network.bundles import BadSignature
 from portable import errors, fetch
-from update import releases
+from update import abi, releases
 from update.proof import Case, NotYet, Proof
 from update.releases import Release
 from update.report import State
@@ -76,11 +76,12 @@ class Ready:
 
 @dataclass(frozen=True)
 class Taken:
-    """A release that passed every check."""
+    """A release that passed every check. `abi`: what the commit says of its ABI; empty if its row has no `abi`."""
 
     proof: Proof
     dated: Dated
     mends: str = ""
+    abi: str = ""
 
 
 @dataclass
@@ -233,7 +234,14 @@ def examine(context: RunContext, candidates: Sequence[tuple[Dependency, Pin, Rel
     if waiting:
         raise min(waiting, key=lambda error: isinstance(error, PassedOver))
     try:
-        return [Taken(item.case.prove(item.case.dependency.trust), item.dated, item.mends) for item in ready]
+        proofs = [item.case.prove(item.case.dependency.trust) for item in ready]
+        pinned = [case_of(context, row, pin, Release(pin.version), pin.url) for row, pin, _ in candidates]
+        said = [abi.compared(old, item.case) for old, item in zip(pinned, ready, strict=True)]
+        return [
+            Taken(proof, item.dated, item.mends, words) for proof, item, words in zip(proofs, ready, said, strict=True)
+        ]
+    except abi.OtherAbi as error:
+        raise PassedOver(State.HELD, str(error)) from None
     except (web.Missing, web.Refused, NotYet) as error:
         raise PassedOver(State.PENDING, str(error)) from None
 

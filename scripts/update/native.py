@@ -243,6 +243,7 @@ def _facts(row: Dependency, pinned: str, version: str, item: Taken) -> str:
         ("Tarball", proof.url),
         *((f"sha256 {arch}".strip(), digest) for arch, digest in digests.items()),
         ("Trust", f"{proof.level} {proof.by}"),
+        ("ABI", item.abi),
         ("Age", f"{item.dated.age} days ({item.dated.source} {item.dated.moment:%Y-%m-%d})"),
         ("Security", item.mends and f"without cool-down: {item.mends} says that it mends a vulnerability"),
     ]

@@ -31,6 +31,14 @@ def stored(directory: Path, content: bytes, suffix: str = "tar.gz") -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["tar.gz", "tar.xz", "tar.bz2"])
+def test_one_file_is_read(tmp_path: Path, suffix: str) -> None:
+    path = stored(tmp_path, archive({**GOOD, "tool-1.2/link": entry(tarfile.SYMTYPE, "src/a.c")}, suffix), suffix)
+    assert archives.member(path, "tool-1.2/src/a.c") == b"int a;"
+    assert archives.member(path, "tool-1.2/src") is None
+    assert archives.member(path, "tool-1.2/link") is None
+
+
+@pytest.mark.parametrize("suffix", ["tar.gz", "tar.xz", "tar.bz2"])
 @pytest.mark.parametrize("prefix", ["", "./"])
 def test_a_release(tmp_path: Path, suffix: str, prefix: str) -> None:
     members: dict[str, bytes | tarfile.TarInfo] = {
