@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.settings import EngineSettings
+from portable.transport import is_loopback
 
 ENGINES = ("docker-buildx", "docker", "podman")
 LOCAL_IMAGES = ("BASEIMAGE", "STATIC_CLANG_IMAGE")  # build arguments that name images, which may be in no registry
@@ -182,4 +183,8 @@ class Commands:
         return self.command("image", "inspect", "--format", template, reference)
 
     def pull(self, reference: str, platform: str) -> list[str]:
-        return self.command("pull", "--quiet", "--platform", platform, reference)
+        return self.command("pull", "--quiet", *self.without_tls(reference), "--platform", platform, reference)
+
+    def without_tls(self, reference: str) -> list[str]:
+        """The option that podman needs for a registry on loopback; docker needs none."""
+        return ["--tls-verify=false"] if self.is_podman and is_loopback(reference.partition("/")[0]) else []

@@ -25,13 +25,13 @@ from network.answers import Answer
 from network.logins import Login
 from network.oci import Configuration, Layer, Manifest
 from portable import environment, errors
+from portable.transport import is_loopback
 
 TIMEOUT = (10, 60)  # seconds: to connect, between two bytes
 MOST_BYTES = 4 << 20  # of one answer: what registries take as a manifest at most
 MOST_DOCUMENT = 64 << 20  # bytes of a document that is attached to an image
 MOST_PAGES = 1000  # of a list of tags
 _HUB_API = "registry-1.docker.io"
-_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 _VISIBLE = re.compile(r"[!-~]+")
 
 
@@ -323,8 +323,3 @@ def _is_local(realm: str) -> bool:
         return realm.startswith("http://") and is_loopback(urlsplit(realm).netloc)
     except ValueError:
         return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a registry is on this machine, where container engines use no TLS."""
-    return _LOOPBACK.fullmatch(host) is not None

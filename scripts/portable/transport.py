@@ -19,6 +19,7 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
+_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 MOST_OF_A_HEAD = 1 << 18  # bytes of status lines and headers, those of "100 Continue" included
 
 _lookups: dict[tuple[str, int], Future[list[Any]]] = {}
@@ -133,3 +134,8 @@ def moment(text: str) -> datetime | None:
 def without_password(url: str) -> str:
     """The URL without user name and password."""
     return re.sub(r"^([A-Za-z0-9+.-]+://)[^/?#]*@", r"\1", url)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a registry is on this machine, where container engines use no TLS."""
+    return _LOOPBACK.fullmatch(host) is not None

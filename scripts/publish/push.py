@@ -14,7 +14,7 @@ from catalogue.model import Image
 from engine.engine import Engine
 from network import logins
 from network.oci import Configuration, Manifest
-from network.registry import Registry, is_loopback
+from network.registry import Registry
 from portable import errors
 from publish import attachments, provenance
 from publish.attachments import UNSIGNED, Signer
@@ -83,7 +83,7 @@ def push(engine: Engine, place: Destination, image: Image, found: Tested, tag: s
         return published
     target = f"{registry.host}/{repository}:{candidate(tag)}"
     if engine.is_podman:
-        engine.call(engine.command("push", *without_tls(engine, registry.host), found.identity, f"docker://{target}"))
+        engine.call(engine.command("push", *engine.without_tls(registry.host), found.identity, f"docker://{target}"))
     else:
         engine.call(engine.tag(found.identity, target))
         try:
@@ -109,13 +109,8 @@ def log_in(engine: Engine, registry: Registry) -> None:
     if registry.credentials is None or registry.credentials[0] == logins.IDENTITY_TOKEN:
         return
     user, password = registry.credentials
-    options = [*without_tls(engine, registry.host), "--username", user, "--password-stdin"]
+    options = [*engine.without_tls(registry.host), "--username", user, "--password-stdin"]
     argv = engine.command("login", *options, registry.host)
     done = subprocess.run(argv, env=engine.environment(), input=password, capture_output=True, text=True, check=False)
     if done.returncode:
         raise errors.Failure(f"{engine.name} cannot log in to {registry.host} as {user}: {done.stderr.strip()}")
-
-
-def without_tls(engine: Engine, host: str) -> list[str]:
-    """The option that podman needs for a registry on loopback; docker needs none."""
-    return ["--tls-verify=false"] if engine.is_podman and is_loopback(host) else []

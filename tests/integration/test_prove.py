@@ -19,7 +19,6 @@ from engine.engine import Engine
 from host.mirror import Mirror
 from portable import places
 from prove import command, roots
-from publish.push import without_tls
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc: apt-get install gcc libc6-dev"),
@@ -79,8 +78,6 @@ def test_an_image_of_a_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with registries.running(tmp_path) as host:
         reference = f"{host}/test/root:9"
         (tmp_path / "roots.toml").write_text(f'almalinux-9 = "{reference}"\nfedora-43 = "{host}/test/none:43"\n')
-        (tmp_path / "registries.conf").write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
-        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "registries.conf"))  # podman's
         monkeypatch.setattr(roots, "TABLE", tmp_path / "roots.toml")
         made = []
         for content in ("one", "", "other"):
@@ -111,5 +108,5 @@ def publish(engine: Engine, host: str, reference: str, content: str, files: Path
     (files / "content").write_text(content, encoding="ascii")
     subprocess.run(["tar", "-C", files, "-cf", archive, "."], check=True)
     engine.call(engine.import_(archive, reference, "linux/amd64", {}))
-    engine.call(engine.command("push", *without_tls(engine, host), reference))
+    engine.call(engine.command("push", *engine.without_tls(host), reference))
     engine.call(engine.remove(reference))

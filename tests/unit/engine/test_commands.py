@@ -99,6 +99,17 @@ def test_an_imported_image_has_its_platform() -> None:
         assert argv[-2:] == ["/r.tar", "localhost/base"]
 
 
+def test_a_registry_on_loopback_has_no_tls(engine: Commands) -> None:
+    option = ["--tls-verify=false"] if engine.is_podman else []
+    for host in ("127.0.0.1:5000", "localhost", "[::1]:80"):
+        assert engine.pull(f"{host}/debian@sha256:1", "linux/386")[2:] == [
+            *("--quiet", *option, "--platform", "linux/386"),
+            f"{host}/debian@sha256:1",
+        ]
+    for reference in ("quay.io/127.0.0.1/debian:12", "127.0.0.1.example.org/debian:12", "debian:12"):
+        assert "--tls-verify=false" not in engine.pull(reference, "linux/386")
+
+
 def test_untagging_keeps_what_was_built() -> None:
     # `podman rmi` would remove the layers that the next build could go on from.
     assert PODMAN.untag("x:1") == ["podman", "untag", "x:1", "x:1"]
