@@ -15,9 +15,8 @@ from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import git
 import pytest
-from tests.support import registries, servers, small_registry
+from tests.support import registries, repositories, servers, small_registry
 
 from catalogue import images, paths
 from catalogue.model import Catalogue
@@ -293,28 +292,9 @@ def test_a_registry_that_lies_loses_nothing(lie: str, always: bool) -> None:
         assert lie == "none" or not (gone and always)
 
 
-def cibuildwheel(path: Path, releases: dict[str, str | None]) -> str:
-    """A repository with one commit and tag a release; None: without the list of pins."""
-    repository = git.Repo.init(path, initial_branch="main")
-    with repository.config_writer() as configuration:
-        configuration.set_value("user", "name", "Somebody")
-        configuration.set_value("user", "email", "somebody@example.org")
-    file = path / pinned.PINS_FILE
-    file.parent.mkdir(parents=True)
-    for release, value in releases.items():
-        file.unlink(missing_ok=True)
-        (path / "version").write_text(release, encoding="utf-8")
-        if value is not None:
-            file.write_text(f"[x86_64]\nmanylinux_2_28 = {value}\n", encoding="utf-8")
-        repository.git.add("--all")
-        repository.git.commit("-m", release)
-        repository.git.tag(release)
-    return f"file://{path}"
-
-
 def test_pins_of_every_release(tmp_path: Path) -> None:
     digest = "sha256:" + "1" * 64
-    url = cibuildwheel(
+    url = repositories.cibuildwheel(
         tmp_path / "repository",
         {
             "v1.9.0": None,
@@ -338,7 +318,7 @@ def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path)
     today = datetime.datetime.now(datetime.UTC).date()
     kept, new, other = OLDER, f"{today:%Y.%m.%d}-1", "musllinux_1_2_s390x"
     limit = prune.years_before(today, 5)
-    url = cibuildwheel(tmp_path / "repository", {"v2.0.0": f"quay.io/pypa/{IMAGE}:{kept}"})
+    url = repositories.cibuildwheel(tmp_path / "repository", {"v2.0.0": f"quay.io/pypa/{IMAGE}:{kept}"})
     (tmp_path / "registry").mkdir()
     with registries.running(tmp_path / "registry") as host:
         where = Destination(Registry(host), "pypa")
@@ -388,13 +368,13 @@ def test_the_command_lists_with_reasons_and_deletes_when_told_to(tmp_path: Path)
 
 @pytest.mark.parametrize("value", [None, f"quay.io/pypa/{IMAGE}"])
 def test_a_release_whose_pins_are_unknown_stops_everything(tmp_path: Path, value: str | None) -> None:
-    url = cibuildwheel(tmp_path / "repository", {"v2.0.0": value})
+    url = repositories.cibuildwheel(tmp_path / "repository", {"v2.0.0": value})
     with pytest.raises(errors.Failure):
         pinned.cibuildwheel_pins(url, "1.10.0")
 
 
 def test_a_repository_without_releases_stops_everything(tmp_path: Path) -> None:
-    url = cibuildwheel(tmp_path / "repository", {"other": None})
+    url = repositories.cibuildwheel(tmp_path / "repository", {"other": None})
     with pytest.raises(errors.Failure, match="refusing to prune"):
         pinned.cibuildwheel_pins(url, "1.10.0")
 

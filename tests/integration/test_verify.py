@@ -10,12 +10,11 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from tests.support import registries, small_registry
+from tests.support import clients, registries, small_registry
 
 from catalogue import bases, images
 from catalogue.model import Group, Image
@@ -92,22 +91,10 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shelf]:
     (tmp_path / "key.pub").write_bytes(public)
     if request.param == "list":
         with small_registry.running() as state:
-
-            def replace(repository: str, digest: str, content: bytes) -> None:
-                assert state.blobs[repository, digest] != content
-                state.blobs[repository, digest] = content
-
-            yield Shelf(Destination(Registry(state.host), "pypa"), replace, tmp_path)
+            yield Shelf(Destination(Registry(state.host), "pypa"), state.spoil, tmp_path)
     else:
         with registries.running(tmp_path) as host:
-
-            def overwrite(repository: str, digest: str, content: bytes) -> None:
-                hexes = digest.removeprefix("sha256:")
-                path = tmp_path / "data/docker/registry/v2/blobs/sha256" / hexes[:2] / hexes / "data"
-                assert path.read_bytes() != content
-                path.write_bytes(content)
-
-            yield Shelf(Destination(Registry(host), "pypa"), overwrite, tmp_path)
+            yield Shelf(Destination(Registry(host), "pypa"), registries.spoiler(tmp_path), tmp_path)
 
 
 def publish(shelf: Shelf, tag: str = TAG, signer: Signer | None = None) -> None:
@@ -393,31 +380,21 @@ def test_a_second_home_gets_it_while_the_first_is_down(
 # --- Other programs -------------------------------------------------------------------------------------------
 
 
-def tool(*words: str) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
-
-
 @pytest.fixture
 def cosign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Options by which any cosign verifies with a key alone, without the public service."""
     if not shutil.which("cosign"):
         pytest.skip("there is no cosign on PATH")
     monkeypatch.setenv("HOME", str(tmp_path))
-    root = tmp_path / "root.json"
-    root.write_text('{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}', encoding="utf-8")
-    options = ["--key", str(tmp_path / "key.pub"), "--insecure-ignore-tlog", "--type", "slsaprovenance1"]
-    is_old = "signing-config" not in tool("cosign", "help")
-    return [*options, *(["--new-bundle-format", "--trusted-root", str(root)] if is_old else [])]
+    return clients.cosign_options(tmp_path / "key.pub", tmp_path)
 
 
 def test_cosign_agrees(shelf: Shelf, cosign: list[str]) -> None:
     for name in (FIRST.name, GROUP.name):
-        tool("cosign", "verify-attestation", *cosign, f"{shelf.place}/{name}@{shelf.manifest(name).digest}")
+        clients.output("cosign", "verify-attestation", *cosign, f"{shelf.place}/{name}@{shelf.manifest(name).digest}")
     genuine = f"{shelf.place}/{FIRST.name}@{shelf.manifest().digest}"
     if "--new-bundle-format" not in cosign:  # cosign 2 reads tags of its own only
-        tree = tool("cosign", "tree", genuine)
+        tree = clients.output("cosign", "tree", genuine)
         assert [
             kind for kind in (referrers.SBOM, referrers.DESCRIPTION, bundles.STATEMENT_TYPE) if kind not in tree
         ] == [], tree
@@ -437,10 +414,12 @@ def test_what_cosign_attests_is_read(
     nobody = '{"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"}'
     (tmp_path / "nobody").write_text(nobody, encoding="utf-8")
     monkeypatch.setenv("COSIGN_PASSWORD", "")
-    tool("cosign", "import-key-pair", "--key", str(tmp_path / "key"), "--output-key-prefix", str(tmp_path / "its"))
+    clients.output(
+        "cosign", "import-key-pair", "--key", str(tmp_path / "key"), "--output-key-prefix", str(tmp_path / "its")
+    )
     words = ["--key", str(tmp_path / "its.key"), "--signing-config", str(tmp_path / "nobody"), "--yes"]
     words += ["--type", "slsaprovenance1", "--predicate", str(tmp_path / "predicate")]
-    tool("cosign", "attest", *words, f"{shelf.place}/{FIRST.name}@{subject.digest}")
+    clients.output("cosign", "attest", *words, f"{shelf.place}/{FIRST.name}@{subject.digest}")
     contents = [each.content() for each in attachments.bundles_of(registry, repository, subject.digest)]
     statements = [bundles.statement_by_key(content, bundles.public_key(tmp_path / "key.pub")) for content in contents]
     assert len(statements) == 2 and plain.content in statements
@@ -453,22 +432,19 @@ def test_oras_agrees(shelf: Shelf, tmp_path: Path) -> None:
     if not shutil.which("oras"):
         pytest.skip("there is no oras on PATH")
     reference = f"{shelf.place}/{FIRST.name}:{TAG}"
-    found: dict[str, Any] = json.loads(tool("oras", "discover", "--plain-http", "--format", "json", reference))
-    rows = found["referrers"] if "referrers" in found else found["manifests"]  # oras 1.2
-    kinds = {row["artifactType"]: row["digest"] for row in rows}
+    kinds = clients.oras_referrers(reference)
     assert set(kinds) == {referrers.DESCRIPTION, referrers.SBOM, bundles.STATEMENT_TYPE, bundles.BUNDLE_TYPE}
     at = f"{shelf.place}/{FIRST.name}@{kinds[referrers.SBOM]}"
-    tool("oras", "pull", "--plain-http", "--output", str(tmp_path / "pulled"), at)
+    clients.output("oras", "pull", "--plain-http", "--output", str(tmp_path / "pulled"), at)
     assert (tmp_path / "pulled/sbom.spdx.json").read_bytes() == documents(FIRST, TAG)[referrers.SBOM]
 
 
 @pytest.mark.program("skopeo")
 def test_skopeo_agrees(shelf: Shelf) -> None:
     for name in (GROUP.name, FIRST.name):
-        raw = tool("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{shelf.reference(name)}")
-        assert oci.digest_of(raw.encode()) == shelf.manifest(name).digest
+        raw = clients.skopeo_manifest(shelf.reference(name))
+        assert oci.digest_of(raw) == shelf.manifest(name).digest
     manifest = shelf.manifest()
     for each in referrers.referrers(shelf.place.registry, shelf.repository(), manifest.digest):
-        at = f"docker://{shelf.place}/{FIRST.name}@{each.manifest.digest}"
-        raw = tool("skopeo", "inspect", "--raw", "--tls-verify=false", at)
-        assert raw.encode() == each.manifest.content
+        raw = clients.skopeo_manifest(f"{shelf.place}/{FIRST.name}@{each.manifest.digest}")
+        assert raw == each.manifest.content

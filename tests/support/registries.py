@@ -51,6 +51,18 @@ def running(directory: Path, login: str = "") -> Iterator[str]:
         server.wait()
 
 
+def spoiler(directory: Path) -> Callable[[str, str, bytes], None]:
+    """Stores something else as a blob of the registry that keeps its data in `directory`."""
+
+    def overwrite(repository: str, digest: str, content: bytes) -> None:
+        hexes = digest.removeprefix("sha256:")
+        path = directory / "data/docker/registry/v2/blobs/sha256" / hexes[:2] / hexes / "data"
+        assert path.read_bytes() != content
+        path.write_bytes(content)
+
+    return overwrite
+
+
 class FailingProxy:
     """Forwards to a registry and answers 500 to the request of a given number, before or after it took effect.
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import threading
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,6 +45,11 @@ class SmallRegistry:
                 row["artifactType"] = document.get("artifactType") or document["config"]["mediaType"]
                 rows.append({**row, "annotations": document.get("annotations", {})})
         return [row for row in rows if not kind or not self.filters or row["artifactType"] == kind]
+
+    def spoil(self, repository: str, digest: str, content: bytes) -> None:
+        """Stores something else as a blob."""
+        assert self.blobs[repository, digest] != content
+        self.blobs[repository, digest] = content
 
 
 def digest_of(content: bytes) -> str:
@@ -79,12 +85,12 @@ def running() -> Iterator[SmallRegistry]:
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "") != "chunked":
                 return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            content = b""
+            chunks = []
             while size := int(self.rfile.readline().strip(), 16):
-                content += self.rfile.read(size)
+                chunks.append(self.rfile.read(size))
                 self.rfile.readline()
             self.rfile.readline()
-            return content
+            return b"".join(chunks)
 
         def get_manifests(self, name: str, reference: str, query: dict[str, str], body: bytes) -> None:
             digest = reference if ":" in reference else state.tags.get((name, reference), "")
@@ -133,16 +139,16 @@ def running() -> Iterator[SmallRegistry]:
             digest = query.get("mount", "")
             content = state.blobs.get((query.get("from", ""), digest))
             if content is None:
-                return self.answer(202, b"", {"Location": f"/v2/{name}/blobs/uploads/one?state=x"})
+                return self.answer(202, b"", {"Location": f"/v2/{name}/blobs/uploads/{uuid.uuid4()}?state=x"})
             state.blobs[name, digest] = content
             return self.answer(201, b"", {"Location": f"/v2/{name}/blobs/{digest}"})
 
         def patch_blobs(self, name: str, rest: str, query: dict[str, str], body: bytes) -> None:
-            state.blobs[name, "uploading"] = body
-            return self.answer(202, b"", {"Location": self.path, "Range": f"0-{len(body) - 1}"})
+            state.blobs[name, rest] = state.blobs.pop((name, rest), b"") + body
+            return self.answer(202, b"", {"Location": self.path, "Range": f"0-{len(state.blobs[name, rest]) - 1}"})
 
         def put_blobs(self, name: str, rest: str, query: dict[str, str], body: bytes) -> None:
-            content = body or state.blobs.pop((name, "uploading"), b"")
+            content = state.blobs.pop((name, rest), b"") + body
             if digest_of(content) != query["digest"]:
                 return self.answer(400)
             state.blobs[name, query["digest"]] = content
