@@ -331,6 +331,38 @@ def site(context: Context, descriptions: str = "", registry: bool = False, outpu
     script(context, "site", *words)
 
 
+@task(
+    iterable=["only_"],
+    help={
+        "image": "its name",
+        "tag": "which tag of it (default: latest, else latest-partial)",
+        "reference": "the image itself, anywhere; pulled if it is not here",
+        "only": "glob of the canaries to build, repeatable (default: all of docker/canaries.toml)",
+        "output": "directory for results, wheels and logs (default: build/canaries)",
+        "jobs": "how many to build side by side (default: one for two cores)",
+        "published": "an image to compare with, or none (default: `latest` in the registry)",
+        "before": "compare with this canaries.json, not with the one attached to the published image",
+        "table": "another table (default: docker/canaries.toml)",
+    },
+)
+def canary(
+    context: Context,
+    only_: list[str],
+    image: str = "",
+    tag: str = "",
+    reference: str = "",
+    output: str = "",
+    jobs: str = "",
+    published: str = "",
+    before: str = "",
+    table: str = "",
+) -> None:
+    """Build real projects in an image, test them, examine their wheels, compare what they need with the last time."""
+    chosen = only(image)
+    words = given(only=only_, output=output, jobs=jobs, published=published, before=before, table=table)
+    script(context, "canary", *words, chosen.name, reference or built(chosen, tag))
+
+
 PUBLISHING = {
     "registry": "<host>/<namespace>, repeatable (default: the table's)",
     "login": "a user; the password is read from standard input (default: what `docker login` has stored)",
@@ -361,11 +393,13 @@ def push(
 
 @task(
     positional=["group"],
-    iterable=["registry"],
+    iterable=["registry", "accept_canary"],
     help={
         **TAGS,
         "verify": "only say whether the published images are complete",
         "candidates": "what `push` printed, as a file or a directory of files: these digests count, not the tags",
+        "canaries": "what `canary` wrote, a directory: a canary that failed holds its policy back",
+        "accept_canary": "publish even if this canary failed, repeatable",
         **SIGNING,
         **PUBLISHING,
     },
@@ -374,15 +408,20 @@ def manifest(
     context: Context,
     group: str,
     registry: list[str],
+    accept_canary: list[str],
     tag: str = "",
     verify: bool = False,
     candidates: str = "",
+    canaries: str = "",
     sign_key: str = "",
     login: str = "",
     execute: bool = False,
 ) -> None:
     """Publish the candidates of all platforms of a policy together: dated tags, index, latest."""
-    general = given(registry=registry, login=login, execute=execute, verify=verify, candidates=candidates)
+    general = given(
+        registry=registry, login=login, execute=execute, verify=verify, candidates=candidates, canaries=canaries
+    )
+    general += [word for name in accept_canary for word in ("--accept-canary", name)]
     general += ["--sign-key", sign_key] if sign_key else []
     script(context, "manifest", *general, group, *([tag] if tag else []))
 
@@ -511,6 +550,6 @@ def usable(context: Context, image: list[str], tag: list[str], pinned: bool = Fa
 
 ns = Collection(
     *(list_, build, test, shell, prefetch, bake, site),
-    *(choose_, doctor, notes, vulnerabilities),
+    *(choose_, doctor, notes, vulnerabilities, canary),
     *(push, manifest, verify_, rollback, prune, gate, usable),
 )

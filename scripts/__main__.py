@@ -31,6 +31,7 @@ COMMANDS = {
     "clang": Command("debian.clang:main", "make an image with Debian's clang, for cross compilation"),
     "smoke": Command("smoke.command:main", "smoke-test an image that was built before"),
     "prefetch": Command("sources.command:main", "fill docker/sources, which builds look into first"),
+    "canary": Command("canary.command:main", "build real projects in an image, and compare what their wheels need"),
     "push": Command("publish.command:push", "push a tested image to its candidate tag"),
     "manifest": Command("publish.command:manifest", "publish the candidates of all platforms of a policy together"),
     "verify": Command("publish.verify:main", "say whether a published image is genuine, and what it was made of"),

@@ -15,11 +15,11 @@ from catalogue.model import Image
 from debian import base as debian_base
 from debian.base import Base
 from engine import choose
-from engine.commands import executable_of
 from engine.engine import Engine
 from host import machine
 from host.site import Site
-from plan.plan import CERTIFICATES, Plan
+from plan import cibuildwheel
+from plan.plan import Plan
 from portable.progress import say
 from sources.command import prefetch
 
@@ -89,7 +89,7 @@ def steps(engine: Engine | None, packages: Sequence[str], base: Base, image: Ima
 
 def tell_how_to_use(engine: Engine, plan: Plan, ca: Path | None = None) -> None:
     """Prints the commands that use the image with this machine's engine and CAs."""
-    run = shlex.join([engine.launcher(), "run", "--rm", *_create_options(engine, ca)])
+    run = shlex.join([engine.launcher(), "run", "--rm", *cibuildwheel.create_options(engine, ca)])
     words = [f"{name}={shlex.quote(value)}" for name, value in cibuildwheel_settings(engine, plan, ca).items()]
     if (launcher := engine.launcher()) != engine.executable:
         words.append(f'PATH={shlex.quote(str(Path(launcher).parent))}:"$PATH"')
@@ -107,26 +107,11 @@ def tell_how_to_use(engine: Engine, plan: Plan, ca: Path | None = None) -> None:
 
 def cibuildwheel_settings(engine: Engine, plan: Plan, ca: Path | None = None) -> dict[str, str]:
     """The environment variables that make cibuildwheel use the image; `ca`: a bundle with the site's CAs."""
-    kind = "manylinux" if plan.image.policy.libc == "glibc" else "musllinux"
-    platform = plan.image.platform.name
-    settings = {f"CIBW_{kind.upper()}_{platform.upper()}_IMAGE": plan.reference}
+    usual = None
     if any(i.tag in plan.left_out for i in plan.image.interpreters):
         # By default cibuildwheel builds for every Python that it knows, free-threaded ones only on demand.
         usual = [i for i in plan.interpreters if i.implementation == "cpython" and not i.threaded]
-        settings["CIBW_BUILD"] = " ".join(f"{i.tag.partition('-')[0]}-{kind}_{platform}" for i in usual)
-    options = _create_options(engine, ca)
-    if options or engine.is_podman:
-        created = f"; create_args: {shlex.join(options)}" if options else ""
-        settings["CIBW_CONTAINER_ENGINE"] = executable_of(engine.name) + created
-    if ca:
-        settings["CIBW_ENVIRONMENT"] = f"PIP_CERT={CERTIFICATES}"  # the pips of 3.8 and 3.9 read no SSL_CERT_FILE
-    return settings
-
-
-def _create_options(engine: Engine, ca: Path | None) -> list[str]:
-    """Options for a container that reaches the network from this machine, with the site's CAs in its store."""
-    network = [f"--network={engine.settings.network}"] if engine.settings.network else []
-    return [*engine.settings.options(), *network, *([f"--volume={ca}:{CERTIFICATES}:ro"] if ca else [])]
+    return cibuildwheel.variables(engine, plan.image, plan.reference, usual, ca)
 
 
 def main() -> None:

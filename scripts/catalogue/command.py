@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from catalogue import dependencies, deprecations, images
+from catalogue import canaries, dependencies, deprecations, images
 from catalogue.model import Catalogue, Image
 
 
@@ -46,8 +46,11 @@ def today() -> datetime.date:
 
 def matrix() -> None:
     """Prints the rows of the builds for GitHub Actions, as JSON."""
-    argparse.ArgumentParser(description=matrix.__doc__).parse_args()
-    print(json.dumps({"include": rows(images.load())}))
+    parser = argparse.ArgumentParser(description=matrix.__doc__)
+    parser.add_argument("--canaries", action="store_true", help="only images that are published after their canaries")
+    options, catalogue = parser.parse_args(), images.load()
+    guarded = canaries.load().guards if options.canaries else bool
+    print(json.dumps({"include": [row for row in rows(catalogue) if guarded(catalogue.image(row["image"]))]}))
 
 
 def groups() -> None:

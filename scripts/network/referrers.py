@@ -23,6 +23,7 @@ from portable import errors
 # What we attach to images, besides provenance and its signature.
 DESCRIPTION = "application/vnd.pypa.manylinux.manifest.v2+json"  # /opt/_internal/manifest.json
 SBOM = "application/spdx+json"
+CANARIES = "application/vnd.pypa.manylinux.canaries.v1+json"  # what became of real projects in it (docs/canaries.md)
 TITLE = "org.opencontainers.image.title"  # the name of a document's file; `oras pull` skips a layer without it
 TRIES = 5  # to add to a list that somebody else is writing, too
 _EMPTY = b"{}"

@@ -323,3 +323,17 @@ def _is_local(realm: str) -> bool:
         return realm.startswith("http://") and is_loopback(urlsplit(realm).netloc)
     except ValueError:
         return False
+
+
+def only_image(registry: Registry, repository: str, manifest: Manifest) -> Manifest:
+    """The manifest of the image itself, where an engine has pushed an index of it and BuildKit's attestations.
+
+    Raises Failure for an index of several images."""
+    if not manifest.is_index:
+        return manifest
+    entries = [entry for entry in manifest.entries if entry.platform != "unknown/unknown"]
+    if len(entries) != 1:
+        raise errors.Failure(
+            f"{registry.host}/{repository}@{manifest.digest} holds {len(entries)} images instead of one"
+        )
+    return registry.manifest(repository, entries[0].digest)

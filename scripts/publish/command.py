@@ -17,6 +17,7 @@ from host import inputs
 from portable import errors
 from publish import push as pushing
 from publish.attachments import Signer
+from publish.canaries import Judged
 from publish.destination import Destination, read_login
 from publish.push import candidate
 from publish.steps import carry_out, is_ahead, problems_of, read_handed, revision, rollback_steps, steps
@@ -49,6 +50,12 @@ def manifest() -> int:
     parser.add_argument(
         "--candidates", type=Path, metavar="PATH", help="the output of push, a file or a directory of files"
     )
+    parser.add_argument(
+        "--canaries", type=Path, metavar="DIR", help="what `canary --output DIR` has written: these results count"
+    )
+    parser.add_argument(
+        "--accept-canary", action="append", default=[], metavar="NAME", help="publish even if it failed (repeatable)"
+    )
     parser.add_argument("--verify", action="store_true", help="only say whether the tag is published completely")
     _add_key(parser)
     options = parser.parse_args()
@@ -58,9 +65,10 @@ def manifest() -> int:
         return _report(places, [group], tag)
     handed = read_handed(options.candidates) if options.candidates else None
     signer, commit = Signer.of(options.sign_key), revision()
+    judged = Judged.read(options.canaries, tuple(options.accept_canary))
 
     def publish(place: Destination) -> bool:
-        plan = steps(place, group, tag, commit, handed, signer)
+        plan = steps(place, group, tag, commit, handed, signer, judged)
         carry_out(plan, options.execute)
         return bool(plan)
 

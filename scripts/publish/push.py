@@ -13,8 +13,8 @@ from catalogue import tags
 from catalogue.model import Image
 from engine.engine import Engine
 from network import logins
-from network.oci import Configuration, Manifest
-from network.registry import Registry
+from network.oci import Configuration
+from network.registry import Registry, only_image
 from portable import errors
 from publish import attachments, provenance
 from publish.attachments import UNSIGNED, Signer
@@ -26,20 +26,6 @@ from smoke import record
 def candidate(tag: str) -> str:
     """The tag under which an image waits until all platforms of its policy are there."""
     return tags.CANDIDATE + tag
-
-
-def only_image(registry: Registry, repository: str, manifest: Manifest) -> Manifest:
-    """The manifest of the image itself, where an engine has pushed an index of it and BuildKit's attestations.
-
-    Raises Failure for an index of several images."""
-    if not manifest.is_index:
-        return manifest
-    entries = [entry for entry in manifest.entries if entry.platform != "unknown/unknown"]
-    if len(entries) != 1:
-        raise errors.Failure(
-            f"{registry.host}/{repository}@{manifest.digest} holds {len(entries)} images instead of one"
-        )
-    return registry.manifest(repository, entries[0].digest)
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ from catalogue import checkout, paths, tags
 from catalogue.model import Group, Image
 from network import oci, referrers
 from network.oci import Manifest
-from network.registry import NotFound
+from network.registry import NotFound, only_image
 from portable import errors
-from publish import attachments, provenance, push
+from publish import attachments, provenance
 from publish.attachments import UNSIGNED, Signer
+from publish.canaries import Judged
 from publish.destination import Destination
 from publish.fitness import REVISION_LABEL, differences, platform_of, unfit
 from publish.push import candidate
@@ -50,7 +51,7 @@ class Step:
     """One thing left to do: a description for people, and the function that does it."""
 
     what: str
-    do: Callable[[], None]
+    do: Callable[[], object]
 
 
 def steps(
@@ -60,13 +61,15 @@ def steps(
     commit: str,
     handed: Mapping[str, str] | None = None,
     signer: Signer = UNSIGNED,
+    canaries: Judged | None = None,
 ) -> list[Step]:
     """What publishing the candidates of `tag` still takes, in order; empty when it is published already.
 
     `handed` has the digest of each candidate by repository; without it, the candidate tags name them. Raises Failure,
     with every reason, when an image is missing, partial, not what its name says, built from another commit or on an
-    unpinned base, when it has no provenance, and when a dated tag already holds another digest."""
-    registry = place.registry
+    unpinned base, when it has no provenance, when a canary failed in it, and when a dated tag already holds another
+    digest."""
+    registry, canaries = place.registry, canaries or Judged()
     manifests, refusals = {}, []
     for image in group.members:
         repository = place.repository(image.name)
@@ -78,6 +81,7 @@ def steps(
         configuration = registry.configuration(repository, manifests[image.name])
         wrong = unfit(image, configuration, commit)
         wrong = wrong or attachments.unaccounted(registry, repository, manifests[image.name], image.name, commit)
+        wrong = wrong or canaries.refusals(registry, repository, image, manifests[image.name])
         refusals += [f"{image.name}: {why}" for why in wrong]
     if refusals:
         raise errors.Failure(f"{place}/{group.name}:{tag} cannot be published:\n  " + "\n  ".join(refusals))
@@ -86,9 +90,12 @@ def steps(
     found = registry.digest(home, tag)
     if found not in (None, index.digest):
         raise _taken(f"{place}/{group.name}:{tag}", found, index.digest)
-    plan = []
+    plan: list[Step] = []
     for image in group.members:
         repository, manifest = place.repository(image.name), manifests[image.name]
+        if artifact := canaries.lacking(registry, repository, image, manifest):
+            what = f"attach what became of the canaries in {manifest.digest} of {registry.host}/{repository}"
+            plan.append(Step(what, functools.partial(referrers.attach, registry, repository, manifest, [artifact])))
         if registry.digest(repository, tag) != manifest.digest:
             what = f"point {registry.host}/{repository}:{tag} to {manifest.digest}"
             plan.append(Step(what, functools.partial(_put_image, place, group, image, tag, manifest)))
@@ -235,7 +242,7 @@ def _published_or_candidate(place: Destination, image: Image, tag: str, handed: 
         published = registry.manifest(repository, tag)
     except NotFound:
         found = registry.manifest(repository, handed[name] if handed is not None else candidate(tag))
-        return push.only_image(registry, repository, found)
+        return only_image(registry, repository, found)
     if handed is not None and published.digest != handed[name]:
         raise _taken(f"{name}:{tag}", published.digest, handed[name])
     return published

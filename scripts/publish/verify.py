@@ -20,14 +20,13 @@ from host import inputs
 from network import bundles, oci, referrers
 from network.answers import Answer, printable
 from network.oci import Manifest, Reference
-from network.registry import Registry
+from network.registry import Registry, only_image
 from portable import errors
 from portable.progress import Progress
 from publish.attachments import IN_IMAGE, NAMES, bundles_of
 from publish.destination import Destination, read_login
 from publish.fitness import BASE_DIGEST_LABEL, REVISION_LABEL, differences, platform_of
 from publish.provenance import COMMIT, Provenance, attached
-from publish.push import only_image
 from publish.steps import VERSION_LABEL, problems_of
 
 if TYPE_CHECKING:

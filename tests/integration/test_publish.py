@@ -7,18 +7,21 @@ import functools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support import registries
 from tests.support.repositories import git, repository
 
-from catalogue import bases, images
+from catalogue import bases, canaries, images
 from catalogue.model import Image
+from network import referrers
 from network.oci import INDEX_TYPES, Manifest
 from network.registry import Registry
 from portable import errors
 from publish import attachments, provenance, push, steps
+from publish.canaries import Judged
 from publish.destination import Destination
 from publish.fitness import BASE_DIGEST_LABEL, COMPLETE_LABEL, REVISION_LABEL, TITLE_LABEL
 
@@ -402,6 +405,61 @@ def test_a_tag_of_a_day_that_has_not_come_does_not_hold_latest(host: str) -> Non
         execute(where, tag)
     assert steps.overtaken(where, GROUP, TAG) == ""
     assert steps.problems_of(where, GROUP, TAG) == []
+
+
+def canaries_of(manifest: Manifest, **fates: str) -> bytes:
+    """What `invoke canary` writes about an image: canary -> what became of it."""
+    rows = [{"name": name, "fate": fate, "reason": f"{fate} for a reason"} for name, fate in fates.items()]
+    return json.dumps({"subject": manifest.digest, "canaries": rows}).encode()
+
+
+def test_a_failing_canary_keeps_latest_where_it_was(host: str, tmp_path: Path) -> None:
+    where = place(host)
+    candidates(where, OLDER)
+    execute(where, OLDER)
+    before = dated(where, "latest")
+    first, second = candidates(where).items()
+    guarded = replace(canaries.load(), images=(first[0],))  # the other image needs none
+
+    def judged(*accepted: str, **fates: str) -> Judged:
+        return Judged({first[0]: canaries_of(first[1], **fates)} if fates else {}, accepted, guarded)
+
+    refused = [
+        (judged(), "--canaries has no results of it: `invoke canary -i "),
+        (judged(psycopg2="failed", msgpack="passed"), "the canary psycopg2 failed: failed for a reason"),
+        (judged("msgpack", psycopg2="failed", msgpack="passed"), "the canary psycopg2 failed"),
+        (judged(psycopg2="odd", msgpack="passed"), "the canary psycopg2 failed"),
+        (judged(psycopg2="excused", msgpack="untried"), "no canary passed"),
+        (Judged({first[0]: canaries_of(second[1], msgpack="passed")}, (), guarded), "in another image, sha256:"),
+    ]
+    for results, reason in refused:
+        with pytest.raises(errors.Failure, match=re.escape(f"{first[0]}: ") + ".*" + re.escape(reason)):
+            steps.steps(where, GROUP, TAG, COMMIT, canaries=results)
+    assert dated(where, "latest") == before
+    assert set(dated(where).values()) == {None}
+
+    accepted = judged("psycopg2", psycopg2="failed", msgpack="untried")
+    steps.carry_out(steps.steps(where, GROUP, TAG, COMMIT, canaries=accepted), execute=True)
+    assert dated(where, "latest") == dated(where) != before
+    for name in (first[0], GROUP.name):  # what became of them goes where the image goes
+        attached = referrers.document(where.registry, where.repository(name), first[1].digest, referrers.CANARIES)
+        assert attached == canaries_of(first[1], psycopg2="failed", msgpack="untried")
+    assert steps.steps(where, GROUP, TAG, COMMIT, canaries=accepted) == []
+    with pytest.raises(
+        errors.Failure, match="the canary psycopg2 failed"
+    ):  # without --canaries, what is attached counts
+        steps.steps(where, GROUP, TAG, COMMIT)
+
+
+def test_what_canaries_have_written_is_read_from_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "manylinux_2_39_aarch64").mkdir()
+    (tmp_path / "manylinux_2_39_aarch64" / "canaries.json").write_bytes(b"{}")
+    assert Judged.read(tmp_path, ("msgpack",)).handed == {"manylinux_2_39_aarch64": b"{}"}
+    assert Judged.read(None, ()).handed is None
+    with pytest.raises(errors.UserError, match=r"--canaries .* is not a directory"):
+        Judged.read(tmp_path / "none", ())
+    with pytest.raises(errors.UserError, match="--accept-canary: no canary is called msgpac; did you mean msgpack"):
+        Judged.read(tmp_path, ("msgpac",))
 
 
 def test_a_dirty_tree_has_no_revision(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_bake_writes_a_file(tmp_path: Path) -> None:
 def test_publishing_is_a_dry_run_unless_told_otherwise(execute: bool) -> None:
     recorder, where = Recorder(), ["example.org/wheels", "example.net/a"]
     tasks.push(recorder, where, image="musllinux_1_2_x86_64", execute=execute)
-    tasks.manifest(recorder, "musllinux_1_2", where, execute=execute)
+    tasks.manifest(recorder, "musllinux_1_2", where, [], execute=execute)
     tasks.rollback(recorder, "2026.11.21-1", ["musllinux_1_2"], where, execute=execute)
     tasks.prune(recorder, "example.org/wheels", execute=execute)
     assert [line[0] for line in recorder.lines] == ["push", "manifest", "rollback", "prune"]

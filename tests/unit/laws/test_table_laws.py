@@ -28,7 +28,7 @@ from tests.support import mutations
 from tests.support.mutations import Mutation, shape
 from tests.support.tables import OVERLAY
 
-from catalogue import bases, dependencies, deprecations, distributions, images, packages, pins
+from catalogue import bases, canaries, dependencies, deprecations, distributions, images, packages, pins
 from catalogue.model import Image
 from explain import reach
 from plan import expectations
@@ -106,6 +106,9 @@ TABLES = {
         lambda raw: deprecations.parse(raw, "deprecations.toml:", CATALOGUE, ROWS),
         ("ends",),
     ),
+    "canaries.toml": Table(
+        real("canaries.toml"), lambda raw: canaries.parse(raw, "canaries.toml:", CATALOGUE), ("canaries",)
+    ),
     "roots.toml": Table(real("roots.toml"), lambda raw: roots.parse(raw, "roots.toml:"), ("",)),
     "unconfirmed.toml": Table(
         '[curl]\nurl = "https://example.org/curl_8.orig.tar.gz"\nby = "curl 8.21.0-1 in trixie"\n',
@@ -147,6 +150,12 @@ FINE = [
     ("dependencies.toml", "text instead|empty instead", r".*\.(glob|folder|source)", "another name of the right form"),
     ("dependencies.toml", "renamed", r".*\.refuse\..*", "another version of the right form"),
     ("bases.toml", "renamed", ".*", "another image of the right form"),
+    ("canaries.toml", "deleted", r"canaries\.\*\.(hosts|grafts|stable_abi|project|packages(\..*)?)",
+     "optional: nothing is asked for or expected"),
+    ("canaries.toml", "(text|list) instead|an unknown item", r"canaries\.\*\.(packages\..*|project)",
+     "another name of the right form"),
+    ("canaries.toml", "renamed", r"canaries\.\*", "another name of the right form"),
+    ("canaries.toml", ".*", r"canaries\.\*\.stands_for", "words, of the right form"),
     ("deprecations.toml", "7 instead", r"rules\..*", "another number of the right size"),
     ("deprecations.toml", "deleted|empty (table|text)? ?instead", r"ends.*", "a row less; nothing serves instead"),
     ("roots.toml", "renamed", ".*", "another release of the right form"),

@@ -100,6 +100,7 @@ def test_every_invoke_command_is_understood() -> None:
     assert list(wrong_invocations(re.sub(r'"\$\w+"', "x", re.sub(r'"\$\{\w+\[[@*]\]\}"', "", text)))) == []
     assert set(re.findall(r"\binvoke (\w+)", text)) == {
         "build",
+        "canary",
         "gate",
         "manifest",
         "notes",
@@ -113,7 +114,7 @@ def test_every_invoke_command_is_understood() -> None:
 
 
 def test_options_that_stand_in_an_array_are_understood() -> None:
-    arrays = {"options": invoke_options("prune")[0], "cache": build_options()}
+    arrays = {"options": invoke_options("prune")[0], "handed": invoke_options("manifest")[0], "cache": build_options()}
     flags = [(name, flag) for _, line in COMMANDS for name, flag in re.findall(r"(\w+)\+?=\((--[\w-]+)", line)]
     assert len(flags) >= 4
     assert [(name, flag) for name, flag in flags if flag not in arrays[name]] == []
@@ -292,7 +293,7 @@ def test_what_is_published_is_what_was_handed_over() -> None:
         (found,) = [each for each in jobs[job]["steps"] if text in json.dumps(each)]
         return dict(found)
 
-    given, taken = step("candidate", "actions/upload-artifact@"), step("publish", "actions/download-artifact@")
+    given, taken = step("candidate", "actions/upload-artifact@"), step("publish", "candidate-*")
     assert '> "$RUNNER_TEMP/$IMAGE"' in step("candidate", "invoke push")["run"]
     assert given["with"]["path"] == "${{ runner.temp }}/${{ matrix.image }}"
     assert given["with"]["if-no-files-found"] == "error"
@@ -300,6 +301,20 @@ def test_what_is_published_is_what_was_handed_over() -> None:
     assert taken["with"]["path"] == "${{ runner.temp }}/candidates"
     run = step("publish", "invoke manifest")["run"]
     assert 'candidates="$RUNNER_TEMP/candidates"' in run and '--candidates "$candidates"' in run
+
+
+def test_canaries_are_built_in_what_was_pushed_and_hold_publication_back() -> None:
+    jobs = read(GITHUB / "workflows" / "build.yml")["jobs"]
+    canary, publish = jobs["canary"], jobs["publish"]
+    assert "secrets." not in json.dumps(canary) and canary["permissions"] == {"contents": "read"}  # others' code runs
+    assert "candidate" in canary["needs"] and "canary" in publish["needs"]
+    given = next(step for step in canary["steps"] if "upload-artifact" in step.get("uses", ""))
+    assert given["if"] == "${{ !cancelled() }}"  # also what failed is handed over
+    taken = next(step for step in publish["steps"] if "canaries-*" in json.dumps(step))
+    assert given["with"]["name"] == taken["with"]["pattern"].replace("*", "${{ matrix.image }}")
+    assert given["with"]["path"] == taken["with"]["path"] == "${{ runner.temp }}/canaries"
+    (run,) = [step["run"] for step in publish["steps"] if "invoke manifest" in step.get("run", "")]
+    assert 'canaries="$RUNNER_TEMP/canaries"' in run and '--canaries "$canaries"' in run
 
 
 def test_secrets_are_given_to_single_steps() -> None:
