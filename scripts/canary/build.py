@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -25,7 +26,6 @@ from engine.engine import Engine
 from host import indexes
 from portable import errors, fetch, scratch
 
-INDEX = "https://pypi.org/simple"
 SECONDS = 5400  # for all wheels of one canary, generous for emulated platforms
 GRACE = 60  # for cibuildwheel to remove its container
 STEPS = ("Setting up build environment", "Running before_all", "Building wheel", "Repairing wheel", "Testing wheel")
@@ -93,7 +93,8 @@ class CanaryBuilder:
     def sdist(self, canary: Canary, directory: Path) -> Path:
         """Downloads the sdist of a canary, wherever the configured indexes say that it is. Raises Failure."""
         settings = indexes.read().settings
-        places = [*settings.get("index-url", (INDEX,)), *settings.get("extra-index-url", ())]
+        usual = import_module("pip._internal.models.index").PyPI.simple_url  # stands nowhere else
+        places = [*settings.get("index-url", (usual,)), *settings.get("extra-index-url", ())]
         project, problems = re.sub(r"[-_.]+", "-", canary.in_index).lower(), []
         for place in places:
             page = f"{place.rstrip('/')}/{project}/"

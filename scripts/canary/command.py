@@ -37,14 +37,14 @@ exit status: 0: no canary failed, and one at least passed; 1: one failed, or non
 
 
 @dataclass(frozen=True)
-class Published:
+class Baseline:
     """What is published, to compare with: a reference by digest, "" for nothing, and the results attached to it."""
 
     reference: str = ""
     results: CanaryResults | None = None
 
     @classmethod
-    def find(cls, engine: Engine, image: Image, wanted: str, before: Path | None) -> Published:
+    def find(cls, engine: Engine, image: Image, wanted: str, before: Path | None) -> Baseline:
         """`wanted`: a reference, "" for `latest`, or NONE; `before`: a file with results that override those attached.
 
         Raises Failure where the registry does not answer."""
@@ -80,7 +80,7 @@ class Flight:
 
     builder: CanaryBuilder
     nest: Nest
-    published: Published
+    published: Baseline
     place: Path
 
     def all(self, chosen: Sequence[Canary], jobs: int, progress: Progress) -> list[CanaryResult]:
@@ -189,7 +189,7 @@ def main() -> int:
     table = canaries.load(options.table)
     wanted = chosen(table, image, options.only)
     engine, builder = choose.engine(), CanaryBuilder(table)
-    published = Published.find(engine, image, options.published, options.before)
+    published = Baseline.find(engine, image, options.published, options.before)
     nest, place = nest_of(engine, image, reference), options.output / image.name
     subject = Reference.parse(reference).digest or f"sha256:{nest.reference.removeprefix('sha256:')}"
     jobs = options.jobs or max(1, (os.cpu_count() or 1) // 2)

@@ -17,14 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from build import bootstrap
+from canary.command import nest_of
+from canary.surroundings import surroundings
 from catalogue import images
 from catalogue.paths import ROOT
 from engine import choose
-from engine.commands import Mount, executable_of
-from host.mirror import debian_suite
-from host.site import Site
-from plan.plan import Request, decide
+from engine.commands import executable_of
 
 IMAGE = os.environ.get("MANYLINUX_TEST_IMAGE", "")
 SDISTS = Path(__file__).with_name("cibuildwheel_sdists.txt")
@@ -54,26 +52,11 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment() -> Iterator[dict[str, str]]:
     """What `./build.sh --bootstrap` tells people to set, and this site's index and mirror on top."""
     engine = choose.engine()
-    repository, _, tag = IMAGE.rpartition(":")
-    image = images.load().image(repository.rpartition("/")[2])
-    listed = engine.ask(engine.run(IMAGE, ["manylinux-interpreters", "list", "--installed"])) or ""
-    assert listed, f"{engine.name} has no image {IMAGE}, or it does not run"
-    wanted = tuple(i.tag for i in image.interpreters if i.tag in listed.split() and i.implementation == "cpython")
-    plan = decide(image, Request(interpreters=wanted, tag=tag))
-    site = Site.of_this_machine()
-    settings = bootstrap.cibuildwheel_settings(engine, plan, site.ca)
-    suite = debian_suite(image.policy.distribution)
-    with site.pip_conf_mount() as mounts, site.written(suite) as secrets:
-        if "apt" in secrets:
-            # The image has the distribution's keys; what the site's own apt knows beyond them, builds unpack.
-            plain = secrets["apt"].with_name("sources.list")
-            plain.write_text(re.sub(r" signed-by=\S+?(?=[\] ])", "", secrets["apt"].read_text(encoding="utf-8")))
-            mounts.append(Mount(plain, "/etc/apt/sources.list"))
-        volumes = "".join(f" --volume={mount.option()}" for mount in mounts)
-        container = settings.get("CIBW_CONTAINER_ENGINE", executable_of(engine.name))
-        container += volumes if "create_args" in container or not volumes else f"; create_args:{volumes}"
-        path = f"{Path(engine.launcher()).parent}:{os.environ['PATH']}"
-        yield {**os.environ, **settings, "CIBW_CONTAINER_ENGINE": container, "PATH": path}
+    image = images.load().image(IMAGE.rpartition(":")[0].rpartition("/")[2])
+    nest = nest_of(engine, image, IMAGE)
+    usual = [each for each in nest.interpreters if each.implementation == "cpython" and not each.threaded]
+    with surroundings(engine, image, IMAGE, usual) as found:
+        yield found
 
 
 @pytest.mark.parametrize("name", TESTS)
