@@ -177,6 +177,25 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
     assert done.returncode == 0, done.stderr
     (handed / second.name).write_text(done.stdout, encoding="utf-8")
 
+    results = fork.root.parent / "canaries"
+    (results / second.name).mkdir(parents=True)
+    failed = {"name": "msgpack", "fate": "failed", "reason": "needs more than before: GLIBCXX_3.4.32"}
+    subject = digests(fork, f"candidate-{older}")[second.name]
+    for held, reason in (
+        ("", f"{second.name}: --canaries has no results of it: `invoke canary -i {second.name}`"),
+        (
+            json.dumps({"subject": subject, "canaries": [failed]}),
+            "the canary msgpack failed: needs more than before: GLIB",
+        ),
+    ):
+        if held:
+            (results / second.name / "canaries.json").write_text(held, encoding="utf-8")
+        done = fork.run("manifest", "manylinux_2_39", "--canaries", str(results), *login)
+        assert (done.returncode, reason in done.stderr) == (1, True), done.stderr
+        assert set(digests(fork, "latest").values()) == set(digests(fork, older).values()) == {None}
+    handing = ("manifest", "manylinux_2_39", "--canaries", str(results), "--login", USER)
+    assert fork.run(*handing, "--accept-canary", "msgpack").returncode == 0
+
     done = fork.run("manifest", "manylinux_2_39", "--login", USER)
     assert done.returncode == 0, done.stderr
     assert f"would index {fork.place}/manylinux_2_39:{older}" in done.stderr
