@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from catalogue import checkout
 from engine.engine import Engine
 from network import bundles, referrers
-from network.answers import Answer
+from network.answers import Answer, printable
 from network.oci import Manifest
 from network.referrers import Artifact
 from network.registry import Registry
+from publish.fitness import BASE_DIGEST_LABEL, REVISION_LABEL, TITLE_LABEL
 from publish.provenance import PREDICATE_TYPE, Provenance, attached
 
 if TYPE_CHECKING:
@@ -78,6 +79,22 @@ def taken_from(engine: Engine, identity: str) -> tuple[dict[str, bytes], list[st
         notes.append(f"its description is of schema {schema}, not {_SCHEMA}")
         del found[referrers.DESCRIPTION]
     return found, notes
+
+
+def contradictions(description: bytes, labels: Mapping[str, str]) -> list[str]:
+    """How a description contradicts the labels of the image that it came out of: an image built on it has it, too."""
+    said = Answer.parse(description, IN_IMAGE[referrers.DESCRIPTION])
+    build = said["build"]
+    facts = {
+        TITLE_LABEL: said["image"]["name"].text(default=""),
+        REVISION_LABEL: build["commit"].text(default=""),
+        BASE_DIGEST_LABEL: build["base"]["digest"].text(default=""),
+    }
+    return [
+        f"it says {printable(fact or 'nothing')}, the label {label} says {printable(labels.get(label) or 'nothing')}"
+        for label, fact in facts.items()
+        if fact != labels.get(label, "")
+    ]
 
 
 def _schema(description: bytes) -> int:

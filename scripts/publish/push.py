@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from catalogue import tags
 from catalogue.model import Image
 from engine.engine import Engine
-from network import logins
+from network import logins, referrers
 from network.oci import Configuration
 from network.registry import Registry, only_image
 from portable import errors
@@ -53,6 +53,11 @@ def tested(engine: Engine, image: Image, local: str, commit: str) -> Tested:
     if reasons:
         raise errors.Failure(f"{local} cannot be published: " + "; ".join(reasons))
     documents, notes = attachments.taken_from(engine, identity)
+    described = documents.get(referrers.DESCRIPTION)
+    if described and (wrong := attachments.contradictions(described, configuration.labels)):
+        raise errors.Failure(
+            f"{local} cannot be published, its description is of another image: {'; '.join(wrong)}; build it again"
+        )
     for note in notes:
         print(f"note: {local} is published without that document: {note}; build it again to have it", file=sys.stderr)
     return Tested(identity, configuration, commit, documents)

@@ -23,7 +23,7 @@ from network.oci import Manifest, Reference
 from network.registry import Registry, only_image
 from portable import errors
 from portable.progress import Progress
-from publish.attachments import IN_IMAGE, NAMES, bundles_of
+from publish.attachments import IN_IMAGE, NAMES, bundles_of, contradictions
 from publish.destination import Destination, read_login
 from publish.fitness import BASE_DIGEST_LABEL, REVISION_LABEL, differences, platform_of
 from publish.provenance import COMMIT, Provenance, attached
@@ -104,7 +104,7 @@ class Verification:
         commit = printable(labels.get(REVISION_LABEL) or "an unknown commit")
         self.report.check("labels", wrong, f"{image.name}, for {platform_of(image)}, built from {commit}")
         self._layers(repository, manifest)
-        documents = self._documents(repository, manifest)
+        documents = self._documents(repository, manifest, labels)
         for found in self._trusted(repository, manifest):
             wrong = list(self._about(found, manifest, image.name, labels.get(REVISION_LABEL, "")))
             base = {digest for uri, digest in found.dependencies.items() if uri.startswith("docker://")}
@@ -158,8 +158,8 @@ class Verification:
                     self.registry.check_layer(repository, layer, task.advance)
         self.report.check("layers", wrong, f"{len(manifest.layers)}, {size / 1e6:.1f} MB, all as the manifest says")
 
-    def _documents(self, repository: str, manifest: Manifest) -> dict[str, str]:
-        """Media type -> digest of the documents that are attached."""
+    def _documents(self, repository: str, manifest: Manifest, labels: Mapping[str, str]) -> dict[str, str]:
+        """Media type -> digest of the documents that are attached. `labels`: the image's, if they can be read."""
         found: dict[str, str] = {}
         for kind in IN_IMAGE:
             wrong: list[str] = []
@@ -169,6 +169,7 @@ class Verification:
                 if content is not None:
                     Answer.parse(content, f"the {NAMES[kind]}").members()
                     found[kind] = oci.digest_of(content)
+                    wrong += contradictions(content, labels) if labels and kind == referrers.DESCRIPTION else []
             self.report.check(NAMES[kind], wrong, "attached" if content is not None else "none is attached")
         return found
 

@@ -141,6 +141,12 @@ def digests(fork: Fork, tag: str) -> dict[str, str | None]:
     return {name: registry.digest(f"{namespace}/{name}", tag) for name in names}
 
 
+def described(fork: Fork, image: Image, commit: str = "") -> str:
+    """The description of an image, as far as publishing reads it."""
+    build = {"commit": commit or git.Repo(fork.root).head.commit.hexsha, "base": {"digest": BASE}, "pins": {}}
+    return json.dumps({"schema": 2, "image": {"name": image.name}, "build": build})
+
+
 def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
     older = fork.commit("first")
     first, second = MEMBERS
@@ -215,8 +221,7 @@ def test_from_a_build_to_a_published_policy_and_back(fork: Fork) -> None:
     subprocess.run(["openssl", "pkey", "-in", str(key), "-pubout", "-out", f"{key}.pub"], check=True)
     signing = ("--sign-key", str(key), *login)
     for image in MEMBERS:
-        description = {"schema": 2, "image": {"name": image.name}, "build": {"pins": {}}}
-        documents = {"manifest.json": json.dumps(description), "sbom.spdx.json": "{}"}
+        documents = {"manifest.json": described(fork, image), "sbom.spdx.json": "{}"}
         record.note_pass(fork.engine, fork.make(image, documents=documents), True)
         done = fork.run("push", "-i", image.name, *signing)
         assert done.returncode == 0, done.stderr
@@ -252,6 +257,11 @@ def test_what_must_not_be_pushed(fork: Fork) -> None:
         done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
         assert done.returncode == 1
         assert reason in done.stderr
+    reference = fork.make(image, documents={"manifest.json": described(fork, image, "deadbeef")})
+    record.note_pass(fork.engine, reference, True)
+    done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
+    assert done.returncode == 1
+    assert "its description is of another image: it says deadbeef, the label" in done.stderr
     reference = fork.make(MEMBERS[1])
     record.note_pass(fork.engine, reference, True)
     done = fork.run("push", "-i", image.name, "--local", reference, "--login", USER, "--execute")

@@ -60,7 +60,8 @@ class Shelf:
 
 def documents(image: Image, tag: str) -> dict[str, bytes]:
     """What an image would have in /opt/_internal."""
-    description = {"schema": 2, "image": {"name": image.name}, "build": {"commit": COMMIT, "pins": PINS}}
+    build = {"commit": COMMIT, "base": {"digest": BASE}, "pins": PINS}
+    description = {"schema": 2, "image": {"name": image.name}, "build": build}
     sbom = {"spdxVersion": "SPDX-2.3", "name": f"{image.name}:{tag}"}
     return {referrers.DESCRIPTION: json.dumps(description).encode(), referrers.SBOM: json.dumps(sbom).encode()}
 
@@ -274,6 +275,16 @@ def test_another_image_with_the_attachments_of_a_genuine_one(
     status, said = says(shelf, shelf.reference())
     assert status == 1
     assert "REFUSED provenance: it is about another image" in said and also in said
+
+
+def test_a_description_of_another_image(empty: Shelf, says: Says) -> None:
+    """Somebody has built on an image of ours, and signs what came out."""
+    files = documents(GROUP.members[1], TAG)
+    pushed(empty.place, FIRST, TAG, empty.signer, files)
+    status, said = says(empty, empty.reference(tag=push.candidate(TAG)))
+    assert status == 1
+    wrong = f"it says {GROUP.members[1].name}, the label {TITLE_LABEL} says {FIRST.name}"
+    assert f"REFUSED description: {wrong}\n" in said
 
 
 def test_another_sbom(shelf: Shelf, says: Says) -> None:
