@@ -179,11 +179,14 @@ def build(context: Context, image: list[str], jobs: str = "1", options: str = ""
         "output": "a file to write to instead of standard output",
         "tag": "default: untested- and the tag of this commit",
         "cache": "repository of a layer cache, with one tag for each image",
+        "secrets": "a directory for what builds need of this site, which the bake file then names",
     },
 )
-def bake(context: Context, image: list[str], output: str = "", tag: str = "", cache: str = "") -> None:
+def bake(
+    context: Context, image: list[str], output: str = "", tag: str = "", cache: str = "", secrets: str = ""
+) -> None:
     """Write a docker buildx bake file, for builders elsewhere."""
-    script(context, "bake", *given(tag=tag, cache=cache, output=output), *image)
+    script(context, "bake", *given(tag=tag, cache=cache, output=output, secrets=secrets), *image)
 
 
 @task(
@@ -374,13 +377,20 @@ TAGS = {"group": "<policy>[-<variant>]", "tag": "YYYY.MM.DD-N (default: that of 
 
 @task(
     iterable=["registry"],
-    help={"image": "its name", "local": "what to push (default: its `latest`)", **SIGNING, **PUBLISHING},
+    help={
+        "image": "its name",
+        "local": "what to push (default: its `latest`)",
+        "compression": "zstd instead of gzip",
+        **SIGNING,
+        **PUBLISHING,
+    },
 )
 def push(
     context: Context,
     registry: list[str],
     image: str = "",
     local: str = "",
+    compression: str = "",
     sign_key: str = "",
     login: str = "",
     execute: bool = False,
@@ -388,7 +398,7 @@ def push(
     """Push a tested image to its candidate tag with all that belongs to it; print its repository and digest."""
     chosen = only(image)
     general = given(registry=registry, login=login, execute=execute) + (["--sign-key", sign_key] if sign_key else [])
-    script(context, "push", *general, chosen.name, *given(local=local))
+    script(context, "push", *general, chosen.name, *given(local=local, compression=compression))
 
 
 @task(

@@ -2,8 +2,8 @@
 
 `docker buildx bake --file FILE --builder NAME --push` then builds them side by side on all nodes of the builder, each
 platform on the node that runs it natively. Where one architecture emulates the others, MANYLINUX_BUILDARCH names it.
-The file contains no secrets, only the paths from which they are read. The images that it pushes are untested: test each
-where it runs, then `invoke push` makes it a candidate.
+The file contains no secrets, only the paths from which buildx reads them, and the names of the variables with proxies.
+The images that it pushes are untested: pull and test each where it runs, then `invoke push` makes it a candidate.
 """
 
 from __future__ import annotations
@@ -20,24 +20,29 @@ from build.options import BuildOptions
 from catalogue import checkout, images, tags
 from catalogue.model import Image
 from host import inputs
+from host.mirror import debian_suite
 from host.site import Site
 from plan.plan import Request, decide
-from portable import outputs
+from portable import files, outputs
 
 
-def target(image: Image, tag: str, site: Site, cache: str) -> dict[str, Any]:
+def target(image: Image, tag: str, site: Site, cache: str, directory: Path | None = None) -> dict[str, Any]:
     """One target of the bake file: the build that build.sh would ask an engine for, with `tag` as its tag.
 
-    `cache`: a repository for the layer cache, with one tag for each image; "": none."""
+    `cache`: a repository for the layer cache, with one tag for each image; "": none. `directory`: where to write the
+    build secrets; None: the builders use no mirror and no index of this site, only its CAs."""
     plan = decide(image, Request(tag=tag))
     clang = cross.clang_for(image, image.platform.go, offline=False)
     secrets = {"ca": site.ca} if site.ca else {}
+    if directory:
+        plan, site = run.with_usable_mirror(plan, site)
+        secrets = written(directory / image.name, site, debian_suite(image.policy.distribution))
     wanted = run.build_of(plan, BuildOptions(), site, clang, secrets, base_of(plan))
     found: dict[str, Any] = {
         "context": str(wanted.context),
         "dockerfile": str(wanted.dockerfile),
         "platforms": [wanted.platform],
-        "args": dict(wanted.args),
+        "args": {**wanted.args, **{name: f"${{{name}}}" for name in wanted.inherited}},
         "labels": dict(wanted.labels),
         "tags": [plan.reference],
         "attest": ["type=provenance,disabled=true", "type=sbom,disabled=true"],
@@ -51,15 +56,33 @@ def target(image: Image, tag: str, site: Site, cache: str) -> dict[str, Any]:
     return found
 
 
-def bake_file(selection: tuple[Image, ...], tag: str, site: Site, cache: str = "") -> dict[str, Any]:
-    """The whole file: a target for each image, a group for each policy, and `default` with everything selected."""
+def written(directory: Path, site: Site, suite: str) -> dict[str, Path]:
+    """Writes the build secrets of an image to a directory, for their owner alone; returns id -> file.
+
+    `suite`: that of a Debian image, else ""."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secrets = site.secrets(suite)
+    for name, text in secrets.items():
+        with files.replacing(directory / name, 0o600) as stream:
+            stream.write(text.encode())
+    return {name: directory.resolve() / name for name in secrets}
+
+
+def bake_file(
+    selection: tuple[Image, ...], tag: str, site: Site, cache: str = "", directory: Path | None = None
+) -> dict[str, Any]:
+    """The whole file: a target for each image, a group for each policy, and `default` with everything selected.
+
+    Buildx reads the variables with proxies, whose values may hold passwords, from its own environment."""
     groups: dict[str, list[str]] = {"default": [image.name for image in selection]}
     for image in selection:
         name = image.policy.name + (f"-{image.variant}" if image.variant else "")
         groups.setdefault(name, []).append(image.name)
+    variables = {name: {"default": ""} for name in site.proxies}
     return {
+        **({"variable": variables} if variables else {}),
         "group": {name: {"targets": members} for name, members in groups.items()},
-        "target": {image.name: target(image, tag, site, cache) for image in selection},
+        "target": {image.name: target(image, tag, site, cache, directory) for image in selection},
     }
 
 
@@ -72,12 +95,20 @@ def main() -> None:
         "--cache", default="", metavar="REPOSITORY", help="repository of a layer cache, with one tag an image"
     )
     parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust inside the builds")
+    parser.add_argument(
+        "--secrets",
+        type=Path,
+        metavar="DIRECTORY",
+        help="write what builds need of this site (CAs, Python index, Debian mirror) to files there, for you alone, "
+        "and let the bake file name them (default: it names the CA bundle)",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write to it instead of standard output")
     options = parser.parse_args()
     if options.output:
         outputs.directory("--output", options.output.parent)
         options.output.parent.mkdir(parents=True, exist_ok=True)
         outputs.file("--output", options.output)
+    outputs.directory("--secrets", options.secrets)
     catalogue = images.load()
     inputs.build_environment(os.environ, catalogue)
     if options.tag is not None:
@@ -87,7 +118,8 @@ def main() -> None:
     selection = catalogue.select(options.image) if options.image else catalogue.images()
     tag = options.tag or tags.UNTESTED + checkout.version_tag()
     run.make_source_directories(catalogue)
-    text = json.dumps(bake_file(selection, tag, Site.of_this_machine(options.ca_bundle), options.cache), indent=2)
+    site = Site.of_this_machine(options.ca_bundle)
+    text = json.dumps(bake_file(selection, tag, site, options.cache, options.secrets), indent=2)
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")
     else:

@@ -110,7 +110,7 @@ def build_and_test(engine: Engine, plan: Plan, options: BuildOptions, site: Site
         cross.ensure(engine, clang)
         if not clang.used and not cross.runs_natively(plan.image, clang.builder):
             say("compiling with the image's own gcc, emulated; with clang it is many times faster, see README")
-        plan, site = _with_usable_mirror(plan, site)
+        plan, site = with_usable_mirror(plan, site)
         testing = not (options.stage or options.no_test)
         has_pip = bool(importlib.util.find_spec("pip") or shutil.which("uv"))
         if testing and has_pip:  # a missing wheel fails before the build instead of after it
@@ -137,7 +137,7 @@ def build_and_test(engine: Engine, plan: Plan, options: BuildOptions, site: Site
     say(f"{plan.reference} is ready" + ("" if options.no_test else ", and its smoke tests passed"))
 
 
-def _with_usable_mirror(plan: Plan, site: Site) -> tuple[Plan, Site]:
+def with_usable_mirror(plan: Plan, site: Site) -> tuple[Plan, Site]:
     """The plan and the site without what the site's Debian mirror lacks; says what that is."""
     suite = debian_suite(plan.image.policy.distribution)
     if not (suite and site.mirror):

@@ -32,13 +32,20 @@ def push() -> int:
     parser.add_argument(
         "--local", metavar="REFERENCE", help="what to push (default: `latest` of the image, as it was built here)"
     )
+    parser.add_argument(
+        "--compression",
+        choices=pushing.COMPRESSIONS,
+        default=pushing.COMPRESSIONS[0],
+        help="of the layers (default: %(default)s); docker before 23 cannot pull zstd",
+    )
     _add_key(parser)
     options = parser.parse_args()
     catalogue = images.load()
     image = catalogue.image(options.image)
     local = inputs.reference("--local", options.local) if options.local else f"{image.repository}:latest"
     places, signer = _places(options, catalogue), Signer.of(options.sign_key)
-    return _push_everywhere(places, image, local, checkout.version_tag(), signer, options.execute)
+    tag, compression = checkout.version_tag(), options.compression
+    return _push_everywhere(places, image, local, tag, signer, options.execute, compression)
 
 
 def manifest() -> int:
@@ -158,7 +165,7 @@ def _dated(given: str | None) -> str:
 
 
 def _push_everywhere(
-    places: list[Destination], image: Image, local: str, tag: str, signer: Signer, execute: bool
+    places: list[Destination], image: Image, local: str, tag: str, signer: Signer, execute: bool, compression: str
 ) -> int:
     """Pushes a local image to its candidate tag at each place; prints the repository and digest of each.
 
@@ -178,7 +185,7 @@ def _push_everywhere(
             print(f"{'' if execute else 'would '}push {target}:{candidate(tag)}", file=sys.stderr)
         if not digest and execute:
             pushing.log_in(engine, place.registry)
-            digest = pushing.push(engine, place, image, found, tag, signer)
+            digest = pushing.push(engine, place, image, found, tag, signer, compression)
         if digest:
             print(f"{target}@{digest}")
 

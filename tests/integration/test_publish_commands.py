@@ -341,6 +341,43 @@ def test_what_arrived_is_what_was_pushed(fork: Fork, here: Destination) -> None:
         push.push(engine, here, image, ours, tag)
 
 
+def compressions(fork: Fork, tag: str, image: Image) -> set[str]:
+    """How the layers of a candidate are compressed."""
+    host, namespace = fork.place.split("/")
+    manifest = Registry(host, (USER, PASSWORD)).manifest(f"{namespace}/{image.name}", push.candidate(tag))
+    return {row["mediaType"].text().rpartition(".")[2].removeprefix("tar+") for row in manifest.answer["layers"].rows()}
+
+
+@pytest.mark.program("skopeo")
+def test_another_compression_on_demand(fork: Fork) -> None:
+    tag = fork.commit("first")
+    image = MEMBERS[0]
+    record.note_pass(fork.engine, fork.make(image), True)
+    for wanted in ("zstd", "gzip", "zstd"):  # the registry has the layers in another compression from the second on
+        words = ["--compression", wanted] if wanted == "zstd" else []
+        done = fork.run("push", "-i", image.name, "--login", USER, "--execute", *words)
+        assert done.returncode == 0, done.stderr
+        assert compressions(fork, tag, image) == {wanted}
+    if fork.engine.is_podman:  # it takes over what it knows of this registry, whatever it is asked for
+        reference = fork.make(image, content="pushed by hand before")
+        record.note_pass(fork.engine, reference, True)
+        by_hand = ["push", "--tls-verify=false", "--format=oci", "--compression-format=zstd"]
+        fork.engine.call(fork.engine.command(*by_hand, reference, f"docker://{fork.place}/other:by-hand"))
+        done = fork.run("push", "-i", image.name, "--login", USER, "--execute")
+        assert done.returncode == 1
+        assert " are not gzip: the engine took over those of an earlier push" in done.stderr
+
+
+def test_another_compression_needs_skopeo(fork: Fork, here: Destination, monkeypatch: pytest.MonkeyPatch) -> None:
+    tag, image = fork.commit("first"), MEMBERS[0]
+    reference = fork.make(image)
+    record.note_pass(fork.engine, reference, True)
+    found = push.tested(fork.engine, image, reference, checkout.commit(fork.root))
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(errors.UserError, match="--compression zstd needs skopeo"):
+        push.push(fork.engine, here, image, found, tag, compression="zstd")
+
+
 def test_the_engine_that_is_named_pushes(fork: Fork) -> None:
     fork.commit("first")
     other = dataclasses.replace(fork, environment={**fork.environment, "MANYLINUX_BUILD_FRONTEND": "buildah"})

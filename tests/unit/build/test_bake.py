@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from build import bake
 from catalogue import images
+from host.indexes import Indexes
+from host.mirror import Mirror
 from host.site import Site
 from portable import errors
 
@@ -79,17 +82,48 @@ def buildx() -> str | None:
     return None
 
 
-@pytest.mark.skipif(buildx() is None, reason="needs docker with buildx")
-def test_buildx_accepts_it(document: dict[str, Any], tmp_path: Path) -> None:
+def read_by_buildx(document: dict[str, Any], path: Path, **env: str) -> dict[str, Any]:
+    """The targets as buildx understands them, with these variables in its environment."""
     docker = buildx()
     assert docker is not None
-    path = tmp_path / "bake.json"
     path.write_text(json.dumps(document), encoding="utf-8")
-    done = subprocess.run(
-        [docker, "buildx", "bake", "--file", str(path), "--print"], capture_output=True, text=True, check=False
-    )
+    argv = [docker, "buildx", "bake", "--file", str(path), "--print"]
+    done = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    understood = json.loads(done.stdout)["target"]
+    targets: dict[str, Any] = json.loads(done.stdout)["target"]
+    return targets
+
+
+def test_what_builds_need_of_a_site_is_in_files_for_their_owner(tmp_path: Path) -> None:
+    site = Site(
+        indexes=Indexes({"index-url": ("https://user:word@index.example.org/simple",)}),
+        mirror=Mirror("https://debian.example.org/debian", updates="", security=""),
+    )
+    chosen = CATALOGUE.select(["manylinux_2_36_x86_64", "musllinux_1_2_x86_64"])
+    for _ in range(2):  # the files of an earlier bake are replaced
+        document = bake.bake_file(chosen, TAG, site, directory=tmp_path / "site")
+    assert "word" not in json.dumps(document)
+    for image, names in zip(chosen, (["pip", "apt"], ["pip"]), strict=True):
+        place = tmp_path / "site" / image.name
+        assert document["target"][image.name]["secret"] == [f"type=file,id={n},src={place / n}" for n in names]
+        assert sorted(path.name for path in place.iterdir()) == sorted(names)
+        assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o600}
+        assert "user:word@index.example.org" in (place / "pip").read_text(encoding="utf-8")
+    labels = document["target"]["manylinux_2_36_x86_64"]["labels"]
+    assert labels["org.pypa.manylinux.complete"] == "false", "this mirror has no security updates"
+
+
+@pytest.mark.skipif(buildx() is None, reason="needs docker with buildx")
+def test_the_values_of_proxies_are_read_by_buildx(tmp_path: Path) -> None:
+    document = bake.bake_file(SELECTION[:1], TAG, Site(proxies=("https_proxy",)))
+    proxy = "http://user:${word}@proxy.example.org:3128"
+    understood = read_by_buildx(document, tmp_path / "bake.json", https_proxy=proxy)
+    assert understood[SELECTION[0].name]["args"]["https_proxy"] == proxy
+
+
+@pytest.mark.skipif(buildx() is None, reason="needs docker with buildx")
+def test_buildx_accepts_it(document: dict[str, Any], tmp_path: Path) -> None:
+    understood = read_by_buildx(document, tmp_path / "bake.json")
     assert set(understood) == set(document["target"])
     for name, target in understood.items():
         wanted = document["target"][name]
