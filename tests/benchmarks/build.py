@@ -4,6 +4,8 @@
 Cold build by stage, size by layer, smoke tests on one core and on all, and what one CPython bump costs: the rebuild,
 and the share of the compressed image that users download again. The image comes from local sources, as
 `./build.sh --bootstrap` leaves them, so run that once before. It takes about half an hour on two cores.
+
+--against DIRECTORY only compares cold builds: ours, and in turns with it that of another directory with a Dockerfile.
 """
 
 from __future__ import annotations
@@ -22,15 +24,20 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+from tests.benchmarks import paired
+from tests.benchmarks.stages import DOCKERFILE, Line, stage_seconds
 
 from catalogue import images
 from catalogue.model import Image
 from catalogue.paths import ROOT
 from debian import base as debian_base
 from engine import choose
+from engine.commands import ImageBuild
 from engine.engine import Engine
 from host import machine
 from plan import expectations
@@ -39,17 +46,9 @@ from portable import errors, places
 from smoke import passes
 from sources.lock import LOCK, SOURCES, LockedPin, SourcesLock, load_lock
 
-DOCKERFILE = ROOT / "docker" / "Dockerfile"
 RESULTS = ROOT / "tests" / "benchmarks" / "results.json"
 TAG = "benchmark"
 COMPRESSION = 6  # what container engines use when they push a layer
-
-
-class Line(NamedTuple):
-    """One line of a build's output, and when it came: seconds since the build began."""
-
-    seconds: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -60,52 +59,6 @@ class Layer:
     made_by: str
     size: int
     compressed: int
-
-
-# --- Stages -----------------------------------------------------------------------------------------------------------
-
-
-def stage_seconds(lines: Sequence[Line]) -> dict[str, float]:
-    """How long each stage took from its first to its last step, side by side with the others; longest first."""
-    found = _buildkit_stages(lines) or _podman_stages(lines)
-    return dict(sorted(((stage, took) for stage, took in found.items() if took > 0), key=lambda item: -item[1]))
-
-
-def _buildkit_stages(lines: Sequence[Line]) -> dict[str, float]:
-    """`#23 [stage 3/4] RUN ...` names a step, `#23 DONE 92.1s` ends it."""
-    stage: dict[str, str] = {}
-    found: dict[str, float] = {}
-    for line in lines:
-        if match := re.match(r"#(\d+) \[(?:\S+ )?([\w.-]+) +\d+/\d+\] ", line.text):
-            stage[match[1]] = match[2]
-        elif (match := re.match(r"#(\d+) DONE ([\d.]+)s", line.text)) and match[1] in stage:
-            name = stage[match[1]]
-            found[name] = found.get(name, 0.0) + float(match[2])
-    return found
-
-
-def _podman_stages(lines: Sequence[Line], parents: Mapping[str, str] | None = None) -> dict[str, float]:
-    """`[3/72] STEP 1/5: FROM id AS stage` begins a stage; `--> id` ends a step, the last one of its parent.
-
-    `parents`: which stage each stage is built from; podman prints its id only. Default: as the Dockerfile says."""
-    parents = stage_parents(DOCKERFILE.read_text(encoding="utf-8")) if parents is None else parents
-    began: dict[str, float] = {}
-    made: dict[str, float] = {}
-    result: dict[str, str] = {}
-    for line in lines:
-        if match := re.match(r"\[\d+/\d+\] STEP 1/\d+: FROM (\S+) AS (\S+)", line.text):
-            began.setdefault(match[2], line.seconds)
-            result[parents.get(match[2], "")] = match[1][:11]
-        elif match := re.match(r"--> ([0-9a-f]{11})", line.text):
-            made.setdefault(match[1], line.seconds)
-    return {stage: made[result[stage]] - start for stage, start in began.items() if result.get(stage) in made}
-
-
-def stage_parents(dockerfile: str) -> dict[str, str]:
-    """Stage -> the stage it is built from; where a switch decides, the one that really builds something."""
-    stages = re.findall(r"(?m)^FROM (\S+) AS (\S+)$", dockerfile)
-    real = {match[1]: name for _, name in stages if (match := re.match(r"(?:component|interpreter|tool)-(.+)", name))}
-    return {name: real.get(name, source) if source.startswith("${") else source for source, name in stages}
 
 
 # --- Layers -----------------------------------------------------------------------------------------------------------
@@ -199,10 +152,14 @@ def bump_lock(lock: SourcesLock, pin: str, sources: Path) -> SourcesLock:
 # --- Measuring --------------------------------------------------------------------------------------------------------
 
 
-def build(image: Image, base: str, lock: Path, options: Sequence[str], engine: Engine) -> tuple[float, list[Line]]:
-    """Runs build.sh; returns the seconds it took and its output. Raises Failure with the last lines when it fails."""
+def build(
+    image: Image, base: str, lock: Path, options: Sequence[str], engine: Engine, root: Path = ROOT
+) -> tuple[float, list[Line]]:
+    """Runs the build.sh of a checkout; returns the seconds it took and its output.
+
+    Raises Failure with the last lines when it fails."""
     env = {"POLICY": image.policy.name, "PLATFORM": image.platform.name, "COMMIT_SHA": TAG}
-    command = [ROOT / "build.sh", "--base", base, "--offline", "--lock", lock, "--no-test", *options]
+    command = [root / "build.sh", "--base", base, "--offline", "--lock", lock, "--no-test", *options]
     start = time.monotonic()
     with subprocess.Popen(
         list(map(str, command)),
@@ -231,12 +188,46 @@ def saved_layers(engine: Engine, reference: str, directory: Path) -> list[Layer]
         archive.unlink(missing_ok=True)
 
 
-def smoke_seconds(engine: Engine, plan: Plan, jobs: int) -> float:
-    """How long the smoke tests take with that many checks at a time. Raises Failure when they do not pass."""
+def smoke_seconds(engine: Engine, plan: Plan, jobs: int, results: Path) -> float:
+    """How long the smoke tests take with that many checks at a time; `results` gets what each check took.
+
+    Raises Failure when they do not pass."""
     start = time.monotonic()
-    if not passes.run(engine, plan.reference, expectations.of(plan), jobs=jobs):
+    if not passes.run(engine, plan.reference, expectations.of(plan), jobs=jobs, json_file=results):
         raise errors.Failure("the smoke tests failed: a figure for them would mean nothing")
     return time.monotonic() - start
+
+
+def longest_checks(results: Path, count: int = 10) -> dict[str, float]:
+    """The checks that took longest, as `check[interpreter]` -> seconds."""
+    found = {
+        result["check"] + (f"[{result['interpreter']}]" if result["interpreter"] else ""): result["seconds"]
+        for result in json.loads(results.read_text(encoding="utf-8"))["results"]
+    }
+    return dict(sorted(found.items(), key=lambda item: -item[1])[:count])
+
+
+def compare(
+    image: Image, interpreters: tuple[str, ...] | None, other: Path, arguments: Mapping[str, str], rounds: int
+) -> dict[str, list[paired.Cost]]:
+    """The costs of cold builds in turns. `other`: a checkout with a build.sh that knows ours' options, or a directory
+    with a Dockerfile, which is built with these build arguments."""
+    engine, base = choose.engine(), debian_base.debian_base_of(image).reference
+    chosen = [*(["--interpreters", ",".join(interpreters)] if interpreters else []), "--no-cache"]
+
+    known = [path for path in (other / "docker" / "Dockerfile", other / "Dockerfile") if path.is_file()]
+    if not known:
+        raise errors.UserError(f"--against {other}: there is neither docker/Dockerfile nor Dockerfile in it")
+    wanted = ImageBuild(other, known[0], "localhost/benchmark:other", args=arguments, no_cache=True)
+    builds = {
+        paired.OURS: lambda: build(image, base, LOCK, chosen, engine),
+        paired.OTHER: lambda: (
+            build(image, base, LOCK, chosen, engine, other)
+            if (other / "scripts").is_dir()
+            else engine.call(engine.build(wanted))
+        ),
+    }
+    return paired.in_turns(builds, lambda: paired.processor_seconds(engine), rounds)
 
 
 def say(text: str) -> None:
@@ -262,7 +253,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
     smoke_times = {}
     for jobs in dict.fromkeys((1, cores)):
         say(f"smoke tests, {jobs} at a time")
-        smoke_times[str(jobs)] = round(smoke_seconds(engine, plan, jobs))
+        smoke_times[str(jobs)] = round(smoke_seconds(engine, plan, jobs, scratch / "smoke.json"))
     say("building again with nothing changed")
     warm, _ = build(image, base, LOCK, chosen, engine)
     moved = scratch / "lock.json"
@@ -282,6 +273,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
         "compressed": sum(layer.compressed for layer in before),
         "layers": [{"made_by": layer.made_by, "size": layer.size, "compressed": layer.compressed} for layer in before],
         "smoke_seconds": smoke_times,
+        "longest_checks": longest_checks(scratch / "smoke.json"),
         "unchanged_seconds": round(warm),
         "bump": bump,
         "bump_seconds": round(rebuild),
@@ -299,6 +291,7 @@ def table(result: Mapping[str, Any]) -> str:
         (f"rebuild after a bump of {result['bump']}", f"{result['bump_seconds']} s"),
         ("  to download again", f"{100 * result['downloaded_again']:.1f} %"),
         *((f"smoke tests, {jobs} at a time", f"{seconds} s") for jobs, seconds in result["smoke_seconds"].items()),
+        *((f"  {check}", f"{seconds:.1f} s") for check, seconds in result["longest_checks"].items()),
         ("image", f"{result['size'] / megabytes:.0f} MB, compressed {result['compressed'] / megabytes:.0f} MB"),
         *(
             (f"  {row['made_by']}", f"{row['size'] / megabytes:.1f} MB, {row['compressed'] / megabytes:.1f} MB")
@@ -317,6 +310,17 @@ def main() -> None:
     parser.add_argument("--image", help="default: the one that --bootstrap makes")
     parser.add_argument("--interpreters", metavar="TAG,...", help="only these (default: all that the sources have)")
     parser.add_argument("--bump", default="cpython-3.11", metavar="PIN", help="whose bump to measure (%(default)s)")
+    parser.add_argument(
+        "--against", type=Path, metavar="DIRECTORY", help="compare cold builds with that of a checkout or a Dockerfile"
+    )
+    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="with --against (default: %(default)s)")
+    parser.add_argument(
+        "--build-arg",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="with --against a Dockerfile: one of its build arguments, repeatable",
+    )
     parser.add_argument("--write", action="store_true", help=f"keep the figures in {RESULTS.relative_to(ROOT)}")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
@@ -327,6 +331,11 @@ def main() -> None:
         else catalogue.find(catalogue.bootstrap_policy, machine.platform())
     )
     interpreters = tuple(options.interpreters.split(",")) if options.interpreters else None
+    if options.against:
+        arguments = {name: value for name, _, value in (text.partition("=") for text in options.build_arg)}
+        costs = compare(image, interpreters, options.against.resolve(), arguments, options.rounds)
+        print(json.dumps(costs, indent=2) if options.json else paired.table(costs, options.against.name))
+        return
     scratch = places.state() / "benchmark"
     scratch.mkdir(parents=True, exist_ok=True)
     result = measure(image, interpreters, options.bump, scratch)
