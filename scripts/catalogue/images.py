@@ -29,7 +29,9 @@ TOOLS = ROOT / "requirements" / "tools"
 
 @dataclass(frozen=True)
 class Overlay:
-    """What a fork may change; a missing key leaves the table's value. `images`: globs of the images that it wants."""
+    """What a fork may change; a missing key leaves the table's value. `images`: globs of the images that it wants.
+
+    `interpreters`: what its images have; the prebuilt interpreters of the table stay on demand."""
 
     registry: Registry | None = None
     source: Url | None = None
@@ -75,7 +77,11 @@ def narrow(table: Catalogue, raw: Mapping[str, Any], changes: Mapping[str, Any],
             registry=overlay.registry or table.registry,
             source=overlay.source or table.source,
             default_policy=overlay.default_policy or table.default_policy,
-            interpreters={tag: row for tag, row in table.interpreters.items() if tag in wanted},
+            interpreters={
+                tag: row if tag in wanted else replace(row, preinstalled=False)
+                for tag, row in table.interpreters.items()
+                if tag in wanted or row.implementation != "cpython"  # images install prebuilt ones on demand
+            },
             variants={**table.variants, **read(Variants, {"variants": variants}, overlaid).variants},
         ),
         overlaid,

@@ -16,7 +16,7 @@ from plan.plan import Request, decide
 from portable import errors, outputs
 from smoke import passes, record
 from sources.lock import load_lock
-from sources.wheelhouse import WHEELHOUSE, fill_shared_wheelhouse
+from sources.wheelhouse import WHEELHOUSE, fill_shared_wheelhouse, fill_wheelhouse, smoke_minors
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
         "--only", action="append", default=[], metavar="GLOB", help="run these checks only (repeatable)"
     )
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="checks at a time (default: all cores)")
-    where = "the wheels that checks install (default: docker/sources/wheelhouse)"
+    where = "the wheels that checks install, downloaded if missing (default: docker/sources/wheelhouse)"
     parser.add_argument("--wheelhouse", type=Path, default=WHEELHOUSE, metavar="DIRECTORY", help=where)
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write the results as JUnit XML")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
@@ -49,8 +49,10 @@ def main() -> int:
     if options.print_expectations:
         print(json.dumps(expected, indent=2))
         return 0
-    fill_shared_wheelhouse(expected, options.wheelhouse)
     engine = choose.engine()
+    minors = {interpreter["minor"] for interpreter in expected["interpreters"]}
+    fill_wheelhouse([minor for minor in smoke_minors() if minor in minors], options.wheelhouse)
+    fill_shared_wheelhouse(expected, options.wheelhouse)
     passed = passes.run(
         engine,
         engine.identity(options.reference),

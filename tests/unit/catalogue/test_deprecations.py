@@ -48,7 +48,8 @@ def test_a_fork_reads_the_endings_of_what_it_has(tmp_path: Path) -> None:
     overlay = tmp_path / "overlay.toml"
     overlay.write_text('images = ["musllinux*"]\ninterpreters = ["cp313-cp313"]\n')
     found = deprecations.load(images.load(overlay=overlay), ROWS)
-    assert {d.name for d in found} == {"musllinux_1_2", "cp313-cp313"}
+    on_demand = {"pp39-pypy39_pp73", "pp310-pypy310_pp73"}
+    assert {d.name for d in found} == {"musllinux_1_2", "cp313-cp313", *on_demand}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from tests.support.tables import NEW, NEW_TAG, OLD, OLD_TAG, OTHER_TOOL, TOOL, c
 from catalogue import images
 from catalogue.interpreters import Interpreter
 from catalogue.model import Catalogue, Toolset
+from plan import expectations
+from plan.plan import Request, decide
 from portable import errors
 
 RAW = tomllib.loads(images.IMAGES_TOML.read_text(encoding="utf-8"))
@@ -78,6 +80,18 @@ def test_what_is_not_preinstalled_can_be_had_on_demand(tmp_path: Path) -> None:
     path = changed(tmp_path, f"{NEW_TAG} = {{ ", f"{NEW_TAG} = {{ preinstalled = false, ")
     image = images.load(path, images.NO_OVERLAY).image("manylinux_2_91_x86_64")
     assert ([i.tag for i in image.interpreters], [i.tag for i in image.on_demand]) == ([OLD_TAG], [NEW_TAG])
+
+
+def test_a_fork_that_does_without_pypy_has_it_on_demand(tmp_path: Path) -> None:
+    overlay = tmp_path / "fork.toml"
+    overlay.write_text('interpreters = ["cp313-cp313"]\n', encoding="utf-8")
+    image = images.load(overlay=overlay).image("manylinux_2_36_x86_64")
+    assert [i.tag for i in image.interpreters] == ["cp313-cp313"]
+    assert "pp311-pypy311_pp73" in {i.tag for i in image.on_demand}, "images carry docker/downloads.toml"
+    assert {i.implementation for i in image.on_demand} == {"pypy", "graalpy"}
+    planned = expectations.of(decide(image, Request()))
+    assert {"pp311-pypy311_pp73", "pp39-pypy39_pp73"} <= set(planned["on_demand"])
+    assert planned["complete"]
 
 
 def test_interpreter_properties() -> None:

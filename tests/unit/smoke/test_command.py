@@ -18,6 +18,7 @@ from plan.plan import Request, decide
 from portable import errors
 from smoke import command, configuration, passes, record
 from smoke.results import Result, Results
+from sources import wheelhouse
 
 EXPECTED: Any = {
     "platform": "x86_64",
@@ -378,6 +379,17 @@ def test_expectations_of_the_wrong_kind_are_wrong_use(tmp_path: Path, monkeypatc
     path.write_text(json.dumps({**whole, "interpreters": "all"}))
     with pytest.raises(errors.UserError, match="interpreters must be a list"):
         command.main()
+
+
+def test_wheels_that_are_missing_are_downloaded_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(wheelhouse, "choose_pip", lambda: lambda _, directory: asked.append(directory))
+    monkeypatch.setattr(choose, "engine", lambda *_: Engine("podman", "podman"))
+    words = ["manylinux_2_36_x86_64", "--interpreters", "cp313-cp313", "--wheelhouse", str(tmp_path / "wheels")]
+    monkeypatch.setattr(sys, "argv", ["smoke.py", *words])
+    with pytest.raises(errors.Failure, match=r"pip did not download setuptools .+ for Python 3\.13"):
+        command.main()
+    assert len(asked) == 1
 
 
 def test_results_that_could_not_be_written_are_refused_first(monkeypatch: pytest.MonkeyPatch) -> None:
