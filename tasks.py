@@ -180,13 +180,20 @@ def build(context: Context, image: list[str], jobs: str = "1", options: str = ""
         "tag": "default: untested- and the tag of this commit",
         "cache": "repository of a layer cache, with one tag for each image",
         "secrets": "a directory for what builds need of this site, which the bake file then names",
+        "reuse": "an image, or a tag that each image has, to take what has equal inputs from (docs/reuse.md)",
     },
 )
 def bake(
-    context: Context, image: list[str], output: str = "", tag: str = "", cache: str = "", secrets: str = ""
+    context: Context,
+    image: list[str],
+    output: str = "",
+    tag: str = "",
+    cache: str = "",
+    secrets: str = "",
+    reuse: str = "",
 ) -> None:
     """Write a docker buildx bake file, for builders elsewhere."""
-    script(context, "bake", *given(tag=tag, cache=cache, output=output, secrets=secrets), *image)
+    script(context, "bake", *given(tag=tag, cache=cache, output=output, secrets=secrets, reuse=reuse), *image)
 
 
 @task(

@@ -4,6 +4,9 @@
 platform on the node that runs it natively. Where one architecture emulates the others, MANYLINUX_BUILDARCH names it.
 The file contains no secrets, only the paths from which buildx reads them, and the names of the variables with proxies.
 The images that it pushes are untested: pull and test each where it runs, then `invoke push` makes it a candidate.
+
+With --reuse, builds take trees from published images by what the attached descriptions say. Nobody looks at the files
+before, as build.sh does: if one is damaged, the build fails.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from build import cross, run
+from build import cross, reuse, run
 from build.base import base_of
 from build.options import BuildOptions
 from catalogue import checkout, images, tags
@@ -24,20 +27,25 @@ from host.mirror import debian_suite
 from host.site import Site
 from plan.plan import Request, decide
 from portable import files, outputs
+from portable.progress import say
 
 
-def target(image: Image, tag: str, site: Site, cache: str, directory: Path | None = None) -> dict[str, Any]:
+def target(
+    image: Image, tag: str, site: Site, cache: str, directory: Path | None = None, reused: str = ""
+) -> dict[str, Any]:
     """One target of the bake file: the build that build.sh would ask an engine for, with `tag` as its tag.
 
     `cache`: a repository for the layer cache, with one tag for each image; "": none. `directory`: where to write the
-    build secrets; None: the builders use no mirror and no index of this site, only its CAs."""
+    build secrets; None: the builders use no mirror and no index of this site, only its CAs. `reused`: the
+    image that gives trees, or its tag in the repository of `image`; "": none."""
     plan = decide(image, Request(tag=tag))
     clang = cross.clang_for(image, image.platform.go, offline=False)
     secrets = {"ca": site.ca} if site.ca else {}
     if directory:
         plan, site = run.with_usable_mirror(plan, site)
         secrets = written(directory / image.name, site, debian_suite(image.policy.distribution))
-    wanted = run.build_of(plan, BuildOptions(), site, clang, secrets, base_of(plan))
+    source = described(image, reused) if reused else None
+    wanted = run.build_of(plan, BuildOptions(), site, clang, secrets, base_of(plan), source)
     found: dict[str, Any] = {
         "context": str(wanted.context),
         "dockerfile": str(wanted.dockerfile),
@@ -68,8 +76,35 @@ def written(directory: Path, site: Site, suite: str) -> dict[str, Path]:
     return {name: directory.resolve() / name for name in secrets}
 
 
+def described(image: Image, wanted: str) -> reuse.TreeSource | None:
+    """What the description says that is attached to an image in a registry; None, having said so, without one."""
+    # Not of the standard library alone, and nothing else here needs them
+    from network import oci, referrers
+    from network.answers import Answer
+    from network.registry import NotFound, Registry
+
+    reference = oci.Reference.parse(reuse.named(image, wanted))
+    registry = Registry(reference.host)
+    try:
+        digest = registry.manifest(reference.repository, reference.digest or reference.tag or "latest").digest
+        content = referrers.document(registry, reference.repository, digest, referrers.DESCRIPTION)
+    except NotFound:
+        content = None
+    if content is None:
+        say(f"{image.name}: taking nothing from {reuse.named(image, wanted)}: no description is attached to it")
+        return None
+    origin = f"{reference.host}/{reference.repository}@{digest}"
+    told = Answer.parse(content, f"the description of {origin}")["build"].members()
+    return reuse.TreeSource.of_description(origin, told["inputs"].texts() if "inputs" in told else {})
+
+
 def bake_file(
-    selection: tuple[Image, ...], tag: str, site: Site, cache: str = "", directory: Path | None = None
+    selection: tuple[Image, ...],
+    tag: str,
+    site: Site,
+    cache: str = "",
+    directory: Path | None = None,
+    reused: str = "",
 ) -> dict[str, Any]:
     """The whole file: a target for each image, a group for each policy, and `default` with everything selected.
 
@@ -82,7 +117,7 @@ def bake_file(
     return {
         **({"variable": variables} if variables else {}),
         "group": {name: {"targets": members} for name, members in groups.items()},
-        "target": {image.name: target(image, tag, site, cache, directory) for image in selection},
+        "target": {image.name: target(image, tag, site, cache, directory, reused) for image in selection},
     }
 
 
@@ -93,6 +128,12 @@ def main() -> None:
     parser.add_argument("--tag", help="default: untested- and the tag of this commit")
     parser.add_argument(
         "--cache", default="", metavar="REPOSITORY", help="repository of a layer cache, with one tag an image"
+    )
+    parser.add_argument(
+        "--reuse",
+        default="",
+        metavar="REFERENCE",
+        help="take what has equal inputs from this image, or from the one with this tag, as in --reuse latest",
     )
     parser.add_argument("--ca-bundle", type=Path, metavar="FILE", help="CAs to trust inside the builds")
     parser.add_argument(
@@ -113,13 +154,15 @@ def main() -> None:
     inputs.build_environment(os.environ, catalogue)
     if options.tag is not None:
         inputs.tag("--tag", options.tag)
+    if options.reuse:
+        reuse.check("--reuse", options.reuse)
     if options.cache:
         inputs.repository("--cache", options.cache)
     selection = catalogue.select(options.image) if options.image else catalogue.images()
     tag = options.tag or tags.UNTESTED + checkout.version_tag()
     run.make_source_directories(catalogue)
     site = Site.of_this_machine(options.ca_bundle)
-    text = json.dumps(bake_file(selection, tag, site, options.cache, options.secrets), indent=2)
+    text = json.dumps(bake_file(selection, tag, site, options.cache, options.secrets, options.reuse), indent=2)
     if options.output:
         options.output.write_text(text + "\n", encoding="utf-8")
     else:

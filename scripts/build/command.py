@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from build import bootstrap, cache, cross, options, run
+from build import bootstrap, cache, cross, options, reuse, run
 from build.base import base_of
 from build.options import BuildOptions
 from catalogue import images
@@ -57,8 +57,9 @@ def print_command(plan: Plan, options: BuildOptions, site: Site) -> None:
     made = Path("/run/manylinux-site")
     secrets = {key: made / key for key in site.secrets(debian_suite(plan.image.policy.distribution))}
     clang = cross.clang_for(plan.image, machine.go_architecture(), options.offline)
+    source = reuse.look(choose.engine(site.reach()), plan.image, options.reuse) if options.reuse else None
     options = cache.translated(options, plan.image, engine.name == "docker-buildx")
-    print(engine.shell(engine.build(run.build_of(plan, options, site, clang, secrets, base_of(plan)))))
+    print(engine.shell(engine.build(run.build_of(plan, options, site, clang, secrets, base_of(plan), source))))
     if secrets:
         note = f"build.sh writes the secrets {', '.join(secrets)} to a temporary directory; here: {made}"
         print(f"note: {note}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from build.base import BaseImage
 from build.cross import CrossClang
@@ -10,7 +11,7 @@ from catalogue import checkout, pins
 from plan.plan import Plan
 
 
-def of_build(plan: Plan, base: BaseImage, clang: CrossClang, update_system: bool) -> str:
+def of_build(plan: Plan, base: BaseImage, clang: CrossClang, update_system: bool, inputs: Mapping[str, str]) -> str:
     """The part `build` of the manifest as JSON (docs/manifest.md)."""
     used = {name: plan.pins[name].for_arch(plan.image.platform.go) for name in sorted(plan.source_pins)}
     description = {
@@ -32,5 +33,6 @@ def of_build(plan: Plan, base: BaseImage, clang: CrossClang, update_system: bool
             "update_system": update_system,
         },
         "pins": {name: {"version": pin.version, "url": pin.url, "sha256": pin.sha256} for name, pin in used.items()},
+        "inputs": dict(sorted(inputs.items())),
     }
     return json.dumps(description, separators=(",", ":"))

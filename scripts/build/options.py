@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from build import reuse
 from catalogue import pins
 from catalogue.model import Catalogue
 from engine.commands import ENGINES
@@ -43,6 +44,7 @@ Examples:
   PLATFORM=x86_64 POLICY=manylinux2014 COMMIT_SHA=latest ./build.sh
   POLICY=manylinux_2_36 VARIANT=shared ./build.sh
   POLICY=musllinux_1_2 ./build.sh --interpreters cp39-cp39,cp313-cp313
+  POLICY=manylinux_2_34 ./build.sh --reuse latest
   POLICY=manylinux_2_34 ./build.sh --print
 """
 
@@ -64,6 +66,8 @@ class BuildOptions:
     no_test: bool = False
     update_system: bool = False
     no_cache: bool = False
+    reuse: str = ""
+    compare: str = ""
     cache: Path | None = None
     cache_from: list[str] = field(default_factory=list)
     cache_to: list[str] = field(default_factory=list)
@@ -130,6 +134,18 @@ def parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     )
     how.add_argument("--no-cache", action="store_true", help="build every stage again")
     how.add_argument(
+        "--reuse",
+        metavar="REFERENCE",
+        help="take what has equal inputs from this image instead of compiling it, see docs/reuse.md; a tag alone is "
+        "one of the image's own repository, as in --reuse latest",
+    )
+    how.add_argument(
+        "--compare",
+        metavar="REFERENCE",
+        help="compile everything, and fail if something has other files than in this image although its inputs are "
+        "equal",
+    )
+    how.add_argument(
         "--cache",
         type=Path,
         metavar="DIRECTORY",
@@ -144,7 +160,7 @@ def parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     how.add_argument(
         "--print",
         action="store_true",
-        help="only print the engine's command, or with --bootstrap the steps; needs no engine",
+        help="only print the engine's command, or with --bootstrap the steps; needs no engine without --reuse",
     )
     return command
 
@@ -162,6 +178,13 @@ def check(options: BuildOptions, env: Mapping[str, str] = os.environ) -> None:
         inputs.tag("COMMIT_SHA", env.get("COMMIT_SHA") or "latest", f"-{options.stage}")
     if options.bootstrap and options.base is not None:
         raise errors.UserError("--bootstrap makes the base image itself: leave out --base, or --bootstrap")
+    for option, value in (("--reuse", options.reuse), ("--compare", options.compare)):
+        if value:
+            reuse.check(option, value)
+    if (options.reuse or options.compare) and options.stage:
+        raise errors.UserError("--stage builds what it names: leave out --reuse and --compare, or --stage")
+    if options.reuse and options.compare:
+        raise errors.UserError("--compare compiles everything: leave out --reuse, or --compare")
     for option, values in (("--cache-from", options.cache_from), ("--cache-to", options.cache_to)):
         if not all(values):
             raise errors.UserError(f"{option}: it is empty: name a cache as docker-buildx does, or leave it out")

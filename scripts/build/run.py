@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from build import base as build_base
-from build import cache, cross, description, locks, log
+from build import cache, cross, description, locks, log, reuse
 from build.base import BaseImage
 from build.cross import CrossClang
 from build.options import BuildOptions
@@ -29,6 +29,7 @@ from host.mirror import debian_suite
 from host.site import Site, container_env, secret_mounts
 from plan import expectations
 from plan.plan import Plan
+from plan.trees import Inputs
 from portable import errors, files
 from portable.progress import say
 from smoke import passes, record
@@ -39,22 +40,32 @@ DOCKERFILE = DOCKER / "Dockerfile"
 
 
 def build_of(
-    plan: Plan, options: BuildOptions, site: Site, clang: CrossClang, secrets: Mapping[str, Path], base: BaseImage
+    plan: Plan,
+    options: BuildOptions,
+    site: Site,
+    clang: CrossClang,
+    secrets: Mapping[str, Path],
+    base: BaseImage,
+    source: reuse.TreeSource | None = None,
 ) -> ImageBuild:
-    """What the engine is asked for to carry out a plan, under its temporary tag."""
+    """What the engine is asked for to carry out a plan, under its temporary tag; `source` gives the trees that fit."""
     labels = {**plan.labels, "org.opencontainers.image.version": plan.tag}
     labels["org.opencontainers.image.revision"] = checkout.revision()
     labels |= {"org.opencontainers.image.base.digest": base.digest} if base.digest else {}
     update = {}
     if options.update_system:  # once a day is enough
         update = {"IMAGE_SYSTEM": "updated-system", "SYSTEM_UPDATED": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"}
-    told = description.of_build(plan, base, clang, options.update_system)
+    args = {**plan.build_args, "BASEIMAGE": base.reference, **clang.args, **update}
+    inputs = Inputs(args, DOCKERFILE)
+    taken = reuse.arguments(inputs, source) if source else {}
+    labels |= {"org.pypa.manylinux.reused": source.origin} if source and taken else {}
+    told = description.of_build(plan, base, clang, options.update_system, inputs.digests)
     return ImageBuild(
         context=ROOT,
         dockerfile=DOCKERFILE,
         tag=stage_tag(plan, options.stage) if options.stage else temporary_tag(plan),
         platform=plan.image.platform.oci,
-        args={**plan.build_args, "BASEIMAGE": base.reference, **clang.args, **update, "DESCRIPTION": told},
+        args={**args, **taken, "DESCRIPTION": told},
         inherited=site.proxies,
         labels=labels,
         secrets=secrets,
@@ -111,15 +122,16 @@ def build_and_test(engine: Engine, plan: Plan, options: BuildOptions, site: Site
         if not clang.used and not cross.runs_natively(plan.image, clang.builder):
             say("compiling with the image's own gcc, emulated; with clang it is many times faster, see README")
         plan, site = with_usable_mirror(plan, site)
+        source = source_of(engine, plan, options, left)
         testing = not (options.stage or options.no_test)
         has_pip = bool(importlib.util.find_spec("pip") or shutil.which("uv"))
         if testing and has_pip:  # a missing wheel fails before the build instead of after it
             _fill_wheelhouse(plan, None)
-        exports = engine.exports_cache(base.local)
+        exports = engine.exports_cache(base.local or bool(source and source.origin != source.reference))
         with site.written(debian_suite(plan.image.policy.distribution)) as secrets:
             with cache.used(options, plan.image, exports) as cached:
                 say(f"building {plan.reference} with {engine.name} ({engine.executable})")
-                build = build_of(plan, cached, site, clang, secrets, base)
+                build = build_of(plan, cached, site, clang, secrets, base, source if options.reuse else None)
                 if not options.stage:
                     print(temporary, file=left, flush=True)
                     build = dataclasses.replace(build, tag=temporary)
@@ -131,6 +143,8 @@ def build_and_test(engine: Engine, plan: Plan, options: BuildOptions, site: Site
                 if not has_pip:
                     _fill_wheelhouse(plan, image_pip(engine, identity, plan, site, secrets))
                 _test(engine, identity, temporary, plan, options.junit, site)
+        if source and options.compare:
+            compare(engine, identity, plan, source)
         engine.call(engine.tag(identity, plan.reference))
         record.remember(plan.reference, expectations.of(plan))
         _forget_runs(engine, left)
@@ -149,6 +163,34 @@ def with_usable_mirror(plan: Plan, site: Site) -> tuple[Plan, Site]:
     if missing:
         say(f"built without Debian's {suite}-{', '.join(missing)}: this image will not be pushed")
     return dataclasses.replace(plan, missing_pockets=missing), dataclasses.replace(site, mirror=mirror)
+
+
+def source_of(engine: Engine, plan: Plan, options: BuildOptions, left: IO[str]) -> reuse.TreeSource | None:
+    """The image of --reuse or --compare, by its digest in a registry or a temporary tag: nobody moves either."""
+    wanted = options.reuse or options.compare
+    source = reuse.look(engine, plan.image, wanted) if wanted else None
+    if options.compare and source is None:
+        raise errors.Failure(f"--compare {options.compare}: there is nothing to compare with")
+    if source and "@" not in source.reference:
+        mark = f"localhost/manylinux-reused:{uuid.uuid4().hex[:8]}"
+        print(mark, file=left, flush=True)
+        engine.call(engine.tag(source.reference, mark))
+        source = dataclasses.replace(source, reference=mark)
+    return source
+
+
+def compare(engine: Engine, identity: str, plan: Plan, source: reuse.TreeSource) -> None:
+    """Raises Failure where trees of equal inputs differ."""
+    mine = reuse.examined(engine, identity, plan.reference)
+    if mine is None:
+        raise errors.Failure(f"{plan.reference} does not say which trees it has")
+    differing, equal = reuse.differences(mine, source)
+    say(f"{len(equal)} trees equal those of {source.origin}: {', '.join(equal) or 'none has equal inputs'}")
+    if differing:
+        raise errors.Failure(
+            f"{', '.join(differing)}: other files than in {source.origin}, although the inputs are equal. Packages "
+            "of the distribution have moved, or scripts/plan/trees.py does not see something that goes in"
+        )
 
 
 def log_of(plan: Plan, stage: str) -> Path:

@@ -39,8 +39,8 @@ TOOLS = {  # those that pipx did not install, in one environment
 }
 # The project's own: docker/rootfs, what configures the image, and what a build makes of all parts together.
 OWN = (
-    "/opt/_internal/manylinux /opt/_internal/static-libs-for-embedding-only.tar.xz bin/manylinux-* bin/pipx "
-    "sbin/fixup-mirrors"
+    "/opt/_internal/manylinux /opt/_internal/manifest.d /opt/_internal/static-libs-for-embedding-only.tar.xz "
+    "bin/manylinux-* bin/pipx sbin/fixup-mirrors"
 )
 WRITTEN = tuple(f"/opt/_internal/{name}" for name in ("manifest.json", "sbom.spdx.json", "files.sha256"))
 COMPILER_WRAPPER = "manylinux-baseline-compiler"

@@ -1,7 +1,7 @@
 """Ends a build: writes what the image is made of and what it can do, its SBOM, and the sha256 of every file of ours.
 
 /opt/_internal/manifest.json (docs/manifest.md) has the image, the build, the entries that the stages left in
-/opt/_internal/manifest.d, the distribution's packages, the compilers and the capabilities; that directory is removed.
+/opt/_internal/manifest.d, the distribution's packages, the compilers and the capabilities.
 Build arguments in the environment describe the image: POLICY, PLATFORM, LIBC, TRIPLE, MARCH, DEVTOOLSET_ROOTPATH (the
 last two may be empty), VARIANT and DESCRIPTION (may be unset; the latter is the JSON of scripts/build/description.py).
 
@@ -19,7 +19,6 @@ otherwise its .pyc files get into the list.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -56,6 +55,7 @@ NO_BUILD = {
     "builder": {"compiler": "gcc", "image": "", "platform": ""},
     "options": {},
     "pins": {},
+    "inputs": {},
 }
 
 
@@ -128,14 +128,19 @@ def first_line(program: str) -> str:
 def file_list(root: Path) -> Iterator[str]:
     """The lines of files.sha256, in order of paths, without itself. Raises ValueError for a name it cannot hold."""
     for path in sorted(path for top in OURS for path in _files(root / top) if path != root / FILE_LIST):
-        name = f"/{path.relative_to(root)}"
-        if "\n" in name or "\\" in name:
-            raise ValueError(f"{name!r} has a line feed or a backslash: sha256sum would escape the name")
-        if path.is_symlink():
-            yield f"link:{path.readlink()}  {name}\n"
-        else:
-            with path.open("rb") as stream:
-                yield f"{hashlib.file_digest(stream, 'sha256').hexdigest()}  {name}\n"
+        if "\n" in str(path) or "\\" in str(path):
+            raise ValueError(f"{str(path)!r} has a line feed or a backslash: sha256sum would escape the name")
+        yield line_of(root, path)
+
+
+def line_of(root: Path, path: Path) -> str:
+    """The line of files.sha256 for a file or a symbolic link."""
+    if path.is_symlink():
+        told = f"link:{path.readlink()}"
+    else:
+        with path.open("rb") as stream:
+            told = hashlib.file_digest(stream, "sha256").hexdigest()
+    return f"{told}  /{path.relative_to(root)}\n"
 
 
 def _files(top: Path) -> Iterator[Path]:
@@ -144,15 +149,9 @@ def _files(top: Path) -> Iterator[Path]:
         yield from (path for name in names if (path := Path(directory, name)).is_symlink())
 
 
-def main() -> None:
-    """Writes manifest.json, sbom.spdx.json and files.sha256 into /opt/_internal: the last step of an image's build."""
-    parser = argparse.ArgumentParser(prog="describe", description=main.__doc__)
-    parser.add_argument("--root", type=Path, default=Path("/"), help="directory of the image's files (default: /)")
-    root = parser.parse_args().root
-    if missing := [name for name in FACTS.values() if name not in os.environ]:
-        parser.error(f"not in the environment: {' '.join(missing)}")
+def end_build(root: Path) -> None:
+    """Writes manifest.json, sbom.spdx.json and files.sha256 into /opt/_internal."""
     content = manifest(root, os.environ)
     for name, value in (MANIFEST, content), (SBOM, spdx.document(content)):
         (root / name).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(root / INTERNAL / "manifest.d")
     (root / FILE_LIST).write_text("".join(file_list(root)), encoding="utf-8")

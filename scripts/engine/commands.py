@@ -13,7 +13,7 @@ from engine.settings import EngineSettings
 from portable.transport import is_loopback
 
 ENGINES = ("docker-buildx", "docker", "podman")
-LOCAL_IMAGES = ("BASEIMAGE", "STATIC_CLANG_IMAGE")  # build arguments that name images, which may be in no registry
+LOCAL_IMAGES = ("BASEIMAGE", "STATIC_CLANG_IMAGE", "REUSEDIMAGE")  # arguments that name images of no registry, maybe
 
 # BuildKit without its attestation, which would differ at every build and repeat the build arguments. A buildx that
 # makes none ignores the variable.

@@ -118,6 +118,8 @@ class Plan:
         wanted |= {native_pins.env_prefix(name) + "_STAGE": f"component-{name}" for name in self.components}
         wanted |= {native_pins.env_prefix(t.name) + "_STAGE": f"tool-{t.name}" for t in self.piped_tools}
         wanted |= {native_pins.env_prefix(i.name) + "_STAGE": f"interpreter-{i.name}" for i in self.shared}
+        wanted |= {"BASE_TOOLS_STAGE": "install-base-tools"}
+        wanted |= {"SHARED_OPENSSL_STAGE": "build-shared-openssl"} if self.shared else {}
         defaults = native_pins.switches()
         if unknown := sorted(set(wanted) - set(defaults)):
             raise errors.Failure(f"docker/Dockerfile has no ARG {', '.join(unknown)}: run `nox -s render`")

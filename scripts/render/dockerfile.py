@@ -1,4 +1,4 @@
-"""The parts of docker/Dockerfile that follow from the table of images: switches, stages and layers.
+"""The parts of docker/Dockerfile that follow from the table of images: switches, stages, their stand-ins and layers.
 
 `dockerfile_blocks` returns each part by the name of its markers (`# begin <name>` and `# end <name>`). command.py
 writes the parts, and its `--check` fails when one is out of date.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from catalogue.interpreters import Interpreter, SharedInterpreter, Tool, tools_python
 from catalogue.model import Catalogue
-from catalogue.pins import env_prefix
+from catalogue.pins import components, env_prefix
 
 SCRIPTS = "/manylinux/build_scripts"
 REQUIREMENTS = "/manylinux/requirements"
@@ -20,7 +20,9 @@ def dockerfile_blocks(catalogue: Catalogue) -> dict[str, str]:
     interpreters = [i for i in catalogue.interpreters.values() if i.preinstalled]
     tools = list(catalogue.tools.values())
     shared = [SharedInterpreter(minor, True) for variant in catalogue.variants.values() for minor in variant.minors]
+    names = [*(i.tag for i in interpreters), *(t.name for t in tools), *(i.name for i in shared)]
     return {
+        "reused": "".join(_reused(name) for name in [*components(), "base-tools", "shared-openssl", *names]),
         "switches": "".join(_switch(i.tag, f"interpreter-{i.tag}") for i in interpreters)
         + "".join(_switch(t.name, f"tool-{t.name}") for t in tools)
         + f"ARG TOOLS_PYTHON={tools_python(interpreters).tag}\n"
@@ -41,6 +43,10 @@ def dockerfile_blocks(catalogue: Catalogue) -> dict[str, str]:
 
 def _layers(stages: list[str]) -> str:
     return "".join(f"COPY --from={name} /rootfs /\n" for name in stages)
+
+
+def _reused(tree: str) -> str:
+    return f"FROM empty AS reused-{tree}\nCOPY --from=reused /reused/{tree} /\n"
 
 
 def _switch(name: str, stage: str) -> str:

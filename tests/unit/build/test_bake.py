@@ -11,12 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import small_registry
+from tests.support.descriptions import description
 
 from build import bake
 from catalogue import images
 from host.indexes import Indexes
 from host.mirror import Mirror
 from host.site import Site
+from network import referrers
+from network.oci import MANIFEST_TYPES, Manifest
+from network.referrers import Artifact
+from network.registry import Registry
 from portable import errors
 
 CATALOGUE = images.load()
@@ -59,6 +65,28 @@ def test_native_nodes_need_no_clang_and_a_lone_one_does(monkeypatch: pytest.Monk
     monkeypatch.setenv("MANYLINUX_BUILDARCH", "amd64")
     arguments = bake.target(image, TAG, site, "")["args"]
     assert (arguments["CLANG_STAGE"], arguments["CLANG_PLATFORM"]) == ("cross-clang", "linux/amd64")
+
+
+def test_a_target_takes_trees_by_the_description_that_is_attached(capsys: pytest.CaptureFixture[str]) -> None:
+    image, compiled = CATALOGUE.image("manylinux_2_36_x86_64"), "interpreter-cp39-cp39"
+    plain = bake.target(image, TAG, Site(), "")["args"]
+    told = description(image.name)
+    told["build"]["inputs"] = json.loads(plain["DESCRIPTION"])["inputs"] | {compiled: "0" * 64}
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": f"sha256:{'0' * 64}", "size": 2}
+    content = json.dumps({"schemaVersion": 2, "config": config, "layers": []}).encode()
+    published = Manifest(content, MANIFEST_TYPES[0])
+    with small_registry.running() as server:
+        registry = Registry(server.host)
+        registry.put_manifest("acme/image", "1", published)
+        nothing = bake.target(image, TAG, Site(), "", reused=f"{server.host}/acme/image:1")["args"]
+        artifact = Artifact(referrers.DESCRIPTION, "manifest.json", json.dumps(told).encode())
+        referrers.attach(registry, "acme/image", published, [artifact])
+        found = bake.target(image, TAG, Site(), "", reused=f"{server.host}/acme/image:1")["args"]
+    assert nothing == plain and "no description is attached to it" in capsys.readouterr().err
+    assert found["REUSEDIMAGE"] == f"{server.host}/acme/image@{published.digest}"
+    assert (found["CP39_CP39_STAGE"], found["GIT_STAGE"]) == (compiled, "reused-git")
+    assert found["ZSTD_STAGE"] == "component-zstd"  # an interpreter is compiled against it
+    assert found["DESCRIPTION"] == plain["DESCRIPTION"]
 
 
 def test_every_published_image_can_be_baked() -> None:

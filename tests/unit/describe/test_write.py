@@ -71,7 +71,7 @@ def test_the_manifest_of_each_family(tmp_path: Path, family: str) -> None:
     assert (can["target"], can["sonames"], can["pkg_config"]) == ({"march": "x86-64"}, ["libz.so.1"], ["expat", "zlib"])
     assert can["libc"] == ("musl 1.2.5" if family == "alpine" else "glibc 2.36")
     assert {"gcc", "pkg-config"} <= set(can["commands"]) and {"opt", "usr"} <= set(can["root"])
-    assert not (tree.root / "opt/_internal/manifest.d").exists()
+    assert [path.name for path in (tree.root / "opt/_internal/manifest.d").iterdir()]  # for builds that take its trees
 
 
 def test_what_an_interpreter_can_do(tree: ImageTree) -> None:
@@ -182,7 +182,6 @@ def test_an_image_built_on_another_keeps_its_rows_but_for_new_ones(tree: ImageTr
     tree.install(f"{PREFIX}/lib/python3/ensurepip/_bundled/pip-26.1-py3-none-any.whl")
     tree.install("opt/_internal/manifest.d/cp313-cp313.spdx", b'{"packages": []}')
     tree.manifest()
-    (tree.root / "opt/_internal/manifest.d").mkdir()
     (tree.root / "opt/python/shared-cpython-3.13").unlink(missing_ok=True)
     tree.interpreter("shared-cpython-3.13", "opt/shared-cpython-3.13")
     (tree.root / "opt/python/shared-cpython-3.13").unlink()  # that directory is for the others

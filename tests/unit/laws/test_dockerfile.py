@@ -54,6 +54,9 @@ def test_every_interpreter_and_tool_has_its_stage_switch_and_layer() -> None:
         assert STAGES[name][0] == f"${{{switch}}}"
         assert re.search(rf"(?m)^ARG {switch}=({stage}|empty)$", TEXT)
         assert final.count(f"COPY --from={name} /rootfs /\n") == 1
+    switches = [name for name in pins.switches() if not name.startswith("CLANG_")]
+    stand_ins = {pins.env_prefix(name.removeprefix("reused-")) for name in STAGES if name.startswith("reused-")}
+    assert {name.removesuffix("_STAGE") for name in switches} == stand_ins
 
 
 @pytest.mark.parametrize("interpreter", CPYTHONS)
@@ -72,7 +75,7 @@ def test_a_pin_of_a_component_is_seen_by_one_stage(pin: str) -> None:
     arguments = {f"{pins.env_prefix(pin)}_{field}" for field in ("VERSION", "SHA256", "URL")}
     seen = [name for name, (_, text) in STAGES.items() if arguments & declared(text)]
     stage = "component-tcltk" if pin in ("tcl", "tk") else f"component-{pin}"
-    assert seen == ([stage, "shared-openssl"] if pin == "openssl" else [stage])
+    assert seen == ([stage, "build-shared-openssl"] if pin == "openssl" else [stage])
     assert all(arguments <= declared(STAGES[name][1]) for name in seen)
 
 
