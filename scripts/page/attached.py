@@ -19,7 +19,7 @@ from network.answers import Answer
 from network.oci import Reference
 from network.registry import NotFound, Registry
 from page.notes import note_facts
-from page.published import Published, content
+from page.published import JUnitResults, Published, content
 from portable import errors
 
 AT_ONCE = 8  # images that are asked for side by side
@@ -59,7 +59,21 @@ def _of(image: Image, tag: DatedTag) -> Published:
         holds = content(Answer.parse(said, where).value, f"the description of {where}") if said else None
     except errors.UserError as error:  # the registry's fault, not the user's
         raise errors.Failure(str(error)) from None
-    return Published(str(tag), digest, holds, sbom=sbom.decode(errors="replace") if sbom else "")
+    return Published(
+        str(tag),
+        digest,
+        holds,
+        sbom=sbom.decode(errors="replace") if sbom else "",
+        canaries=_canaries(referrers.document(registry, repository, digest, referrers.CANARIES), where),
+    )
+
+
+def _canaries(content: bytes | None, where: str) -> JUnitResults | None:
+    """How many canaries were built in an image, and which of them failed (docs/canaries.md)."""
+    if content is None:
+        return None
+    rows = Answer.parse(content, f"the canaries of {where}")["canaries"].rows()
+    return JUnitResults(len(rows), tuple(row["name"].text() for row in rows if row["fate"].text() == "failed"))
 
 
 def _notes(catalogue: Catalogue, tags: Collection[DatedTag]) -> Iterator[dict[str, Any]]:

@@ -82,7 +82,7 @@ def main() -> int:
     )
     parser.add_argument("--descriptions", type=Path, metavar="DIR", help="what is known of published images")
     parser.add_argument(
-        "--registry", action="store_true", help="ask the images' registry for tags, digests, descriptions and SBOMs"
+        "--registry", action="store_true", help="ask the images' registry for tags and what is attached"
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help="default: build/site")
     parser.add_argument(

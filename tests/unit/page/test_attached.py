@@ -16,6 +16,7 @@ from network import oci, referrers
 from network.oci import Manifest
 from network.registry import Registry
 from page.attached import NOTES, read_attached
+from page.published import JUnitResults
 from portable import errors
 
 NAME = "manylinux_2_36_x86_64"
@@ -79,6 +80,8 @@ def test_the_newest_dated_tag_counts_with_what_is_attached_to_it(
     newest = publish(place, "2026.11.24-11")
     attach(place, newest, referrers.DESCRIPTION, json.dumps(DESCRIPTION))
     attach(place, newest, referrers.SBOM, '{"spdxVersion": "SPDX-2.3"}')
+    rows = [{"name": "msgpack", "fate": "passed"}, {"name": "psycopg2", "fate": "failed"}]
+    attach(place, newest, referrers.CANARIES, json.dumps({"canaries": rows}))
     found = read_attached(fork(place, tmp_path))
     assert set(found) == {NAME, ""}
     known = found[NAME]
@@ -86,6 +89,7 @@ def test_the_newest_dated_tag_counts_with_what_is_attached_to_it(
     assert known.content and known.content["interpreters"] == DESCRIPTION["interpreters"]
     assert known.content["commit"] == "c" * 40
     assert known.sbom == '{"spdxVersion": "SPDX-2.3"}'
+    assert known.canaries == JUnitResults(2, ("psycopg2",))
     assert "no notes before 2026.11.24-11: no description of 2026.11.24-10" in capsys.readouterr().err
 
 
@@ -103,7 +107,7 @@ def test_the_newest_tags_have_notes(place: SmallRegistry, tmp_path: Path) -> Non
 def test_an_image_may_have_no_documents(place: SmallRegistry, tmp_path: Path) -> None:
     digest = publish(place, "2026.11.24-1").digest
     known = read_attached(fork(place, tmp_path))[NAME]
-    assert (known.digest, known.content, known.sbom) == (digest, None, "")
+    assert (known.digest, known.content, known.sbom, known.canaries) == (digest, None, "", None)
 
 
 def test_a_registry_that_knows_none_of_them_tells_nothing(place: SmallRegistry, tmp_path: Path) -> None:
