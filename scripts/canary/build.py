@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+import os
 import re
 import shlex
 import signal
@@ -14,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import IO
 from urllib.parse import urljoin
 
 from canary.needs import WheelNeeds, examined
@@ -22,12 +25,12 @@ from canary.surroundings import installing, surroundings
 from catalogue.canaries import Canaries, Canary
 from catalogue.interpreters import Interpreter
 from catalogue.model import Image
+from engine.commands import executable_of
 from engine.engine import Engine
 from host import indexes
 from portable import errors, fetch, scratch
 
 SECONDS = 5400  # for all wheels of one canary, generous for emulated platforms
-GRACE = 60  # for cibuildwheel to remove its container
 STEPS = ("Setting up build environment", "Running before_all", "Building wheel", "Repairing wheel", "Testing wheel")
 ERROR = re.compile(r"(\b\w*Error|\b[Ee]rror|\bERROR)(:|$)|undefined reference|not found$")
 
@@ -79,7 +82,7 @@ class CanaryBuilder:
         self._stopping.set()
         self.fetcher.stop()
         for process in tuple(self._running):
-            process.send_signal(signal.SIGINT)
+            _kill(process)
 
     def _unreachable(self, canary: Canary) -> str:
         """Why a canary cannot be built by this machine; "" if it can."""
@@ -126,16 +129,17 @@ class CanaryBuilder:
             configuration.touch()  # the project's own settings are left out
             command = [sys.executable, "-m", "cibuildwheel", "--platform=linux", f"--config-file={configuration}"]
             command += [f"--output-dir={place}", str(source)]
-            settings = self.settings(canary, nest.image, env)
-            with subprocess.Popen(
-                command, env={**env, **settings}, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                start_new_session=True,
-            ) as process:  # fmt: skip
-                self._running.add(process)
-                try:
-                    status = self._wait(process)
-                finally:
-                    self._running.discard(process)
+            label = f"manylinux-canary={directory.name}"
+            engine = env.get("CIBW_CONTAINER_ENGINE", executable_of(nest.engine.name))
+            engine += f"{' ' if 'create_args' in engine else '; create_args: '}--label={label}"
+            env |= {**self.settings(canary, nest.image, env), "CIBW_CONTAINER_ENGINE": engine, "TMPDIR": str(directory)}
+            status = self._run(command, env, file)
+            if status < 0:  # it was killed: its container is still there
+                listed = nest.engine.ask(nest.engine.command("ps", "--all", "--quiet", "--filter", f"label={label}"))
+                for container in (listed or "").split():
+                    nest.engine.ask(nest.engine.remove_container(container))
+                took_long = f"cibuildwheel did not end within {SECONDS} s"
+                raise errors.Failure("it was stopped" if self._stopping.is_set() else took_long)
         if status:
             raise errors.Failure(last_words(log.read_text(encoding="utf-8", errors="replace")))
 
@@ -153,21 +157,30 @@ class CanaryBuilder:
             "CIBW_AUDIT_COMMAND": "",  # the doctor does it
         }
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> int:
-        """The exit status. A build that takes too long, and one that is left, ends together with its container."""
-        try:
-            if self._stopping.is_set():
-                raise KeyboardInterrupt
-            return process.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            raise errors.Failure(f"cibuildwheel did not end within {SECONDS} s") from None
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(GRACE)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+    def _run(self, command: Sequence[str], env: Mapping[str, str], log: IO[bytes]) -> int:
+        """The exit status of a command; negative if it was killed, for it took too long or `stop` was called."""
+        with subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process:
+            self._running.add(process)
+            try:
+                return process.wait(0 if self._stopping.is_set() else SECONDS)
+            except subprocess.TimeoutExpired:
+                _kill(process)
+                return process.wait()
+            finally:
+                self._running.discard(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process and those that it has started. Not SIGINT: that is ignored below a background job of a shell."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def last_words(log: str) -> str:

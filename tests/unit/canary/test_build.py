@@ -6,6 +6,10 @@ import gzip
 import hashlib
 import os
 import shlex
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +95,32 @@ def test_cibuildwheel_gets_our_settings_and_none_of_the_callers(monkeypatch: pyt
     assert {"X=a b", f"PIP_UPLOADED_PRIOR_TO={TABLE.index_date}"} <= set(shlex.split(found["CIBW_ENVIRONMENT"]))
     assert found["CIBW_BEFORE_ALL"] == "yum install -q -y libpq-devel"
     assert (found["CIBW_TEST_COMMAND"], found["CIBW_TEST_REQUIRES"]) == ("true", "pytest")
+
+
+def test_what_is_stopped_leaves_no_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, python, asked = tmp_path / "engine", tmp_path / "python", tmp_path / "asked"
+    engine.write_text(f'#!/bin/sh\necho "$*" >>{asked}\n[ "$1" != ps ] || echo c0ffee\n', encoding="utf-8")
+    python.write_text(f'#!/bin/sh\necho "$CIBW_CONTAINER_ENGINE" >{tmp_path}/told\nsleep 600\n', encoding="utf-8")
+    for program in (engine, python):
+        program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))  # stands in for the one that has cibuildwheel
+    running, place = builder(), replace(nest("cp313-cp313"), engine=Engine("docker", str(engine)))
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(running.build, canary(), tmp_path / "s.tar.gz", place, tmp_path / "out")
+        while not (tmp_path / "told").exists() and not future.done():
+            time.sleep(0.05)
+        running.stop()
+        found = future.result(60)
+    assert (found.fate, found.reason) == (Fate.FAILED, "it was stopped")
+    told = (tmp_path / "told").read_text(encoding="utf-8").strip()
+    label = told.rpartition("--label=")[2]
+    assert told.startswith("docker; create_args: ") and label.startswith("manylinux-canary=")
+    assert asked.read_text(encoding="utf-8").splitlines() == [
+        f"ps --all --quiet --filter label={label}",
+        "rm --force c0ffee",
+    ]
+    again = running.build(canary(), tmp_path / "s.tar.gz", place, tmp_path / "out")  # nothing starts any more
+    assert again.reason == "it was stopped"
 
 
 LOG = """\
