@@ -21,6 +21,7 @@ from publish.canaries import Judged
 from publish.destination import Destination, read_login
 from publish.push import candidate
 from publish.steps import carry_out, is_ahead, problems_of, read_handed, revision, rollback_steps, steps
+from publish.waiting import Candidates
 
 T = TypeVar("T")
 
@@ -76,6 +77,8 @@ def manifest() -> int:
 
     def publish(place: Destination) -> bool:
         plan = steps(place, group, tag, commit, handed, signer, judged)
+        if plan and (reasons := Candidates(place, tag, handed).reasons(catalogue, group)):
+            raise errors.Failure(f"{place}/{group.name}:{tag} waits:\n  " + "\n  ".join(reasons))
         carry_out(plan, options.execute)
         return bool(plan)
 

@@ -54,15 +54,16 @@ def _lost(difference: Difference) -> Iterator[str]:
         yield from (f"{word} of {difference.subject.rstrip(':')}" for word in lost if word.startswith("-"))
 
 
-def excused(since: str, root: Path = ROOT) -> tuple[str, ...]:
-    """The patterns of the trailers of all commits after `since`. Raises GitRefused for an unknown commit."""
+def excused(since: str, root: Path = ROOT, trailer: str = TRAILER) -> tuple[str, ...]:
+    """What the trailers of this name say in all commits after `since`. Raises GitRefused for an unknown commit."""
     if not since:
         return ()
-    text = checkout.call("log", f"--format=%(trailers:key={TRAILER},valueonly)", f"{since}..HEAD", "--", at=root)
+    text = checkout.call("log", f"--format=%(trailers:key={trailer},valueonly)", f"{since}..HEAD", "--", at=root)
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _is_excused(loss: str, patterns: Sequence[str]) -> bool:
+def is_excused(loss: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the trailers is the loss itself or a glob that matches it; `[` stands for itself."""
     return any(loss == pattern or fnmatchcase(loss, pattern.replace("[", "[[]")) for pattern in patterns)
 
 
@@ -87,9 +88,9 @@ def main() -> int:
         return 0
     found = losses({name: each for name, each in old.items() if name in new}, new)
     for loss, names in found.items():
-        verdict = "excused" if _is_excused(loss, patterns) else "LOST"
+        verdict = "excused" if is_excused(loss, patterns) else "LOST"
         print(f"{verdict}: {loss} ({', '.join(names)})")
-    if held := [loss for loss in found if not _is_excused(loss, patterns)]:
+    if held := [loss for loss in found if not is_excused(loss, patterns)]:
         raise errors.Failure(
             f"{len(held)} things are lost: bring them back, or say in a commit that it is meant: {TRAILER}: {held[0]}"
         )
