@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import lzma
 import re
@@ -48,3 +49,23 @@ def from_archive(archive: bytes) -> list[ChangelogEntry]:
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError) as error:
         raise NoChangelog(f"it cannot be read: {error}") from None
     raise NoChangelog("it has no debian/changelog")
+
+
+def from_diff(compressed: bytes) -> list[ChangelogEntry]:
+    """The entries of the changelog that a .diff.gz adds, in which source format 1.0 has debian/. Raises NoChangelog."""
+    try:
+        with gzip.open(io.BytesIO(compressed)) as stream:
+            lines = stream.read(MOST).decode(errors="replace").splitlines(keepends=True)
+    except (EOFError, OSError, zlib.error) as error:
+        raise NoChangelog(f"it cannot be read: {error}") from None
+    added, inside = [], False
+    for line in lines:
+        if line.startswith("+++ "):
+            inside = line.split()[1].partition("/")[2] == "debian/changelog"
+        elif inside and line.startswith("+"):
+            added.append(line[1:])
+        elif line.startswith("--- "):
+            inside = False
+    if not added:
+        raise NoChangelog("it adds no debian/changelog")
+    return entries("".join(added))

@@ -74,6 +74,11 @@ class SourcePackage:
         """The tarball with debian/: its changelog, and upstream's signing keys."""
         return self._file(r".*\.debian\.tar\.(?:xz|gz|bz2|zst)")
 
+    @property
+    def diff(self) -> SourceFile | None:
+        """The patch with debian/ of a package in source format 1.0."""
+        return self._file(r".*\.diff\.gz")
+
     def urls(self, file: SourceFile) -> tuple[str, ...]:
         """The URLs of the file, one for each mirror."""
         return tuple(f"{root}/{self.directory}/{urllib.parse.quote(file.name, safe='+~')}" for root in self.roots)

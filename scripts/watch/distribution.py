@@ -97,12 +97,13 @@ def from_debian(packages: Iterable[InstalledPackage], suite: str, archive: Archi
 
 def _changelog(source: SourcePackage, client: web.Client) -> list[changelog.ChangelogEntry]:
     """From the packaging, or from the only archive of a package that is Debian's own. Raises as the client does."""
-    file = source.packaging or next((file for file in source.files if ".tar." in file.name), None)
+    file = source.packaging or source.diff or next((file for file in source.files if ".tar." in file.name), None)
     if file is None:
         raise changelog.NoChangelog("its source package has no archive")
+    read = changelog.from_diff if file == source.diff else changelog.from_archive
     for url in source.urls(file):
         try:
-            return changelog.from_archive(client.get(url, file.sha256))
+            return read(client.get(url, file.sha256))
         except web.Missing as error:
             missing = error
     raise missing

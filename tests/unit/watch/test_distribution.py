@@ -90,6 +90,27 @@ def test_a_package_of_debian_itself_has_its_changelog_in_its_only_archive(mirror
 
 
 @needs_gpgv
+@pytest.mark.parametrize("spoiled", [False, True])
+def test_a_package_of_source_format_1_has_its_changelog_in_a_patch(mirror: DebianServer, spoiled: bool) -> None:
+    """As pcre2 of Debian 12; what `diff -Naur` writes, with another file before and after the changelog."""
+    text = "\n".join([entry("1.2-2", "Fix CVE-2026-0005"), entry("1.2-1", "Initial; --- not the end")])
+    files = {"debian/a": "CVE-2026-9999\n", "debian/changelog": text, "debian/control": "CVE-2026-9998\n"}
+    patch = "".join(
+        f"--- pcre-1.2.orig/{name}\n+++ pcre-1.2/{name}\n@@ -0,0 +1,{content.count(chr(10))} @@\n"
+        + "".join(f"+{line}\n" for line in content.splitlines())
+        for name, content in files.items()
+        if not (spoiled and name == "debian/changelog")
+    )
+    sources = {"pcre_1.2.orig.tar.gz": packaging("x"), "pcre_1.2-2.diff.gz": gzip.compress(patch.encode())}
+    mirror.publish("bookworm", [SourceOnMirror("pcre", "1.2-2", sources)])
+    mirror.publish("bookworm-updates", [])
+    mirror.publish("bookworm-security", [], root="/debian-security")
+    fixes = from_debian([installed("pcre", "1.2-1")], "bookworm", mirror.archive(), web.Client())
+    assert fixes.found == (() if spoiled else (Fix("pcre", "1.2-1", "CVE-2026-0005", "1.2-2"),))
+    assert ("it adds no debian/changelog" in fixes.unread.get("pcre", "")) == spoiled
+
+
+@needs_gpgv
 @pytest.mark.parametrize("spoiled", ["gone", "changed", "empty"])
 def test_a_changelog_that_cannot_be_read_is_named(mirror: DebianServer, spoiled: str) -> None:
     newest = with_changelog("zlib", "1.2-2", *ZLIB) if spoiled != "empty" else package("zlib", "1.2-2")
