@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from portable import errors
-from portable.toml import REST, Sha256, Template, Url, below, between, filled, form, read, read_toml
+from portable.toml import REST, Sha256, Tag, Template, Url, below, between, filled, form, read, read_toml
 
 DOWNLOADS_TOML = Path(__file__).resolve().parents[2] / "docker" / "downloads.toml"
 
@@ -45,6 +45,21 @@ class Clang:
 
 
 @dataclass(frozen=True)
+class KeptLayer(File):
+    """The layer of a published image that has an interpreter in it: a registry's blob, and the image's tag."""
+
+    tag: Tag
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A CPython that images may no longer have; `layers` by image."""
+
+    version: Annotated[str, form(r"3\.\d{1,2}\.\d{1,3}", "a release of CPython like 3.8.20")]
+    layers: Annotated[Mapping[Annotated[str, form(r"[a-z0-9_]+", "an image without variant")], KeptLayer], filled]
+
+
+@dataclass(frozen=True)
 class Downloads:
     """The table. `static_clang`: release -> sha256 of its sha256sums.txt, newest first."""
 
@@ -53,12 +68,18 @@ class Downloads:
     interpreters: Mapping[Annotated[str, form(PREBUILT_TAG, "a tag like pp311-pypy311_pp73")], Prebuilt] = field(
         default_factory=dict
     )
+    kept: Mapping[Annotated[str, form(r"cp(3\d{1,2})-cp\1t?", "a tag like cp38-cp38")], Kept] = field(
+        default_factory=dict
+    )
 
     def urls(self) -> Iterator[tuple[str, str, str]]:
         """Name, version and URL of every file that may be fetched; a URL may come more than once."""
         for tag, row in self.interpreters.items():
             for file in row.files.values():
                 yield tag, row.version, file.url
+        for tag, each in self.kept.items():
+            for layer in each.layers.values():
+                yield tag, each.version, layer.url
         for version in self.static_clang:
             archives = [self.clang.archive.format(machine=machine) for machine in ("amd64", "arm64")]
             for name in ("sha256sums.txt", *archives):
@@ -77,6 +98,11 @@ def parse(raw: Mapping[str, Any], where: str) -> Downloads:
         for platform, file in row.files.items():
             if row.version not in file.url:
                 raise errors.UserError(f"{below(f'{where} interpreters', tag)}.{platform}.url lacks {row.version}")
+    for tag, kept in found.kept.items():
+        for image, layer in kept.layers.items():
+            if not layer.url.endswith(f"/{image}/blobs/sha256:{layer.sha256}"):
+                place = f"{below(f'{where} kept', tag)}.{image}.url"
+                raise errors.UserError(f"{place} does not end in /{image}/blobs/sha256:<sha256>: use `invoke keep`")
     numbers = [[int(number) for number in release[1:].split(".")] for release in found.static_clang]
     if numbers != sorted(numbers, reverse=True):
         raise errors.UserError(f"{where} static_clang: the newest release stands first")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import json
 import re
 import ssl
 import string
@@ -101,6 +102,9 @@ class Opener:
                     answer = self._director.open(request, timeout=min(self._limits.stall, left))
                 except urllib.error.HTTPError as error:
                     with error:
+                        if realm := _realm(place, error, secret):
+                            secret |= self._token(realm, min(self._limits.stall, left))
+                            continue
                         if error.code not in _REDIRECTS or "Location" not in error.headers:
                             verdicts.judge(error.code, error.headers, self._limits.retry_after, offset)
                         there = _redirected(place, error.headers["Location"])
@@ -160,6 +164,21 @@ class Opener:
         """Waits, but not after `stop` was called."""
         self._stopped.wait(max(0.0, seconds))
 
+    def _token(self, realm: str, seconds: float) -> dict[str, str]:
+        """The header with the token that a registry gives to everybody (distribution.github.io, "token").
+
+        Raises Rejected where it gives none."""
+        request = urllib.request.Request(realm, headers={"User-Agent": USER_AGENT})
+        with self._director.open(request, timeout=seconds) as answer:
+            try:
+                said = json.loads(answer.read(_CHUNK))
+            except (ValueError, RecursionError):
+                said = None
+        token = (said.get("token") or said.get("access_token")) if isinstance(said, dict) else None
+        if not isinstance(token, str):
+            raise Rejected(f"{realm} gives no token")
+        return {"Authorization": f"Bearer {token}"}
+
     def _late(self) -> str:
         return f"it was not complete within {self._limits.total:.0f} seconds"
 
@@ -202,6 +221,23 @@ def _authorization(url: str) -> tuple[str, dict[str, str]]:
     user, password = (urllib.parse.unquote(part or "") for part in (parts.username, parts.password))
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     return transport.without_password(url), {"Authorization": f"Basic {token}"}
+
+
+def _realm(place: str, error: urllib.error.HTTPError, secret: Mapping[str, str]) -> str:
+    """Where a registry that refuses an anonymous request gives out tokens; "" for any other refusal."""
+    scheme, _, rest = error.headers.get("WWW-Authenticate", "").partition(" ")
+    fields = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+    parts, realm = urllib.parse.urlsplit(place), fields.pop("realm", "")
+    if (
+        error.code != 401
+        or scheme.lower() != "bearer"
+        or not parts.path.startswith("/v2/")
+        or "Authorization" in secret
+    ):
+        return ""
+    if not realm.startswith(f"{parts.scheme}://"):
+        raise Rejected(f"it asks for a token of {realm!a}")
+    return f"{realm}?{urllib.parse.urlencode({name: fields[name] for name in ('service', 'scope') if name in fields})}"
 
 
 def _redirected(place: str, location: str) -> str:

@@ -25,7 +25,7 @@ from catalogue.tags import dated, day_of, published
 from network import referrers
 from network.referrers import subject_of
 from network.registry import NotFound
-from portable import errors
+from portable import downloads, errors
 from publish.cibuildwheel import CIBUILDWHEEL, PinnedImage, cibuildwheel_pins
 from publish.destination import Destination, read_login
 from publish.listing import TagReader
@@ -60,16 +60,22 @@ def decide(
     today: datetime.date,
     inside: Mapping[str, Iterable[str]] | None = None,
     gone: Iterable[tuple[str, str]] = (),
+    layers: Mapping[str, downloads.Kept] | None = None,
 ) -> tuple[list[Decision], list[str]]:
     """What happens to every tag, in the order given, and warnings.
 
     `inside`: index -> the manifests that it lists; `gone`: repository and digest of images that were asked for and are
-    not there."""
+    not there; `layers`: the interpreters that are installed from the layers of published images, by tag."""
     retention = catalogue.retention
     limit = years_before(today, retention.years)
     warnings = []
     kept = {item.tag: item.reason for item in retention.keep}
     kept |= {retired.last_tag: f"the last of {retired.name}" for retired in catalogue.retired.values()}
+    for interpreter, each in (layers or {}).items():
+        for name, layer in each.layers.items():
+            kept.setdefault(layer.tag, f"{interpreter} is installed from its layer")
+            if name in tags and layer.tag not in tags[name]:
+                warnings.append(f"{name}:{layer.tag} does not exist, but {interpreter} is installed from its layer")
     digests: dict[str, str] = {}
     for pin in pins:
         kept.setdefault(pin.tag, f"pinned by cibuildwheel {pin.cibuildwheel}")
@@ -172,6 +178,7 @@ class Pruning:
     listing: TagReader
     pins: Iterable[PinnedImage]
     today: datetime.date
+    layers: Mapping[str, downloads.Kept] = field(default_factory=dict)
     tags: dict[str, Mapping[str, str]] = field(default_factory=dict)
     gone: set[tuple[str, str]] = field(default_factory=set)
 
@@ -191,7 +198,8 @@ class Pruning:
 
     def decide(self) -> tuple[list[Decision], list[str]]:
         """What happens to every tag as it was last read, and warnings."""
-        return decide(self.catalogue, self.tags, self.pins, self.today, self.listing.inside, self.gone)
+        inside, gone, layers = self.listing.inside, self.gone, self.layers
+        return decide(self.catalogue, self.tags, self.pins, self.today, inside, gone, layers)
 
     def _look_for_images(self, name: str) -> None:
         """Asks for the images that no tag stands for any more, but to which something belongs."""
@@ -297,7 +305,8 @@ def main() -> int:
     catalogue = images.load()
     place = Destination.parse(options.registry or catalogue.registry, read_login(options.login))
     pins = cibuildwheel_pins(options.cibuildwheel, catalogue.retention.cibuildwheel_from)
-    run = Pruning(catalogue, TagReader(place), pins, datetime.datetime.now(datetime.UTC).date())
+    today = datetime.datetime.now(datetime.UTC).date()
+    run = Pruning(catalogue, TagReader(place), pins, today, downloads.load().kept)
     run.read()
     decisions, warnings = run.decide()
     for warning in warnings:

@@ -10,6 +10,7 @@ import pytest
 from catalogue import images
 from network.registry import NotFound
 from portable import errors
+from portable.downloads import Kept, KeptLayer
 from publish import prune
 from publish.cibuildwheel import PinnedImage
 from publish.prune import Decision
@@ -72,6 +73,22 @@ def test_a_pinned_digest_stays_whatever_its_tag() -> None:
     decisions, warnings = prune.decide(CATALOGUE, with_latest(tags), pins, TODAY)
     assert [d.keep for d in decisions] == [True, False, True]
     assert warnings == [f"{IMAGE}:2019-01-01-ccccccc is pinned by cibuildwheel v4.1.1 but does not exist"]
+
+
+def test_the_tag_of_a_layer_that_interpreters_are_installed_from_stays() -> None:
+    row = KeptLayer("https://example.org/v2/a/b/blobs/sha256:1", "1" * 64, "2019-01-01-aaaaaaa")
+    layers = {"cp38-cp38": Kept("3.8.20", {"manylinux_2_28_x86_64": row, "manylinux_2_28_i686": row})}
+    tags = with_latest(
+        {name: {"2019-01-01-aaaaaaa": name, "2019-01-02-bbbbbbb": f"{name}b"} for name in (IMAGE, OTHER)}
+    )
+    decisions, warnings = prune.decide(CATALOGUE, tags, [], TODAY, layers=layers)
+    kept = {(each.name, each.tag) for each in decisions if each.keep and each.tag != "latest"}
+    assert kept == {(name, "2019-01-01-aaaaaaa") for name in (IMAGE, OTHER)}  # of all images, as any tag that one keeps
+    missing = {"manylinux_2_28_x86_64": {"latest": "new", "2026.11.01-1": "new"}}
+    _, warnings = prune.decide(CATALOGUE, missing, [], TODAY, layers=layers)
+    assert warnings == [
+        "manylinux_2_28_x86_64:2019-01-01-aaaaaaa does not exist, but cp38-cp38 is installed from its layer"
+    ]
 
 
 def test_the_newest_of_a_retired_policy_stays() -> None:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import layers
 from endings import ENDINGS
 from portable import environment, errors, files
 from toolbox import ENVIRONMENT_HELP, HERE, INTERNAL, ROOT, clean_up_when_terminated, image, obtain, table, unpack
@@ -49,16 +50,14 @@ def split_tag(tag: str) -> tuple[str, int, int, str] | None:
 
 
 def available() -> dict[str, dict[str, Any]]:
-    """The prebuilt interpreters of this image's platform: tag -> version, url and sha256."""
+    """What this image can install: tag -> version, url and sha256, of a prebuilt interpreter or of a layer."""
     policy = os.environ.get("AUDITWHEEL_POLICY") or image()["policy"]
-    if not policy.startswith("manylinux"):
-        return {}
     platform = architecture()
-    return {
-        tag: {"version": row.version, **vars(row.files[platform])}
-        for tag, row in table().interpreters.items()
-        if platform in row.files
-    }
+    rows = table().interpreters if policy.startswith("manylinux") else {}
+    prebuilt = {tag: (row.version, row.files[platform]) for tag, row in rows.items() if platform in row.files}
+    name = f"{policy}_{platform}"
+    kept = {tag: (row.version, row.layers[name]) for tag, row in table().kept.items() if name in row.layers}
+    return {tag: {"version": version, **vars(file)} for tag, (version, file) in {**prebuilt, **kept}.items()}
 
 
 def architecture() -> str:
@@ -152,13 +151,15 @@ def ensure(tags: list[str]) -> None:
 
 
 def install(tag: str) -> None:
-    """Installs one prebuilt interpreter.
+    """Installs one interpreter, prebuilt or from the layer of a published image.
 
     Its link in /opt/python appears last, so an interpreter is complete or not there; remains of a killed run go."""
-    prefix, link = INTERNAL / tag, PYTHONS / tag
-    name, major, minor, _ = split_tag(tag) or ("", 0, 0, "")
+    row, link = available()[tag], PYTHONS / tag
+    name, major, minor, abi = split_tag(tag) or ("", 0, 0, "")
     implementation = IMPLEMENTATIONS[name]
-    launcher = LAUNCHERS / f"{implementation}{major}.{minor}"
+    is_kept = tag in table().kept
+    prefix = INTERNAL / (f"cpython-{row['version']}{'-nogil' * abi.endswith('t')}" if is_kept else tag)
+    launchers = [LAUNCHERS / f"{implementation}{major}.{minor}"]
     with files.locked(INTERNAL, waiting):
         if link.exists():  # another process was faster
             return
@@ -167,19 +168,26 @@ def install(tag: str) -> None:
         if link.is_symlink():
             link.unlink()
         with tempfile.TemporaryDirectory(dir=INTERNAL, prefix=".installing-") as scratch:
-            row, unpacked = available()[tag], Path(scratch, "unpacked")
-            tree = unpack(obtain(row["url"], row["sha256"], Path(scratch)), unpacked)
+            file, unpacked = obtain(row["url"], row["sha256"], Path(scratch)), Path(scratch, "unpacked")
             try:
-                tree.rename(prefix)
-                finish(prefix, implementation, f"{major}.{minor}")
-                # A script, not a link to the interpreter, see https://github.com/python/cpython/issues/106045
-                launcher.write_text(f'#!/bin/sh\nexec {link}/bin/python "$@"\n', encoding="utf-8")
-                launcher.chmod(0o755)
+                if is_kept:
+                    tree, commands = layers.unpack(file, unpacked, tag)
+                    launchers = [LAUNCHERS / command.name for command in commands]
+                    tree.rename(prefix)
+                    run(prefix / "bin/python", ["-IB", "-c", layers.CHECK])
+                    for command, launcher in zip(commands, launchers, strict=True):
+                        shutil.move(command, launcher)
+                else:
+                    unpack(file, unpacked).rename(prefix)
+                    finish(prefix, implementation, f"{major}.{minor}")
+                    # A script, not a link to the interpreter, see https://github.com/python/cpython/issues/106045
+                    launchers[0].write_text(f'#!/bin/sh\nexec {link}/bin/python "$@"\n', encoding="utf-8")
+                    launchers[0].chmod(0o755)
                 PYTHONS.mkdir(exist_ok=True)
                 link.symlink_to(prefix)
             except BaseException:
-                link.unlink(missing_ok=True)
-                launcher.unlink(missing_ok=True)
+                for made in (link, *launchers):
+                    made.unlink(missing_ok=True)
                 shutil.rmtree(prefix, ignore_errors=True)
                 raise
 

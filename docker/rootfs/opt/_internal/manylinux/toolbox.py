@@ -59,7 +59,7 @@ def obtain(url: str, sha256: str, directory: Path) -> Path:
     """The file of `url` in `directory`, verified: from $MANYLINUX_SOURCES, the mirrors or the URL itself.
 
     Shows its progress on stderr. Raises errors.Failure, naming every place that was tried."""
-    name = url.rpartition("/")[2]
+    name = url.rpartition("/")[2].replace("sha256:", "")
     sources = os.environ.get("MANYLINUX_SOURCES", "")
     local = Path(sources) / name
     if sources and local.is_file():
