@@ -552,6 +552,33 @@ def gate(context: Context, old: str, new: str, image: list[str], since: str = ""
 
 
 @task(
+    iterable=["image"],
+    help={
+        "interpreter": "its tag, such as cp38-cp38",
+        "tag": "the dated tag of images that have it",
+        "image": "globs (default: all published images)",
+        "registry": "host/namespace (default: the table's)",
+        "login": "log in as this user; standard input has the password",
+    },
+)
+def keep(context: Context, interpreter: str, tag: str, image: list[str], registry: str = "", login: str = "") -> None:
+    """Record where a CPython is in published images, so that it stays installable once they lose it."""
+    script(context, "keep", *given(image=image, registry=registry, login=login), interpreter, tag)
+
+
+@task(
+    help={
+        "image": "its name",
+        "old": "a reference (default: what latest is in the registry)",
+        "new": "a reference (default: latest as it was built here)",
+    },
+)
+def exchange(context: Context, image: str = "", old: str = "", new: str = "") -> None:
+    """Say whether wheels of the published image work in the new one, and the reverse."""
+    script(context, "exchange", only(image).name, *given(old=old, new=new))
+
+
+@task(
     iterable=["image", "tag"],
     help={
         "image": "globs (default: all published images)",
@@ -568,5 +595,5 @@ def usable(context: Context, image: list[str], tag: list[str], pinned: bool = Fa
 ns = Collection(
     *(list_, build, test, shell, prefetch, bake, site),
     *(choose_, doctor, notes, vulnerabilities, canary),
-    *(push, manifest, verify_, rollback, prune, gate, usable),
+    *(push, manifest, verify_, rollback, prune, keep, gate, exchange, usable),
 )

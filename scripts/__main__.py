@@ -34,11 +34,15 @@ COMMANDS = {
     "canary": Command("canary.command:main", "build real projects in an image, and compare what their wheels need"),
     "push": Command("publish.command:push", "push a tested image to its candidate tag"),
     "manifest": Command("publish.command:manifest", "publish the candidates of all platforms of a policy together"),
+    "keep": Command("publish.keep:main", "record where a CPython is in published images, so that it stays installable"),
     "verify": Command("publish.verify:main", "say whether a published image is genuine, and what it was made of"),
     "rollback": Command("publish.command:rollback", "point `latest` back to a dated tag"),
     "prune": Command("publish.prune:main", "delete published tags that no retention rule keeps"),
     "vulnerabilities": Command("watch.command:main", "say which vulnerabilities are known of what an image holds"),
     "gate": Command("publish.gate:main", "fail if an image lost something that the published one has"),
+    "exchange": Command(
+        "smoke.exchange:main", "say whether wheels of the published image work in the new one and back"
+    ),
     "usable": Command("publish.usable:main", "say whether published images still work"),
     "choose": Command("explain.choose:main", "say which policy to build wheels for, and whom it reaches"),
     "notes": Command("explain.notes_command:main", "say what changed between two tags, digests or images"),

@@ -58,9 +58,11 @@ class Candidates:
         self, catalogue: Catalogue, old: Mapping[str, Described], new: Mapping[str, Described]
     ) -> Iterator[str]:
         moved = {move: None for name in old for move in _moves(_versions(old[name]), _versions(new[name]))}
+        if not moved:
+            return
         lacking = [image.name for each in catalogue.groups() for image in each.members if not self._passed(image)]
-        patterns = self._trailers(old, TRAILER) if moved and lacking else ()
-        for name in lacking if moved else ():
+        patterns = self._trailers(old, TRAILER) if lacking else ()
+        for name in lacking:
             if not any(fnmatchcase(name, pattern) for pattern in patterns):
                 yield (
                     f"{', '.join(moved)}: {name} has no candidate, so its graft tests have not passed; run its job "

@@ -101,6 +101,7 @@ def test_every_invoke_command_is_understood() -> None:
     assert set(re.findall(r"\binvoke (\w+)", text)) == {
         "build",
         "canary",
+        "exchange",
         "gate",
         "manifest",
         "notes",

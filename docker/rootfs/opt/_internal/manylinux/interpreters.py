@@ -1,4 +1,4 @@
-"""manylinux-interpreters: the Pythons in /opt/python, and the prebuilt ones that can be added."""
+"""manylinux-interpreters: the Pythons in /opt/python, and those that it can add, prebuilt or from published images."""
 
 from __future__ import annotations
 
