@@ -24,6 +24,7 @@ from publish.fitness import BASE_DIGEST_LABEL
 
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BASE_NAME_LABEL = "org.opencontainers.image.base.name"
+REUSED_LABEL = "org.pypa.manylinux.reused"  # the image that trees were taken from (docs/reuse.md)
 COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _STATEMENTS = (_STATEMENT, "https://in-toto.io/Statement/v0.1")  # cosign writes the older one, which has the same parts
@@ -100,6 +101,9 @@ def of_image(
     dependencies = [_commit(image.source, commit)]
     if digest := labels.get(BASE_DIGEST_LABEL):
         dependencies.append(_row(f"docker://{labels.get(BASE_NAME_LABEL) or image.policy.base}", digest, "base"))
+    name, _, digest = labels.get(REUSED_LABEL, "").partition("@")
+    if digest:  # an image of no registry is named by its Id, by which nobody else finds it
+        dependencies.append(_row(f"pkg:oci/{name.rpartition('/')[2]}?repository_url={name}", digest, "reused"))
     if description := documents.get(referrers.DESCRIPTION):
         dependencies += _pins(Answer.parse(description, f"the description of {image.name}"))
     byproducts = [{**_row("", oci.digest_of(content)), "mediaType": kind} for kind, content in documents.items()]

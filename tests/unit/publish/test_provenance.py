@@ -50,6 +50,17 @@ def test_it_names_what_the_image_is_made_of() -> None:
     assert made({}) == found
 
 
+def test_it_names_the_image_that_trees_were_taken_from() -> None:
+    """Not as a base: `invoke verify` compares that one with the label of the base."""
+    reused = "quay.io/pypa/manylinux_2_28_x86_64"
+    for value, more in ((f"{reused}@{BASE}", 1), ("4" * 64, 0)):
+        labels = {**CONFIGURATION.labels, provenance.REUSED_LABEL: value}
+        configuration = dataclasses.replace(CONFIGURATION, labels=labels)
+        found = provenance.of_image(IMAGE, SUBJECT, configuration, DOCUMENTS, COMMIT, {}).dependencies
+        new = {uri: digest for uri, digest in found.items() if uri not in made({}).dependencies}
+        assert new == {f"pkg:oci/manylinux_2_28_x86_64?repository_url={reused}": BASE for _ in range(more)}
+
+
 def test_it_has_the_parts_that_others_look_for() -> None:
     document = json.loads(made(WORKFLOW).content)
     assert document["_type"] == "https://in-toto.io/Statement/v1"
