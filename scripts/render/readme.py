@@ -116,7 +116,8 @@ def _contents(catalogue: Catalogue) -> str:
         f"- CPython {cpythons[0].minor} to {cpythons[-1].minor}, and the free-threaded builds of {threaded}, "
         "in `/opt/python/<python tag>-<abi tag>`, each with pip, build and packaging.\n"
         f"- {' and '.join(others)}, some of them on demand: `manylinux-interpreters list` says what an image has and "
-        "can install, `manylinux-interpreters ensure TAG` installs it.\n"
+        "can install, `manylinux-interpreters ensure TAG` installs it. A CPython that left an "
+        "image may still be installed there so, from the last image that had it.\n"
         f"- {', '.join(catalogue.tools)}, each in a virtual environment of its own; `pipx` to add others; "
         "`manylinux-install-clang` for a static clang in `/opt/clang`.\n"
     )

@@ -153,9 +153,17 @@ def test_zstd_needs_a_newer_python(registry: Registry) -> None:
 
 def test_only_the_image_whose_layer_it_is_offers_it(registry: Registry) -> None:
     registry.serve()
-    for policy, platform in (("manylinux_2_28", "x86_64"), ("manylinux_2_36", "aarch64")):
+    for policy, platform in (("manylinux_2_28", "x86_64"), ("manylinux_2_36", "aarch64"), ("musllinux_1_2", "x86_64")):
         done = registry.run("list", AUDITWHEEL_POLICY=policy, AUDITWHEEL_ARCH=platform)
         assert TAG not in done.stdout
+
+
+def test_musl_has_layers_although_it_has_no_prebuilt_interpreter(registry: Registry) -> None:
+    registry.serve()
+    table = registry.image.root / "opt/_internal/manylinux/downloads.toml"
+    table.write_text(table.read_text(encoding="utf-8").replace("manylinux_2_36", "musllinux_1_2"), encoding="utf-8")
+    done = registry.run("list", AUDITWHEEL_POLICY="musllinux_1_2", AUDITWHEEL_ARCH="x86_64")
+    assert done.stdout.split() == [TAG]
 
 
 def test_a_registry_that_gives_everybody_a_token(registry: Registry) -> None:
