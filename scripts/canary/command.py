@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 
 from canary.build import CanaryBuilder, Nest
@@ -90,7 +91,6 @@ class Flight:
             with progress.task(canary.name, timed=True) as task:
                 result = self.one(canary)
                 task.note = result.fate
-            progress.say(result.line())
             return result
 
         with ThreadPoolExecutor(jobs) as pool:
@@ -188,6 +188,8 @@ def main() -> int:
     outputs.directory("--output", options.output)
     table = canaries.load(options.table)
     wanted = chosen(table, image, options.only)
+    if not find_spec("cibuildwheel"):
+        raise errors.UserError("this Python has no cibuildwheel: run `./scripts/dev invoke canary`")
     engine, builder = choose.engine(), CanaryBuilder(table)
     published = Baseline.find(engine, image, options.published, options.before)
     nest, place = nest_of(engine, image, reference), options.output / image.name

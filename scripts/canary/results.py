@@ -119,9 +119,10 @@ class CanaryResults:
         )
 
     def summary(self) -> str:
-        """The last lines: the failed ones, and how many became what."""
+        """What became of each; last the failed ones once more, and how many became what."""
         counts = [f"{number} {fate}" for fate in Fate if (number := self._count(fate))]
-        lines = [f"FAILED {each.name}: {each.reason}" for each in self.failed]
+        lines = [each.line() for each in self.canaries]
+        lines += [f"FAILED {each.name}: {each.reason}" for each in self.failed]
         lines += [] if self.failed or self.passed else ["FAILED: no canary passed, so nothing is known of this image"]
         return "\n".join([*lines, f"{self.image}: canaries: {', '.join(counts)}"])
 

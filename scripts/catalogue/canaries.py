@@ -32,7 +32,7 @@ CANARIES_TOML = DOCKER / "canaries.toml"
 Glob = Annotated[str, form(r"[\w*.-]+", "an image like manylinux_2_28_x86_64, or a glob like *_x86_64")]
 Project = Annotated[str, form(r"[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*", "a project of the Python index")]
 Release = Annotated[str, form(r"\d[\w.+!]*", "a version like 1.2.3")]
-Package = Annotated[str, form(r"[A-Za-z0-9][\w.+-]*", "a package of the distribution")]
+Package = Annotated[str, form(r"(/[\w.+-]+)+|[A-Za-z0-9][\w.+-]*", "a package of the distribution, or a file of one")]
 Requirement = Annotated[str, form(r"[A-Za-z0-9][\w.\[\],<>=!~-]*", "a requirement like pytest>=8")]
 Library = Annotated[str, form(r"lib[\w.+-]+", "a library like libpq")]
 Variable = Annotated[str, form(r"[A-Z_][A-Z0-9_]*", "a variable in capitals")]

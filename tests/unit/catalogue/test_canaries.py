@@ -66,7 +66,7 @@ def test_the_projects_that_the_table_stands_for() -> None:
         ({"images": ["manylinux_2_82_*"]}, "canaries.small.images: no image is called manylinux_2_82_*; did you mean"),
         ({"interpreters": []}, "interpreters must be filled in"),
         ({"packages": {"gentoo": ["libpq"]}}, "gentoo"),
-        ({"packages": {"debian": ["libpq; reboot"]}}, "must be a package of the distribution"),
+        ({"packages": {"debian": ["libpq; reboot"]}}, "must be a package of the distribution, or a file of one"),
         ({"stable_abi": "abi4"}, "stable_abi must be abi3 or abi3t"),
         ({"test": "rm x"}, "canaries.small.test must be a command that begins with python"),
         ({"excuse": "it is old"}, "unknown key 'excuse'; did you mean excused"),
