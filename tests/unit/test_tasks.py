@@ -154,6 +154,15 @@ def test_bake_writes_a_file(tmp_path: Path) -> None:
     assert all("example.org/cache" in json.dumps(target) for target in targets.values())
 
 
+def test_canaries_are_built_in_what_is_named() -> None:
+    recorder, reference = Recorder(), "example.org/a/b@sha256:" + "1" * 64
+    tasks.canary(recorder, ["msg*", "psycopg2"], image="musllinux_1_2_x86_64", reference=reference, published="none")
+    words = ["--only", "msg*", "--only", "psycopg2", "--published", "none"]
+    assert recorder.lines == [["canary", *words, "musllinux_1_2_x86_64", reference]]
+    tasks.manifest(recorder, "musllinux_1_2", [], ["msgpack"], canaries="results")
+    assert recorder.lines[1][1:] == ["--canaries", "results", "--accept-canary", "msgpack", "musllinux_1_2"]
+
+
 @pytest.mark.parametrize("execute", [False, True])
 def test_publishing_is_a_dry_run_unless_told_otherwise(execute: bool) -> None:
     recorder, where = Recorder(), ["example.org/wheels", "example.net/a"]
