@@ -80,7 +80,9 @@ def differences(old: bytes, new: bytes) -> list[str]:
             raise OtherAbi(f"its ABI is not compared: {PROGRAM} is missing: apt-get install {PACKAGE}") from None
         except subprocess.TimeoutExpired:
             raise OtherAbi(f"its ABI is not compared: {PROGRAM} did not end within {TIME_LIMIT} seconds") from None
-    if done.returncode not in (0, 4, 4 | 8):  # a bit field: 1 error, 2 invalid usage, 4 change, 8 incompatible change
+    # A bit field: 1 error, 2 invalid usage, 4 change, 8 incompatible change. Of a description that was cut off, abidiff
+    # complains and ends with 0.
+    if done.returncode not in (0, 4, 4 | 8) or done.stderr.strip():
         words = " ".join((done.stderr or done.stdout).replace(scratch, "").split())[-300:]
         raise OtherAbi(f"its ABI is not compared: {PROGRAM} ended with status {done.returncode}: {words}")
     lines = [line.strip() for line in done.stdout.splitlines()]

@@ -26,7 +26,7 @@ SOURCE = """\
 int thing_kind(thing *it) { return it->kind + it->inside->depth; }
 void thing_clear(thing *it) { it->count = 0; }
 """
-Change = Mapping[str, str]  # file -> what is replaced by what, both around " -> "
+Change = Mapping[str, str]  # file -> what is replaced by what, both around " -> "; "cut": the description lacks its end
 
 
 @pytest.fixture
@@ -49,7 +49,8 @@ def described(directory: Path, change: Change) -> bytes:
         (directory / name).write_text(text, encoding="utf-8")
     subprocess.run(["gcc", "-g", "-shared", "-fPIC", "-I.", "thing.c", "-o", "libthing.so"], cwd=directory, check=True)
     subprocess.run(["abidw", "libthing.so", "--out-file", "thing.abi"], cwd=directory, check=True)
-    return (directory / "thing.abi").read_bytes()
+    content = (directory / "thing.abi").read_bytes()
+    return content[: len(content) * 3 // 4] if "cut" in change else content
 
 
 def committed(world: World, *releases: tuple[str, Change | None], accepted: str = "", first: str = "1.0.0") -> str:
@@ -110,6 +111,11 @@ def test_a_person_lets_a_difference_pass(world: World) -> None:
 def test_a_description_that_vanishes_is_held_back(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert committed(world, ("1.0.0", {}), ("1.0.1", None)) == "1.0.0"
     assert "1.0.0 has Doc/thing.abi, this archive does not" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_description_that_was_cut_off_is_held_back(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert committed(world, ("1.0.0", {}), ("1.0.1", {"cut": ""})) == "1.0.0"
+    assert "its ABI is not compared: abidiff ended with status" in " ".join(capsys.readouterr().out.split())
 
 
 def test_where_there_was_no_description_nothing_is_compared(world: World) -> None:
