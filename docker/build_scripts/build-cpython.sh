@@ -35,7 +35,7 @@ configure
 keep_flags_of_clang
 skip_byte_compilation
 compile
-make install
+make "${MAKE_LESS}" install
 install_test_support
 ln -sf "python${ABI}" "${PREFIX}/bin/python"
 install_pip

@@ -129,11 +129,14 @@ skip_byte_compilation() {
     if grep -q 'DESTDIR.*compileall\.py' Makefile; then die "make install of CPython ${VERSION} byte-compiles in a new way: adapt skip_byte_compilation in cpython.sh"; fi
 }
 
+# For make: a program of CPython's own tests, which is not installed, is not to be made.
+MAKE_LESS=--old-file=Programs/_testembed
+
 # CPython's own tests make the profile for the optimisation; they need the image's locale. Fixed hashes, and random numbers
 # seeded by SOURCE_DATE_EPOCH, keep two runs as alike as possible.
 compile() {
     if is_shared; then export LC_ALL=en_US.UTF-8 PYTHONHASHSEED=0; fi
-    make -j "$(nproc)"
+    make -j "$(nproc)" "${MAKE_LESS}"
     export LC_ALL=C
     unset PYTHONHASHSEED
 }
