@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalogue.model import Image
+from catalogue.paths import DOCKER
 from engine.engine import Engine, reason
 from host import machine
 from host.mirror import Mirror, debian_suite
@@ -34,6 +35,8 @@ LABEL_MADE_FROM = "org.pypa.manylinux.base.made-from"
 
 
 CUSTOMIZE = Path(__file__).resolve().parent / "customize_base.sh"
+EXCLUDES = DOCKER / "packages" / "debian" / "dpkg-excludes"  # what the images lack; a layer above could not shrink it
+MERGED_USR = Path("/usr/share/mmdebstrap/hooks/maybe-merged-usr")
 
 
 @dataclass(frozen=True)
@@ -134,8 +137,8 @@ def _apt(argv: list[str], env: dict[str, str]) -> None:
 
 
 def made_from(base: Base, releases: Sequence[bytes]) -> str:
-    """A digest of what a base is made from: the signed indices of its suites, and our hook."""
-    digest = hashlib.sha256(f"{base}\n".encode() + CUSTOMIZE.read_bytes())
+    """A digest of what a base is made from: the signed indices of its suites, our hook, and what is left out."""
+    digest = hashlib.sha256(f"{base}\n".encode() + CUSTOMIZE.read_bytes() + EXCLUDES.read_bytes())
     for release in releases:
         digest.update(hashlib.sha256(release).digest())
     return digest.hexdigest()
@@ -153,10 +156,14 @@ def epoch(releases: Sequence[bytes]) -> int:
 
 
 def mmdebstrap_command(base: Base, mirror: Mirror, target: Path) -> list[str]:
-    """mmdebstrap's argument list. It reads the sources from standard input: they may hold a password."""
+    """mmdebstrap's argument list. It reads the sources from standard input: they may hold a password.
+
+    The hook merges /usr as Debian's own images do. Without it the package usrmerge would, which brings perl."""
     return [
         "mmdebstrap",
         "--variant=minbase",
+        f"--hook-dir={MERGED_USR}",
+        f"--dpkgopt={EXCLUDES}",
         "--format=tar",
         f"--architectures={base.architecture}",
         *(f"--aptopt={option}" for option in apt_options(mirror, target.parent)),

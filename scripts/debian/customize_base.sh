@@ -4,7 +4,8 @@
 set -eu
 root="$1"
 examples="$root/usr/share/doc/apt/examples"
-rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/* "$root/etc/apt/apt.conf.d/99mmdebstrap"
+rm -f "$root/etc/apt/sources.list" "$root"/etc/apt/sources.list.d/* "$root/etc/apt/apt.conf.d/99mmdebstrap" \
+    "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
 if [ -f "$examples/debian.sources" ]; then
     sed -e '/^#/d' -e 's/^Components:.*/Components: main/' "$examples/debian.sources" \
         >"$root/etc/apt/sources.list.d/debian.sources"

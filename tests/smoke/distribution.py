@@ -8,6 +8,7 @@ import os
 import pwd
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from . import elf
@@ -80,8 +81,20 @@ def manifest_packages(context: Context) -> Iterator[str]:
 CHANGED = re.compile(
     r"/usr/share/(doc|man|info|locale|lintian|gtk-doc|backgrounds|bug|help|gcc)/|/etc/(default/(locale|useradd)|locale\.gen|locale\.conf"
     r"|login\.defs|passwd|group|shadow|gshadow|apt/sources\.list|ld\.so\.conf\.d|yum\.|dnf/|environment|hosts|resolv\.conf|hostname|mtab|motd"
-    r"|issue|machine-id)|/usr/lib(64)?/(locale|rpm|.build-id)|/var/|/run|/dev|/proc|/sys|/boot|/usr/bin/.*lto-dump.*|/usr/share/.*\.pyc|/usr/lib/python"
+    r"|issue|machine-id)|/usr/lib(64)?/(locale|rpm|.build-id)|/var/|/run|/dev|/proc|/sys|/boot|/usr/share/.*\.pyc|/usr/lib/python"
 )
+
+
+DPKG_EXCLUDES = Path("/etc/dpkg/dpkg.cfg.d/manylinux")
+
+
+def left_out(path: str, settings: str) -> bool:
+    """Whether settings of dpkg leave a file out. A later pattern overrides an earlier one, see dpkg.cfg(5)."""
+    result = False
+    for kind, pattern in re.findall(r"(?m)^path-(exclude|include)=(.+)$", settings):
+        if fnmatchcase(path, pattern):
+            result = kind == "exclude"
+    return result
 
 
 @check("package-files", heavy=True)
@@ -93,6 +106,7 @@ def package_files(context: Context) -> Iterator[str]:
         "rhel": ["rpm", "-Va", "--nomtime", "--nordev"],
         "alpine": ["apk", "audit", "--system"],
     }[family]
+    settings = DPKG_EXCLUDES.read_text(encoding="utf-8") if family == "debian" else ""
     for line in context.run(argv, status=None).stdout.splitlines():
         match = re.match(r"(\S+)\s+([a-z] )?\s*(/?\S.*)$", line)
         if not match:
@@ -101,8 +115,9 @@ def package_files(context: Context) -> Iterator[str]:
         if (family == "alpine" and flags not in ("U", "X")) or (family == "rhel" and configuration):
             continue
         path = name if name.startswith("/") else f"/{name}"
-        if not CHANGED.match(path):
-            yield f"{path} {'is missing' if flags in ('missing', 'X') else 'was changed'} ({flags})"
+        missing = flags in ("missing", "X")
+        if not CHANGED.match(path) and not (missing and left_out(path, settings)):
+            yield f"{path} {'is missing' if missing else 'was changed'} ({flags})"
     if family == "debian":
         yield from (
             f"dpkg --audit: {line}" for line in context.run(["dpkg", "--audit"], status=None).stdout.splitlines()[:5]

@@ -36,7 +36,7 @@ unpack_site_files() {
 # The base image has its repositories already; this decides what its package manager leaves out from now on.
 repositories() {
     leave_docs_out
-    install_gl_substitute
+    install_substitutes
     update
 }
 
@@ -57,20 +57,23 @@ leave_docs_out() {
     cp "${PACKAGES}/debian/dpkg-excludes" /etc/dpkg/dpkg.cfg.d/manylinux
 }
 
-# libGL.so.1 depends on a driver, and the driver on LLVM: 200 MB that no build of wheels uses. An empty package provides the
-# drivers' names instead; `apt-get install libglx-mesa0 libegl-mesa0` replaces it by the real ones.
-install_gl_substitute() {
-    local directory
-    if dpkg-query --show manylinux-no-gl-driver; then
-        return 0
-    fi
-    directory="$(mktemp -d)"
-    mkdir "${directory}/DEBIAN"
-    cp "${PACKAGES}/debian/no-gl-driver.control" "${directory}/DEBIAN/control"
-    chmod 755 "${directory}"
-    dpkg-deb --build --root-owner-group "${directory}" "${directory}.deb"
-    dpkg --install "${directory}.deb"
-    rm -rf "${directory}" "${directory}.deb"
+# Packages come with what no build of wheels uses: libGL.so.1 with a driver and LLVM, 200 MB; gcc with the libraries of its
+# sanitizers, 20 MB. Empty packages provide these names instead. `apt-get install libglx-mesa0 libegl-mesa0` or
+# `apt-get install libasan8 libubsan1` brings the real ones.
+install_substitutes() {
+    local control name directory
+    for control in "${PACKAGES}"/debian/no-*.control; do
+        name="${control##*/}"
+        name="${name%.control}"
+        if dpkg-query --show "manylinux-${name}"; then continue; fi
+        directory="$(mktemp -d)"
+        mkdir "${directory}/DEBIAN"
+        cp "${control}" "${directory}/DEBIAN/control"
+        chmod 755 "${directory}"
+        dpkg-deb --build --root-owner-group "${directory}" "${directory}.deb"
+        dpkg --install "${directory}.deb"
+        rm -rf "${directory}" "${directory}.deb"
+    done
 }
 
 upgrade() {
@@ -110,7 +113,7 @@ clean() {
     find /var/lib/apt/lists -type f -delete
     rm -rf /var/cache/apt/*.bin /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
     rm -rf /var/log/apt/* /var/log/alternatives.log /var/log/bootstrap.log /var/log/dpkg.log
-    # The base image was made without dpkg-excludes. Directories stay: maintainer scripts link into man1.
+    # A base image may have been made without dpkg-excludes. Directories stay: maintainer scripts link into man1.
     local directory
     for directory in doc man info gtk-doc lintian; do
         [[ -d "/usr/share/${directory}" ]] || continue

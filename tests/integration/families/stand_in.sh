@@ -179,7 +179,8 @@ case "${NAME}" in
     dpkg-deb) touch "$1.deb" ;;
     dpkg)
         [[ -f "$1" ]] || refuse "there is no $1"
-        installed manylinux-no-gl-driver || echo manylinux-no-gl-driver >>"${STATE}/installed"
+        name="$(sed -n 's/^Package: //p' "${1%.deb}/DEBIAN/control")"
+        installed "${name}" || echo "${name}" >>"${STATE}/installed"
         ;;
     dpkg-query) installed "$1" || exit 1 ;;
     apk)

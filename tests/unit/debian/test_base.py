@@ -116,10 +116,13 @@ def test_mmdebstrap_gets_no_password_as_an_argument() -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """What mmdebstrap leaves: sources and settings of this machine, logs, and the documentation of apt."""
-    for name in ("etc/apt/sources.list.d", "etc/apt/apt.conf.d", "var/log", "var/lib/apt/lists", "var/cache/apt"):
+    for name in ("etc/apt/sources.list.d", "etc/apt/apt.conf.d", "etc/dpkg/dpkg.cfg.d"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("var/log", "var/lib/apt/lists", "var/cache/apt"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "etc/apt/sources.list").write_text("deb http://mirror.of.this.machine/debian bookworm main\n")
     (tmp_path / "etc/apt/apt.conf.d/99mmdebstrap").write_text("Acquire::Check-Valid-Until false;\n")
+    (tmp_path / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").write_text("path-exclude=/usr/share/man/*\n")
     for name in ("etc/resolv.conf", "etc/hostname", "var/log/dpkg.log", "var/lib/apt/lists/x_InRelease"):
         (tmp_path / name).write_text("mirror.of.this.machine\n")
     return tmp_path

@@ -29,7 +29,7 @@ from tests.smoke.registry import registry as real
 from tests.smoke.snapshot import Snapshot, is_dangling
 from tests.support.elf_files import shared_library
 
-from catalogue import images, model
+from catalogue import images, model, packages
 from catalogue.interpreters import Interpreter
 from plan import expectations
 from plan.plan import Request, decide
@@ -483,6 +483,14 @@ def test_every_image_of_the_table_has_its_checks(image: model.Image) -> None:
     assert layout.FAMILY_ROOT[image.policy.family]
     if image.policy.family == "debian":
         assert distribution.CODENAMES[image.policy.distribution]
+
+
+def test_dpkg_leaves_out_what_its_settings_say_and_nothing_else() -> None:
+    settings = (packages.PACKAGES / "debian" / "dpkg-excludes").read_text(encoding="utf-8")
+    for path in ("/usr/lib/x86_64-linux-gnu/libgio-2.0.a", "/usr/share/doc/x/README", "/usr/share/locale/de/x.mo"):
+        assert distribution.left_out(path, settings), path
+    for path in ("/usr/lib/x86_64-linux-gnu/libc.a", "/usr/share/doc/x/copyright", "/usr/share/locale/en_GB/x.mo"):
+        assert not distribution.left_out(path, settings), path
 
 
 def test_every_private_prefix_belongs_to_a_component() -> None:
