@@ -20,11 +20,11 @@ def bundled(prefix: Path, sbom: Path, libraries: Mapping[str, str]) -> list[dict
     `sha256`, `purl` and `cpe`.
 
     `sbom`: CPython's own (Misc/sbom.spdx.json of its tarball). It says what the tarball has, so what is linked from
-    outside is left out. A CPython without one has `libraries`: name -> version, as its modules say. The wheels of
-    ensurepip are in no SBOM."""
+    outside is left out. `libraries`: name -> version, as the interpreter's modules say; they are right where the SBOM
+    says something else, and all there is where CPython has none. The wheels of ensurepip are in no SBOM."""
     outside = linked(prefix)
     if sbom.is_file():
-        parts = [_part(row) for row in json.loads(sbom.read_text(encoding="utf-8"))["packages"]]
+        parts = [_corrected(_part(row), libraries) for row in json.loads(sbom.read_text(encoding="utf-8"))["packages"]]
     else:
         parts = [{"name": name, "version": libraries[name]} for name in OUTSIDE if libraries.get(name)]
     parts = [part for part in parts if OUTSIDE.get(part["name"], "") not in outside]
@@ -44,6 +44,16 @@ def _part(row: Mapping[str, Any]) -> dict[str, str]:
         "cpe": references.get("cpe23Type", ""),
     }
     return {key: value for key, value in part.items() if value}
+
+
+def _corrected(part: dict[str, str], libraries: Mapping[str, str]) -> dict[str, str]:
+    """A part in the version that was compiled: CPython 3.13.5 has expat 2.7.1, and its SBOM says 2.6.3."""
+    name, said = part["name"], part["version"]
+    actual = libraries.get(name) or said
+    if actual == said:
+        return part
+    names: dict[str, str] = {key: part[key].replace(said, actual) for key in ("purl", "cpe") if key in part}
+    return {"name": name, "version": actual, **names}  # address and hash are those of the other version
 
 
 def linked(prefix: Path) -> set[str]:
