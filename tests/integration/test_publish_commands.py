@@ -349,6 +349,7 @@ def compressions(fork: Fork, tag: str, image: Image) -> set[str]:
 
 
 @pytest.mark.program("skopeo")
+@pytest.mark.usefixtures("here")
 def test_another_compression_on_demand(fork: Fork) -> None:
     tag = fork.commit("first")
     image = MEMBERS[0]
