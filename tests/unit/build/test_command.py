@@ -155,7 +155,7 @@ def test_what_is_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         ({}, ("--variant", "sharde"), r"unknown variant 'sharde'; did you mean shared"),
         ({"VARIANT": "sharde"}, (), r"unknown variant 'sharde'; did you mean shared"),
         ({"VARIANT": "shared", "PLATFORM": "i686"}, (), r"manylinux_2_28_i686 has no shared variant; there are "),
-        ({}, ("--lock", "/nowhere/lock.json"), r"there is no /nowhere/lock.json"),
+        ({}, ("--lock", "/nowhere/lock.json"), r"/nowhere/lock.json does not exist: write it with"),
         ({"MANYLINUX_BUILD_FRONTEND": "buildah"}, (), r"MANYLINUX_BUILD_FRONTEND=buildah: .*docker-buildx, docker"),
     ],
 )

@@ -67,7 +67,7 @@ def test_an_image_has_the_name_and_the_interpreters_of_the_fork(overlay: Path) -
     image = images.load(overlay=overlay).image("manylinux_2_36_x86_64")
     assert image.repository == "registry.example.org/wheels/manylinux_2_36_x86_64"
     assert [i.tag for i in image.interpreters] == ["cp39-cp39", "cp313-cp313"]
-    assert [i.tag for i in image.on_demand] == ["pp310-pypy310_pp73"]
+    assert "pp310-pypy310_pp73" in [i.tag for i in image.on_demand]
     done = run(overlay, "./build.sh", "--print", PLATFORM="x86_64", POLICY="")
     assert done.returncode == 0, done.stderr
     assert "--tag registry.example.org/wheels/manylinux_2_36_x86_64:latest-untested" in done.stdout
