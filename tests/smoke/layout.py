@@ -185,7 +185,8 @@ def internal(context: Context) -> Iterator[str]:
     opt |= {Path(interpreter.prefix).name for interpreter in expected.shared_interpreters}
     yield from difference("names in /opt", opt, context.before.names("/opt"))
     wanted = {Path(interpreter.prefix).name for interpreter in expected.interpreters}
-    wanted |= {"pipx", "tools", "certs.pem", "manifest.json", "sbom.spdx.json", "static-libs-for-embedding-only.tar.xz"}
+    wanted |= {"pipx", "tools", "certs.pem", "static-libs-for-embedding-only.tar.xz"}
+    wanted |= {"manifest.json", "manifest.d", "sbom.spdx.json"}
     wanted |= {name for component, name in PRIVATE.items() if component in expected.components}
     wanted |= {expected.openssl_prefix.name} if expected.shared_interpreters else set()
     found = context.before.names(str(INTERNAL)) - {"manylinux", "files.sha256"}

@@ -17,7 +17,7 @@ from portable import errors
 
 MOST = 1 << 30  # bytes that a layer may unpack to: the largest has a tenth of it
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-RECORDS = "/opt/_internal/manifest.d"  # what the end of a build makes the manifest of, and removes
+RECORDS = "/opt/_internal/manifest.d"  # what the manifest of the image was made of that had the layer
 CHECK = "import bz2, ctypes, hashlib, lzma, sqlite3, ssl, zlib; ssl.create_default_context()"
 
 
