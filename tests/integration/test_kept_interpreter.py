@@ -39,7 +39,6 @@ FROM {IMAGE} AS built
 RUN mkdir -p /rootfs/opt/_internal/manifest.d && echo '{{}}' >/rootfs/opt/_internal/manifest.d/{TAG}.json && \\
     cp -a --parents /opt/python/{TAG} "$(readlink /opt/python/{TAG})" /usr/local/bin/*python3.11 /rootfs
 FROM scratch
-COPY --from=built /etc/os-release /
 COPY --from=built /rootfs /
 """
 WITHOUT = f"""\
