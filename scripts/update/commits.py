@@ -58,9 +58,10 @@ def require_clean(directory: Path) -> git.Repo:
         )
     repo = git.Repo(top)
     common = Path(repo.common_dir)
-    for stale in [*common.glob(f"{_PREFIX}*"), *common.glob(f"worktrees/{_PREFIX}*")]:
-        if not _alive(stale.name):
-            _remove(common, stale.name)
+    with files.locked(common):
+        for name in {path.name for top in (common, common / "worktrees") for path in top.glob(f"{_PREFIX}*")}:
+            if not _in_use(common / name):
+                _remove(common, name)
     return repo
 
 
@@ -112,24 +113,26 @@ def writer(directory: Path) -> Iterator[Writer]:
     """A Writer on the clean repository around `directory`. Its work tree is removed at the end."""
     with require_clean(directory) as repo:  # GitPython keeps git processes running until its objects are closed
         common = Path(repo.common_dir)
-        tree = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=common))
-        try:
+        with contextlib.ExitStack() as held:
+            with files.locked(common):  # between the two steps nobody takes the directory for a remain
+                tree = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=common))
+                held.enter_context(files.locked(tree))
+            held.callback(_remove, common, tree.name)
             _shielded(repo, "worktree", "add", "--detach", "--quiet", str(tree), "HEAD")
             with git.Repo(tree) as side:
                 yield Writer(repo, side, tree)
-        finally:
-            _remove(common, tree.name)
 
 
-def _alive(name: str) -> bool:
-    """Whether the run that owns a work tree directory still runs; the name holds its process id."""
+def _in_use(tree: Path) -> bool:
+    """Whether the run that made a work tree directory still runs: it holds a lock, which ends with its process."""
     try:
-        os.kill(int(name.removeprefix(_PREFIX).partition("-")[0]), 0)
-    except (ProcessLookupError, ValueError):
+        descriptor = os.open(tree, os.O_RDONLY)
+    except FileNotFoundError:
         return False
-    except PermissionError:
-        return True
-    return True
+    try:
+        return not files.try_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _shielded(repo: git.Repo, *command: str) -> None:
