@@ -85,9 +85,14 @@ class Upstreams:
         text = text.replace("ghcr.io/", f"127.0.0.1:{server.port}/")
         (root / "docker").mkdir()
         (root / "docker" / "dependencies.toml").write_text(text, encoding="utf-8")
-        for name in ("Dockerfile", native.UNCONFIRMED.rpartition("/")[2]):
-            shutil.copy(ROOT / "docker" / name, root / "docker")
+        shutil.copy(ROOT / native.UNCONFIRMED, root / "docker")
+        text = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+        (root / "docker" / "Dockerfile").write_text(text.replace("_URL=https://", f"_URL={server.url('/')}"), "utf-8")
         self.rows = dependencies.load(root / "docker" / "dependencies.toml")
+        self.pinned, self.places = native.read_pins(root)
+        for row in self.rows.values():
+            if row.abi:
+                self._serve_pinned(row, self.pinned[row.name])
         self.pinned, self.places = native.read_pins(root)
         tags: dict[str, set[str]] = {}
         for name, row in self.rows.items():
@@ -96,6 +101,15 @@ class Upstreams:
             lines = "".join(f"{'1' * 40}\trefs/tags/{name}\n" for name in sorted(names))
             self._route(f"{repository}/info/refs?service=git-upload-pack", lines.encode())
             self._route(f"{repository}/HEAD", b"ref: refs/heads/main\n")
+
+    def _serve_pinned(self, row: Dependency, pin: pins.Pin) -> None:
+        """The pinned release, which a newer one is compared with. It has no description of its ABI."""
+        content = tarball(row.name, pin.version, "tar.xz", row.fill(row.folder, pin.version))
+        self._route(pin.url, content)
+        assert isinstance(pin.sha256, str)
+        dockerfile = self.root / "docker" / "Dockerfile"
+        text = dockerfile.read_text(encoding="utf-8")
+        dockerfile.write_text(text.replace(pin.sha256, sha256(content)), encoding="utf-8")
 
     def _serve(self, row: Dependency, pin: pins.Pin, version: str, tags: dict[str, set[str]]) -> None:
         """The lists, the newer file and what proves it, for one row."""
