@@ -85,7 +85,8 @@ configure() {
     # configure finds "no" with gcc. With clang it would add a warning flag to what sysconfig publishes.
     export ac_cv_enable_unreachable_code_warning=no
     if is_clang; then find_out_by_gcc; fi
-    CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${ldflags}" ./configure "${options[@]}"
+    CONFIG_SITE=/answers/config.site CC=gcc CXX=g++ CFLAGS_NODIST="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS_NODIST="${ldflags}" \
+        ./configure "${options[@]}"
 }
 
 # say_what_is_missing FILE: writes what _missing_stdlib_info of 3.15 and later says of what install_test_support leaves out. Tracebacks
