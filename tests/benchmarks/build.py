@@ -246,7 +246,7 @@ def measure(image: Image, interpreters: tuple[str, ...] | None, bump: str, scrat
     plan = decide(image, request)
     chosen = ["--interpreters", ",".join(interpreters)] if interpreters else []
     say(f"cold build of {', '.join(i.tag for i in plan.interpreters)} with {engine.name}")
-    cold, lines = build(image, base, LOCK, [*chosen, "--no-cache"], engine)
+    cold, lines = build(image, base, LOCK, [*chosen, "--no-cache", "--verbose"], engine)
     say(f"{cold:.0f} s; reading the layers")
     before = saved_layers(engine, plan.reference, scratch)
     cores = os.cpu_count() or 1
