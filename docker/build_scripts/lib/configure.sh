@@ -1,10 +1,10 @@
 #!/bin/bash
 # The steps of answer-configure.sh, and what it asks: functions, headers, types, sizes and members
 
-# configure runs the compiler for each of some 300 functions, headers and types, and every CPython has a configure. Here the linker
-# answers for all functions at once. Only "yes" counts, and only what links or compiles without any library, header
-# or flag: with more of them, as configure may add, it still does. Left out are names that configure asks about in a way of its own
-# (with a header, as socket; by running a program, as getaddrinfo), and sizes that flags change (off_t, time_t).
+# configure runs the compiler for each of some 300 functions, headers and types, and every CPython has a configure. Here the
+# linker answers for all functions at once. Only "yes" counts, and only what links or compiles without any library, header or flag:
+# with more of them, as configure may add, it still does. Left out are names that configure asks about in a way of its own (with a
+# header, as socket; by running a program, as getaddrinfo), and sizes that flags change (off_t, time_t).
 FUNCTIONS=(
     __fpu_control accept4 alarm bind_textdomain_codeset chmod chown clock clock_getres clock_gettime clock_nanosleep clock_settime
     close_range closefrom confstr copy_file_range copysign ctermid dup dup2 dup3 execv explicit_bzero faccessat fchmod fchmodat
@@ -78,32 +78,33 @@ linked() {
 }
 
 answer_functions() {
-    local name said stubs missing found=()
+    local said stubs missing found
     # glibc names what only ever fails in a header; configure takes such a function for missing.
     stubs="$(gcc -E -dM -x c - <<<'#include <limits.h>' | sed -n -E 's/^#define __stub_(\w+).*/\1/p')"
     said="$(linked '-Wl,--warn-unresolved-symbols' "${FUNCTIONS[@]}")"
     missing="$(sed -n -E "s/.*undefined (reference to|symbol:) [\`']?(\w+).*/\2/p" <<<"${said}")"
-    for name in "${FUNCTIONS[@]}"; do
-        if ! grep -qxF "${name}" <<<"${missing}"$'\n'"${stubs}"; then found+=("${name}"); fi
-    done
-    linked -Wl,--no-undefined ${found[@]+"${found[@]}"} >/dev/null || die "the linker does not say which functions are missing: adapt answer-configure.sh"
-    for name in ${found[@]+"${found[@]}"}; do echo "$(variable func "${name}")=yes"; done
+    mapfile -t found < <(printf '%s\n' "${FUNCTIONS[@]}" | grep -vxF -e "${missing}" -e "${stubs}")
+    if ! linked -Wl,--no-undefined ${found[@]+"${found[@]}"} >/dev/null; then
+        die "the linker does not say which functions are missing: adapt answer_functions in lib/configure.sh"
+    fi
+    printf 'ac_cv_func_%s=yes\n' ${found[@]+"${found[@]}"}
 }
 
 # Each line adds an array whose size is the answer; nm reads it, so nothing needs to run.
 answer_sizes() {
-    local name value number=0
+    local name number=0 size symbol values=()
     {
         printf '%s\n' "${INCLUDES}"
         for name in "${SIZES[@]}"; do echo "char answer_$((number++))[sizeof(${name})] = {1};"; done
         for name in long size_t max_align_t; do echo "char answer_$((number++))[_Alignof(${name})] = {1};"; done
     } >sizes.c
     gcc -c sizes.c -o sizes.o
+    while read -r _ size _ symbol; do
+        values[${symbol#answer_}]=$((16#${size}))
+    done < <(nm -S sizes.o | grep -w 'answer_[0-9]*')
     number=0
     for name in "${SIZES[@]/#/sizeof }" 'alignof long' 'alignof size_t' 'alignof max_align_t'; do
-        value="$(nm -S sizes.o | sed -n -E "s/^\w+ (\w+) \w answer_${number}\$/\1/p")"
-        echo "$(variable "${name%% *}" "${name#* }")=$((16#${value:?}))"
-        number=$((number + 1))
+        echo "$(variable "${name%% *}" "${name#* }")=${values[number++]:?}"
     done
 }
 
