@@ -262,10 +262,19 @@ def _measured(path: Path) -> str:
         return ""
     result = json.loads(path.read_text(encoding="utf-8"))
     size, compressed = (f"{result[key] / 1e6:.0f} MB" for key in ("size", "compressed"))
+    unchanged, bump = (
+        f"{result[key]} s, {result[key] / result['cold_seconds']:.2f} of the cold build"
+        for key in ("unchanged_seconds", "bump_seconds")
+    )
+    compared = []
+    if ratios := result.get("cold_ratios"):
+        said = f"{ratios['wall']:.2f} of its time, {ratios['processor']:.2f} of its processor time"
+        compared.append([f"cold build, compared with that of commit {ratios['against']}, in turns", said])
     rows = [
         ["cold build", f"{result['cold_seconds']} s"],
-        ["build with nothing changed", f"{result['unchanged_seconds']} s"],
-        [f"rebuild after a bump of {result['bump']}", f"{result['bump_seconds']} s"],
+        *compared,
+        ["build with nothing changed", unchanged],
+        [f"rebuild after a bump of {result['bump']}", bump],
         ["of the compressed image to download again after that bump", f"{100 * result['downloaded_again']:.1f} %"],
         ["image, compressed", f"{size}, {compressed}"],
         *([f"smoke tests, {n} at a time", f"{seconds} s"] for n, seconds in result["smoke_seconds"].items()),

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Measures what building and using an image costs, and prints a table; --write keeps the figures that README quotes.
+"""Measures what building and using an image costs, and prints a table; --write keeps it for docs/building.md.
 
 Cold build by stage, size by layer, smoke tests on one core and on all, and what one CPython bump costs: the rebuild,
 and the share of the compressed image that users download again. The image comes from local sources, as
 `./build.sh --bootstrap` leaves them, so run that once before. It takes about half an hour on two cores.
 
 --against DIRECTORY only compares cold builds: ours, and in turns with it that of another directory with a Dockerfile.
+With --write, the ratios join the other figures.
 """
 
 from __future__ import annotations
@@ -304,6 +305,11 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join([title, "", *(f"{name:<{width}}  {value}" for name, value in rows), ""])
 
 
+def write(result: Mapping[str, Any]) -> None:
+    """Keeps the figures for docs/building.md."""
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Measures building, size, smoke tests and a bump of an image made of Debian."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -335,13 +341,16 @@ def main() -> None:
         arguments = {name: value for name, _, value in (text.partition("=") for text in options.build_arg)}
         costs = compare(image, interpreters, options.against.resolve(), arguments, options.rounds)
         print(json.dumps(costs, indent=2) if options.json else paired.table(costs, options.against.name))
+        if options.write:
+            ratios = {"against": options.against.name, **paired.ratios(costs)._asdict()}
+            write({**json.loads(RESULTS.read_text(encoding="utf-8")), "cold_ratios": ratios})
         return
     scratch = places.state() / "benchmark"
     scratch.mkdir(parents=True, exist_ok=True)
     result = measure(image, interpreters, options.bump, scratch)
     print(json.dumps(result, indent=2) if options.json else table(result))
     if options.write:
-        RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write(result)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,20 @@ def test_measured_figures_are_quoted(tmp_path: Path) -> None:
     assert "| manylinux_2_36_x86_64 with cp39-cp39, podman, 2 cores |  |" in text
     assert "| of the compressed image to download again after that bump | 6.1 % |" in text
     assert "| image, compressed | 884 MB, 306 MB |" in text
+    assert "| rebuild after a bump of cpython-3.11 | 90 s, 0.23 of the cold build |" in text
+    assert "compared" not in text
     assert "| smoke tests, 2 at a time | 80 s |" in text
+
+
+def test_the_pair_is_quoted_as_ratios(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    seconds = {"cold_seconds": 400, "unchanged_seconds": 20, "bump_seconds": 90, "smoke_seconds": {}}
+    names = {"image": "x", "interpreters": [], "engine": "podman", "cores": 2, "bump": "git", "downloaded_again": 0.5}
+    ratios = {"against": "a10169f", "wall": 0.934, "processor": 0.9}
+    figures = {**seconds, **names, "size": 1, "compressed": 1, "cold_ratios": ratios}
+    path.write_text(json.dumps(figures), encoding="utf-8")
+    said = "compared with that of commit a10169f, in turns | 0.93 of its time, 0.90 of its processor time |"
+    assert f"| cold build, {said}" in readme._measured(path)
 
 
 def test_figures_for_other_architectures_are_quoted(tmp_path: Path) -> None:
