@@ -6,7 +6,7 @@ and the share of the compressed image that users download again. The image comes
 `./build.sh --bootstrap` leaves them, so run that once before. It takes about half an hour on two cores.
 
 --against DIRECTORY only compares cold builds: ours, and in turns with it that of another directory with a Dockerfile.
-With --write, the ratios join the other figures.
+With --write, the ratios join the other figures under that directory's name: call a checkout by its commit.
 """
 
 from __future__ import annotations
