@@ -26,6 +26,7 @@ PROGRAMS = {
     "gcc": ("gcc", "libc6-dev"),
     "gpg": ("gpg", "gpg-agent"),
     "gpgv": ("gpgv",),
+    "make": ("make",),
     "objdump": ("binutils",),
     "openssl": ("openssl",),
     "rpmbuild": ("rpm",),

@@ -4,6 +4,8 @@ set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib/lib.sh
 source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/jobserver.sh
+source "${HERE}/lib/jobserver.sh"
 NAME="${1:?autoconf, automake or libtool}"
 read_pin "${NAME}"
 
@@ -28,7 +30,7 @@ fi
 
 cd /build/source
 ./configure --prefix=/usr/local CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
-make -j "$(nproc)"
+parallel_make all
 make install DESTDIR="${ROOTFS}"
 rm -rf "${ROOTFS}"/usr/local/share/{info,man,doc}
 if [[ "${NAME}" == automake ]]; then see_macros_of /usr/share/aclocal /usr/local/share/aclocal; fi

@@ -4,6 +4,8 @@ set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib/lib.sh
 source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/jobserver.sh
+source "${HERE}/lib/jobserver.sh"
 read_pin curl
 PREFIX=/opt/_internal/curl-4
 
@@ -20,7 +22,7 @@ fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 ./configure --prefix="${PREFIX}" --disable-static --without-libpsl --disable-docs "${with_openssl}" \
     CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${ldflags}"
-make -j "$(nproc)"
+parallel_make all
 make install DESTDIR="${DEVROOT}"
 rm -rf "${DEVROOT}${PREFIX}/share"
 

@@ -4,6 +4,8 @@ set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib/lib.sh
 source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/jobserver.sh
+source "${HERE}/lib/jobserver.sh"
 read_pin git
 : "${LIBC:?}"
 
@@ -29,7 +31,7 @@ options+=(TEST_PROGRAMS= test_bindir_programs= UNIT_TEST_PROGS= UNIT_TESTS_PROG=
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 flags=(CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${ldflags}")
-make -j "$(nproc)" "${options[@]}" "${flags[@]}" all
+parallel_make "${options[@]}" "${flags[@]}" all
 make "${options[@]}" "${flags[@]}" install DESTDIR="${ROOTFS}"
 record component git "${VERSION}" "${URL}" "${SHA256}"
 finish

@@ -4,6 +4,8 @@ set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib/lib.sh
 source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/jobserver.sh
+source "${HERE}/lib/jobserver.sh"
 read_pin libxcrypt
 
 # build NAME OPTION...: builds in /build/NAME. Each build has its own source, since the second one edits the version map.
@@ -14,7 +16,7 @@ build() {
     # lld rejects the version map of the second build; gcc uses bfd anyway.
     ./configure --prefix=/usr/local --libdir=/usr/local/lib --disable-static --enable-hashes=all --disable-werror "$@" \
         CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS} -fuse-ld=bfd"
-    make -j "$(nproc)"
+    parallel_make all
     make install DESTDIR="/build/${name}-root"
 }
 

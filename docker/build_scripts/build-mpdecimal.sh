@@ -4,6 +4,8 @@ set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib/lib.sh
 source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/jobserver.sh
+source "${HERE}/lib/jobserver.sh"
 read_pin mpdecimal
 PREFIX=/opt/_internal/mpdecimal
 
@@ -11,7 +13,7 @@ fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 ./configure --prefix="${PREFIX}" --disable-cxx --disable-static --disable-doc \
     CFLAGS="${HARDEN_CPPFLAGS} ${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
-make -j "$(nproc)"
+parallel_make default
 make install DESTDIR="${DEVROOT}"
 rm -rf "${DEVROOT}${PREFIX}/share"
 edit "${DEVROOT}${PREFIX}/lib/pkgconfig/libmpdec.pc" "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|"

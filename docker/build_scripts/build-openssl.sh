@@ -4,6 +4,8 @@ set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib/lib.sh
 source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/jobserver.sh
+source "${HERE}/lib/jobserver.sh"
 read_pin openssl
 : "${PLATFORM:?}"
 KEEP="${KEEP:-libraries}"
@@ -23,7 +25,7 @@ if [[ "${PLATFORM}" == i686 ]]; then options+=(-latomic); fi # 64-bit atomics
 fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}" ./config "${options[@]}"
-make -j "$(nproc)"
+parallel_make all
 make install_sw DESTDIR="${DEVROOT}"
 rm -f "${DEVROOT}${PREFIX}"/lib/*.a
 

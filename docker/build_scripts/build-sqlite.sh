@@ -24,7 +24,8 @@ fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source
 ./configure --prefix="${PREFIX}" --disable-static --disable-tcl --disable-readline \
     CFLAGS="${flags}" LDFLAGS="${HARDEN_LDFLAGS} ${rpath}"
-make -j "$(nproc)" install-dll install-headers install-pc DESTDIR="${DEVROOT}"
+# Not parallel_make: it is a single file, and all CPythons wait for it. So it must not wait for a token first.
+make install-dll install-headers install-pc DESTDIR="${DEVROOT}"
 edit "${DEVROOT}${PREFIX}/lib/pkgconfig/sqlite3.pc" "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|"
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"

@@ -4,6 +4,8 @@ set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib/lib.sh
 source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/jobserver.sh
+source "${HERE}/lib/jobserver.sh"
 
 # build NAME OPTION...
 build() {
@@ -14,7 +16,7 @@ build() {
     cd "/build/${name}/unix"
     ./configure --prefix=/usr/local --enable-threads "$@" \
         CPPFLAGS="${HARDEN_CPPFLAGS}" CFLAGS="${HARDEN_CFLAGS}" LDFLAGS="${HARDEN_LDFLAGS}"
-    make -j "$(nproc)"
+    parallel_make all
     make install-binaries install-libraries install-headers DESTDIR="${DEVROOT}"
     record component "${name}" "${VERSION}" "${URL}" "${SHA256}"
 }

@@ -4,6 +4,8 @@ set -Eeuo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=docker/build_scripts/lib/lib.sh
 source "${HERE}/lib/lib.sh"
+# shellcheck source=docker/build_scripts/lib/jobserver.sh
+source "${HERE}/lib/jobserver.sh"
 read_pin zstd
 PREFIX=/opt/_internal/zstd
 
@@ -11,7 +13,7 @@ fetch_source "${URL}" "${SHA256}" /build/source
 cd /build/source/lib
 # In the environment, so that the makefile can add to them
 export CPPFLAGS="${HARDEN_CPPFLAGS} -DZSTD_MULTITHREAD" CFLAGS="${HARDEN_CFLAGS} -fvisibility=hidden -pthread" LDFLAGS="${HARDEN_LDFLAGS} -pthread"
-make -j "$(nproc)" PREFIX="${PREFIX}" DESTDIR="${DEVROOT}" install-shared install-pc install-includes
+parallel_make PREFIX="${PREFIX}" DESTDIR="${DEVROOT}" install-shared install-pc install-includes
 edit "${DEVROOT}${PREFIX}/lib/pkgconfig/libzstd.pc" "s|^Libs:.*|& -Wl,-rpath,\${libdir} -Wl,--enable-new-dtags|"
 
 mkdir -p "${ROOTFS}${PREFIX}/lib"

@@ -5,7 +5,8 @@ instructions, the values of its ARGs, the files of the checkout that it copies, 
 starts from or copies from. Equal inputs give equal trees, so a build may take a tree from an image that it fits.
 
 Not covered is what may differ within one release of a distribution (DISTRIBUTION): the digest of the base image and the
-versions of its packages. Mounts need no digest: a source has its hash in an ARG, a secret is of the site.
+versions of its packages. Mounts need no digest: a source has its hash in an ARG, a secret is of the site, and
+the job server decides how fast something is compiled.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from catalogue.pins import components, env_prefix
 
 SCRIPTS = "/manylinux/build_scripts"
 REQUIREMENTS = "/manylinux/requirements"
+JOBSERVER = "--mount=type=cache,id=manylinux-jobserver,target=/jobserver"
 SITE = "--mount=type=secret,id=ca --mount=type=secret,id=pip"
 
 
@@ -84,7 +85,8 @@ def _cpython(interpreter: Interpreter | SharedInterpreter, name: str, base: str,
 FROM {base} AS interpreter-{name}
 ARG {pin}_VERSION {pin}_SHA256 {pin}_URL BUILD_TRIPLE{more}
 COPY --from=checkout {REQUIREMENTS}/interpreter/{interpreter.minor}.txt {REQUIREMENTS}/interpreter/
-RUN --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {SITE} \\
+RUN {JOBSERVER} \\
+    --mount=type=bind,source=docker/sources/{interpreter.pin},target=/sources {SITE} \\
     {SCRIPTS}/build-cpython.sh {interpreter.pin} {name}
 """
 

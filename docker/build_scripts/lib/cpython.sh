@@ -137,7 +137,7 @@ MAKE_LESS=--old-file=Programs/_testembed
 # seeded by SOURCE_DATE_EPOCH, keep two runs as alike as possible.
 compile() {
     if is_shared; then export LC_ALL=en_US.UTF-8 PYTHONHASHSEED=0; fi
-    make -j "$(nproc)" "${MAKE_LESS}"
+    parallel_make "${MAKE_LESS}"
     export LC_ALL=C
     unset PYTHONHASHSEED
 }

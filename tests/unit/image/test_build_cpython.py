@@ -89,7 +89,8 @@ SHARED = {"TAG": "shared-cpython-3.13", "PREFIX": "/opt/shared-cpython-3.13", "O
 def step(tmp_path: Path, function: str, **environment: str) -> str:
     """What one function of cpython.sh prints, with the programs of tmp_path/bin."""
     (tmp_path / "bin").mkdir(exist_ok=True)
-    script = f"set -Eeuo pipefail; HERE=.; source {SCRIPTS}/lib/lib.sh; source {CPYTHON}; {function}"
+    libraries = f"source {SCRIPTS}/lib/lib.sh; source {SCRIPTS}/lib/jobserver.sh; source {CPYTHON}"
+    script = f"set -Eeuo pipefail; HERE=.; {libraries}; {function}"
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     fixed = {"PATH": path, "VERSION": "3.13.15", "MINOR": "3.13", "ABI": "3.13", "BUILD_TRIPLE": ""}
     argv = ["bash", "-c", script]

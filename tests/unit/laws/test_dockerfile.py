@@ -178,6 +178,19 @@ def test_one_stage_copies_from_the_checkout_and_gives_it_modes_and_dates() -> No
     assert f"\nOLDEST_DATE={match[3]} " in (DOCKER / "build_scripts/lib/lib.sh").read_text(encoding="utf-8")
 
 
+def test_what_compiles_shares_the_job_server() -> None:
+    """Each such RUN mounts it, and no other does: a stage without it would take all processors for itself."""
+    mount = "RUN --mount=type=cache,id=manylinux-jobserver,target=/jobserver "
+    scripts = {path.name: path.read_text(encoding="utf-8") for path in (DOCKER / "build_scripts").rglob("*.sh")}
+    compiling = [f"/{name}" for name, text in scripts.items() if '\nsource "${HERE}/lib/jobserver.sh"\n' in text]
+    assert len(compiling) > 8 and 'JOBSERVER="${JOBSERVER:-/jobserver}"' in scripts["jobserver.sh"]
+    for name, (_, text) in STAGES.items():
+        runs = re.findall(r"(?m)^RUN (?:[^\n\\]|\\\n)+$", text)
+        known = [run for run in runs if any(script in run for script in compiling)]
+        assert [run for run in runs if "jobserver" in run] == [run for run in known if run.startswith(mount)] == known
+        assert not known or any("/jobserver.sh " in STAGES[stage][1] for stage in line_of(name)), name
+
+
 def test_every_file_of_the_checkout_that_is_copied_is_there() -> None:
     tops = {"/manylinux/requirements": "requirements", "/manylinux/describe": "scripts/describe"}
     tops |= {"/manylinux": "docker", "/rootfs": "docker/rootfs"}

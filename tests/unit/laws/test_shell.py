@@ -64,6 +64,13 @@ def test_edits_files_by_edit_which_fails_where_nothing_matches(path: Path) -> No
     assert not found
 
 
+@pytest.mark.parametrize("path", sorted(BUILD_SCRIPTS.rglob("*.sh")), ids=lambda path: path.name)
+def test_one_script_decides_how_many_jobs_run(path: Path) -> None:
+    """`make -j 16` in each of a dozen stages is 192 compilers at once."""
+    many = [line for _, line in code_of(path.read_text()) if re.search(r"\bmake .*-(j|-jobs)|\bnproc\b", line)]
+    assert bool(many) == (path.name == "jobserver.sh")
+
+
 def test_no_shell_script_loops_over_a_command_that_may_fail() -> None:
     """The list of `for` is expanded without errexit: a failure would be an empty list. An assignment fails."""
     loops = re.compile(r"\bfor \w+ in [^;\n]*(?:\$\(|`)")
