@@ -4,11 +4,11 @@
 # A cache mount, which the stages share. "tokens" is a FIFO with one byte for each free processor, as GNU make's job server has it.
 JOBSERVER="${JOBSERVER:-/jobserver}"
 
-# parallel_make ARGUMENT...: runs make, which takes a token for every further job that it starts. Where nothing is mounted, or
-# SELinux does not let us write there, make uses all processors. make 3.82 knows --jobserver-fds alone, and 4.4 still reads it.
+# parallel_make ARGUMENT...: runs make, which takes a token for every further job that it starts. Where nothing is mounted, SELinux
+# does not let us write there, or flock is missing, make uses all processors. make 3.82 knows --jobserver-fds alone, and 4.4 reads it.
 parallel_make() (
     mkfifo "${JOBSERVER}/tokens" 2>/dev/null || true # another stage may have made it
-    if [[ ! -p "${JOBSERVER}/tokens" ]]; then exec make -j "$(nproc)" "$@"; fi
+    if [[ ! -p "${JOBSERVER}/tokens" ]] || ! command -v flock >/dev/null; then exec make -j "$(nproc)" "$@"; fi
     exec 4>>"${JOBSERVER}/working" 5>>"${JOBSERVER}/waiting"
     take_token
     trap 'printf + >&3' EXIT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.support import programs
 from catalogue import pins
 
 JOBSERVER = pins.DOCKERFILE.parent / "build_scripts" / "lib" / "jobserver.sh"
+DEFAULT = os.environ["PATH"]
 PROCESSORS = 3
 JOBS = 6
 # Lines shorter than a pipe's buffer do not mix, so the log has the order in which jobs began and ended.
@@ -49,12 +51,12 @@ def tokens(place: Path) -> Iterator[int]:
     os.close(opened)
 
 
-def start(place: Path, target: str = "all", mount: str = "mount") -> subprocess.Popen[bytes]:
-    """A stage that compiles."""
+def start(place: Path, target: str = "all", mount: str = "mount", more: str = DEFAULT) -> subprocess.Popen[bytes]:
+    """A stage that compiles. `more`: where programs are, besides place/bin."""
     return subprocess.Popen(
         ["bash", "-c", f"set -Eeuo pipefail; source {JOBSERVER}; parallel_make {target}; echo after make"],
         cwd=place,
-        env={"PATH": f"{place / 'bin'}:{os.environ['PATH']}", "JOBSERVER": str(place / mount)},
+        env={"PATH": f"{place / 'bin'}:{more}", "JOBSERVER": str(place / mount)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -92,6 +94,14 @@ def test_where_nothing_can_be_shared_it_has_all_processors(place: Path, mount: s
     status, output = result(start(place, mount=mount))
     assert (status, most_at_once(place, JOBS)) == (0, PROCESSORS)
     assert "mkfifo" not in output
+
+
+def test_without_flock_it_has_all_processors(place: Path) -> None:
+    for name in ("bash", "make", "mkfifo", "sh", "sleep"):
+        (place / "bin" / name).symlink_to(shutil.which(name) or name)
+    status, output = result(start(place, more="/nonexistent"))
+    assert (status, most_at_once(place, JOBS)) == (0, PROCESSORS)
+    assert "not found" not in output
 
 
 @pytest.mark.parametrize(("target", "status"), [("all", 0), ("failing", 2)])
