@@ -124,29 +124,45 @@ def test_what_a_killed_stage_has_taken_is_there_again(place: Path) -> None:
     assert most_at_once(place, JOBS) == PROCESSORS
 
 
-def test_one_that_waits_replaces_the_tokens_of_killed_stages(place: Path) -> None:
-    working = [start(place, "endless") for _ in range(PROCESSORS)]
+@pytest.fixture
+def working(place: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Stages that work on all processors, without end."""
+    stages = [start(place, "endless") for _ in range(PROCESSORS)]
     programs.wait_until(lambda: (place / "log").exists() and (place / "log").read_text() == "begin\n" * PROCESSORS)
+    yield stages
+    kill(stages)
+
+
+def kill(stages: list[subprocess.Popen[bytes]]) -> None:
+    for stage in stages:
+        if stage.poll() is None:
+            os.killpg(stage.pid, signal.SIGKILL)
+            stage.communicate()
+
+
+def waits(stage: subprocess.Popen[bytes]) -> bool:
+    try:
+        stage.wait(timeout=2)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def test_one_that_waits_replaces_the_tokens_of_killed_stages(
+    place: Path, working: list[subprocess.Popen[bytes]]
+) -> None:
     waiting = start(place)
-    with pytest.raises(subprocess.TimeoutExpired):
-        waiting.wait(timeout=2)
-    for process in working:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    assert waits(waiting)
+    kill(working)
     (place / "log").unlink()
     assert result(waiting)[0] == 0
     assert most_at_once(place, JOBS) == PROCESSORS
 
 
-def test_it_waits_while_others_work_on_all_processors(place: Path) -> None:
+def test_it_waits_while_others_work_on_all_processors(place: Path, working: list[subprocess.Popen[bytes]]) -> None:
     """A make takes a token for its first job, too."""
-    working = [start(place, "endless") for _ in range(PROCESSORS)]
-    programs.wait_until(lambda: (place / "log").exists() and (place / "log").read_text() == "begin\n" * PROCESSORS)
     waiting = start(place, "failing")
-    with pytest.raises(subprocess.TimeoutExpired):
-        waiting.wait(timeout=2)
+    assert waits(waiting)
     os.killpg(working[0].pid, signal.SIGTERM)
     assert result(waiting)[0] == 2
-    for process in working:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    working[0].communicate()
