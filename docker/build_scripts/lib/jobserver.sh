@@ -23,7 +23,8 @@ take_token() {
     if flock -n 4; then
         put_tokens "$(($(nproc) - 1))"
     else
-        replace_tokens 5>&- &
+        # It opens the lock anew: a flock that it has begun outlives it, and would change the lock that make holds.
+        replace_tokens 4>>"${JOBSERVER}/working" 5>&- &
         read -r -n 1 -u 3             # without -t: bash 5.2 takes a byte that comes late and says that none came
         kill "$!" 2>/dev/null || true # it has ended if that token is one of its own
     fi

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,3 +167,16 @@ def test_it_waits_while_others_work_on_all_processors(place: Path, working: list
     os.killpg(working[0].pid, signal.SIGTERM)
     assert result(waiting)[0] == 2
     working[0].communicate()
+
+
+def test_looking_for_the_dead_keeps_nobody_out(place: Path, working: list[subprocess.Popen[bytes]]) -> None:
+    """A stage that has its token ends its own watch, which may be asking for the lock at that moment."""
+    slowly = f'if [[ "$1" == -n ]]; then sleep 2; fi; exec {shutil.which("flock")} "$@"'
+    programs.program(place / "bin" / "flock", slowly)
+    waiting = start(place, "endless")
+    time.sleep(3)  # it asked for two seconds whether somebody works, and its watch is asking now
+    for stage in working:
+        os.killpg(stage.pid, signal.SIGTERM)
+        stage.communicate()
+    assert result(start(place, "failing"))[0] == 2
+    kill([waiting])
