@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -90,10 +92,10 @@ def _run_pass(
     python: str,
     results: Results,
 ) -> bool:
-    """Runs the suite in one container on one interpreter; returns whether it came to its end."""
+    """Runs the suite in one container on one interpreter; returns whether it came to its end. `mounts`: all it has."""
     name = f"manylinux-smoke-{uuid.uuid4().hex[:12]}"
     argv = [*which.prefix, python, "-B", "-m", "smoke", which.name, *arguments]
-    command = engine.run(reference, argv, mounts=[*mounts, *which.mounts], name=name, workdir="/", **which.options)
+    command = engine.run(reference, argv, mounts=mounts, name=name, workdir="/", **which.options)
     ended = False
     late = threading.Event()
     start = time.monotonic()
@@ -141,6 +143,27 @@ def _run_pass(
             seconds = round(time.monotonic() - start, 3)
             results.add(Result(f"{which.name}-pass", python.split("/")[3], ("\n".join([problem, *said]),), seconds))
     return ended
+
+
+def _for_everybody(mount: Mount, directory: Path) -> Mount:
+    """The mount, or one of a copy in `directory` where others may not do with the files what their owner may.
+
+    A checkout of a strict umask is such a place, and uid 1000 of the restricted pass is not its owner."""
+
+    def wanted(path: Path) -> int:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6
+
+    if all(stat.S_IMODE(path.stat().st_mode) == wanted(path) for path in (mount.source, *mount.source.rglob("*"))):
+        return mount
+    copy = directory / mount.target.strip("/").replace("/", "-")
+    if mount.source.is_dir():
+        shutil.copytree(mount.source, copy)
+    else:
+        shutil.copy(mount.source, copy)
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(wanted(path))
+    return replace(mount, source=copy)
 
 
 def _event(line: str) -> Result | str:
@@ -199,10 +222,12 @@ def run(
             Mount(expect, "/smoke-expect.json"),
             *mounts,
         ]
+        shared = [_for_everybody(mount, directory) for mount in shared]
         for which in PASSES:
+            mounts = [*shared, *(_for_everybody(mount, directory) for mount in which.mounts)]
             for tag in drivers(expectations):
                 python = f"/opt/python/{tag}/bin/python"
-                if _run_pass(engine, reference, which, shared, arguments, python, results):
+                if _run_pass(engine, reference, which, mounts, arguments, python, results):
                     break
     if not results.results:
         raise errors.UserError(f"no check is called {' or '.join(only)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +13,7 @@ import pytest
 
 from catalogue import images
 from engine import choose
+from engine.commands import Mount
 from engine.engine import Engine
 from plan import expectations
 from plan.plan import Request, decide
@@ -247,6 +249,34 @@ class TestRun:
         assert "LD_LIBRARY_PATH=/nonexistent" in runs[2]
         python = "/opt/python/cp313-cp313/bin/python"
         assert runs[2][-8:] == ["env", "-u", "HOME", python, "-B", "-m", "smoke", "restricted"]
+
+    def test_uid_1000_may_read_what_a_checkout_of_another_umask_has(
+        self, engine: Engine, wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (wheel,) = wheelhouse.iterdir()
+        program = wheelhouse / "program"
+        program.touch()
+        for path, mode in ((wheel, 0o600), (program, 0o700), (wheelhouse, 0o700)):
+            path.chmod(mode)
+        (only,) = (which for which in passes.PASSES if which.name == "restricted")
+        passwd = wheelhouse.parent / "passwd"
+        passwd.touch(mode=0o600)
+        private = dataclasses.replace(only, mounts=(Mount(passwd, "/etc/passwd"),))
+        monkeypatch.setattr(passes, "PASSES", (private,))
+        seen: dict[str, int] = {}
+
+        def note(engine: Engine, reference: str, which: passes.Pass, mounts: list[Mount], *others: object) -> bool:
+            for mount in mounts:
+                for path in (mount.source, *mount.source.rglob("*")):
+                    seen[f"{mount.target}/{path.relative_to(mount.source)}"] = path.stat().st_mode & 0o007
+            return True
+
+        monkeypatch.setattr(passes, "_run_pass", note)
+        assert passes.run(engine, "image", EXPECTED, wheelhouse=wheelhouse)
+        assert [name for name, mode in seen.items() if not mode & 0o4] == []
+        assert (seen[f"/wheelhouse/{wheel.name}"], seen["/wheelhouse/program"], seen["/wheelhouse/."]) == (4, 5, 5)
+        assert seen["/etc/passwd/."] == 4 and "/smoke/__main__.py" in seen
+        assert wheelhouse.stat().st_mode & 0o777 == 0o700, "the checkout itself stays as it is"
 
     def test_a_failure_inside_fails_the_run(
         self, engine: Engine, wheelhouse: Path, monkeypatch: pytest.MonkeyPatch
