@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,18 @@ def write_private(path: Path, content: str | bytes) -> Path:
     path.touch(mode=0o600, exist_ok=False)
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
+
+
+def shared_mode(path: Path) -> int:
+    """The permission bits of a file or directory, with its owner's rights to read and to run for everybody."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6
+
+
+def share(tree: Path) -> None:
+    """Lets everybody read and run what its owner may: a file, or a directory with all that is in it."""
+    for path in (tree, *tree.rglob("*")):
+        path.chmod(shared_mode(path))
 
 
 def try_lock(descriptor: int) -> bool:

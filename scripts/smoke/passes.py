@@ -27,7 +27,7 @@ from catalogue.versions import version_key
 from engine.commands import Mount
 from engine.engine import Engine, undisturbed
 from plan.expectations import Expectations
-from portable import errors, scratch
+from portable import errors, files, scratch
 from smoke import configuration, record
 from smoke.results import Result, Results
 from sources.wheelhouse import WHEELHOUSE
@@ -149,20 +149,15 @@ def _for_everybody(mount: Mount, directory: Path) -> Mount:
     """The mount, or one of a copy in `directory` where others may not do with the files what their owner may.
 
     A checkout of a strict umask is such a place, and uid 1000 of the restricted pass is not its owner."""
-
-    def wanted(path: Path) -> int:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        return mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6
-
-    if all(stat.S_IMODE(path.stat().st_mode) == wanted(path) for path in (mount.source, *mount.source.rglob("*"))):
+    paths = (mount.source, *mount.source.rglob("*"))
+    if all(stat.S_IMODE(path.stat().st_mode) == files.shared_mode(path) for path in paths):
         return mount
     copy = directory / mount.target.strip("/").replace("/", "-")
     if mount.source.is_dir():
         shutil.copytree(mount.source, copy)
     else:
         shutil.copy(mount.source, copy)
-    for path in (copy, *copy.rglob("*")):
-        path.chmod(wanted(path))
+    files.share(copy)
     return replace(mount, source=copy)
 
 

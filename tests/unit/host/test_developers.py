@@ -18,7 +18,7 @@ from tests.support import indexes, servers
 from tests.support.checkouts import Checkout, new_checkout
 
 from host import developers
-from portable import errors
+from portable import errors, files
 
 STRANGER = 4711  # a user that this machine does not know
 MAKING = "dev: making .venv from requirements/dev.txt\n"
@@ -130,6 +130,7 @@ def test_a_user_without_home_in_a_container(checkout: Checkout) -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:  # those of pytest are for their owner alone
         root, temporary = Path(directory, "project"), Path(directory, "tmp")
         shutil.copytree(checkout.root, root)
+        files.share(root)
         temporary.mkdir(mode=0o777)
         for path in (Path(directory), temporary):
             path.chmod(0o777)
@@ -137,6 +138,7 @@ def test_a_user_without_home_in_a_container(checkout: Checkout) -> None:
         def run(*command: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
                 [root / "scripts/dev", *command],
+                cwd=root,
                 env={"PATH": "/usr/bin:/bin", "PIP_INDEX_URL": checkout.index, "TMPDIR": str(temporary)},
                 user=STRANGER,
                 group=STRANGER,

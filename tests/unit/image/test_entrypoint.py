@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from portable import files
+
 COMMANDS = Path(__file__).resolve().parents[3] / "docker/rootfs/usr/local/bin"
 ENTRYPOINT = COMMANDS / "manylinux-entrypoint"
 SHOW = "import os, sys; print([sys.argv[1:], os.environ.get('_PYTHON_HOST_PLATFORM'), os.environ.get('LINUX32')])"
@@ -121,6 +123,7 @@ def home_of(scratch: Path, user: int | None = None, **variables: str) -> str:
     given = environment(scratch, "x86_64") | variables
     command = [str(scratch / "entrypoint"), "sh", "-c", 'echo "${HOME-unset}"']
     shutil.copy(ENTRYPOINT, scratch / "entrypoint")  # where any user can read it
+    files.share(scratch / "entrypoint")
     done = subprocess.run(command, env=given, user=user, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.rstrip("\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from network import logins
-from portable import errors
+from portable import errors, files
 
 HUB = "https://index.docker.io/v1/"
 
@@ -106,6 +106,7 @@ def test_a_closed_directory_of_another_user_has_no_logins_of_ours(monkeypatch: p
         home = Path(name)
         store(home, {"auths": {"example.org": AUTH}})
         store(home, {}, "run/containers/auth.json")
+        files.share(home)
         home.chmod(0o755)
         (home / "run").chmod(0o700 if os.geteuid() == 0 else 0)
         monkeypatch.setenv("HOME", name)

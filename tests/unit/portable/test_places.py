@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from catalogue import paths
-from portable import errors, places
+from portable import errors, files, places
 
 # A user that this machine does not know, as `docker run --user 4711:4711` makes one.
 STRANGER = 4711
@@ -84,6 +84,7 @@ def test_a_user_without_an_entry(home: str | None) -> None:
         Path(directory).chmod(0o777)
         # The checkout may lie where other users must not look.
         shutil.copytree(paths.ROOT / "scripts" / "portable", Path(directory, "scripts", "portable"))
+        files.share(Path(directory, "scripts"))
         done = subprocess.run(
             ["/usr/bin/python3", "-B", "-c", f"import sys; sys.path[0] = '{directory}/scripts'\n{code}"],
             env=env | {"TMPDIR": directory},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -17,7 +18,7 @@ from engine.commands import Mount
 from engine.engine import Engine
 from plan import expectations
 from plan.plan import Request, decide
-from portable import errors
+from portable import errors, files
 from smoke import command, configuration, passes, record
 from smoke.results import Result, Results
 from sources import wheelhouse
@@ -212,6 +213,7 @@ class TestRun:
         directory = tmp_path / "wheelhouse"
         directory.mkdir()
         (directory / "setuptools-80.0-py3-none-any.whl").touch()
+        files.share(directory)
         return directory
 
     def test_a_container_that_outlives_its_time_is_removed(
@@ -233,8 +235,11 @@ class TestRun:
         assert all(["rm", "--force", name] in calls for name in names)
 
     def test_both_passes_run_without_network_and_results_are_written(
-        self, engine: Engine, wheelhouse: Path, tmp_path: Path
+        self, engine: Engine, wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        suite = shutil.copytree(passes.SUITE, tmp_path / "suite")
+        files.share(suite)
+        monkeypatch.setattr(passes, "SUITE", suite)
         junit, result = tmp_path / "junit.xml", tmp_path / "result.json"
         assert passes.run(engine, "image", EXPECTED, wheelhouse=wheelhouse, junit=junit, json_file=result)
         names = [row["check"] for row in json.loads(result.read_text())["results"]]
